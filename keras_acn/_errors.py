@@ -1,0 +1,31 @@
+"""The one exception type that carries a sentence meant for the user."""
+
+import difflib
+
+
+class UserError(ValueError):
+    """Bad input, told in one sentence that names the fix.
+
+    The command line prints the sentence and exits with code 2. In Python it is a
+    `ValueError` like any other.
+    """
+
+
+def did_you_mean(word, known):
+    """Returns `' Did you mean "x"?'` for the nearest of `known`, or an empty string."""
+    near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.5)
+    return f' Did you mean "{near[0]}"?' if near else ""
+
+
+def unknown_name(kind, word, known):
+    """Returns the `UserError` for a name that is not one of `known`.
+
+    Args:
+      kind: What is being named, such as `"encoder"` or `"preset"`.
+      word: The name as the user gave it.
+      known: The names that exist.
+    """
+    known = sorted(str(k) for k in known)
+    return UserError(
+        f'Unknown {kind} "{word}": known are {", ".join(known)}.{did_you_mean(word, known)}'
+    )

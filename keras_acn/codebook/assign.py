@@ -1,0 +1,73 @@
+"""Which of its nearest codes a datum is conditioned on."""
+
+import tensorflow as tf
+
+
+def pick_uniform(index, seed):
+    """Picks one of the neighbours of each query, uniformly.
+
+    Args:
+      index: int32 `[B, k]`, rows nearest first, -1 for none.
+      seed: int32 `[2]`, a stateless seed.
+
+    Returns:
+      int32 `[B]`, the rows picked; -1 where there is no neighbour.
+    """
+    count = tf.reduce_sum(tf.cast(index >= 0, tf.int32), axis=1)  # [B]
+    rank = _uniform_rank(tf.random.stateless_uniform(tf.shape(count), seed), count)
+    return tf.where(count > 0, tf.gather(index, rank, batch_dims=1), -1)
+
+
+def pick_unique(index, k, seed, search_rest):
+    """Picks a neighbour for each query such that no row is picked twice.
+
+    The queries choose one after another, in the order of the batch: each picks
+    uniformly among its k nearest rows that are still free, or among all that are free
+    where fewer than k are left. This is the restriction of KNN(x) to codes not yet used
+    in this pass, which makes the order a legal one for sequential compression.
+
+    Args:
+      index: int32 `[B, C]`, C >= k, free rows nearest first, -1 for none. A list with a
+        -1 holds every row that is free for its query.
+      k: Among how many a query picks.
+      seed: int32 `[2]`, a stateless seed.
+      search_rest: `search_rest(b, picks) -> int32 [C]`: the list of query b with the
+        rows in `picks` ruled out too. Called where others took so much of the list that
+        fewer than k are left in it.
+
+    Returns:
+      int32 `[B]`, the rows picked; -1 where no row was free.
+    """
+    batch = tf.shape(index)[0]
+    uniform = tf.random.stateless_uniform([batch], seed)
+    complete = tf.reduce_any(index < 0, axis=1)  # [B]
+
+    def free_of(rows, picks):
+        taken = tf.reduce_any(rows[:, None] == picks[None, :], axis=1)  # [C]
+        return (rows >= 0) & ~taken
+
+    def body(b, picks):
+        rows = index[b]
+        free = free_of(rows, picks)
+        enough = complete[b] | (tf.reduce_sum(tf.cast(free, tf.int32)) >= k)
+
+        def refreshed():
+            fresh = tf.ensure_shape(search_rest(b, picks), rows.shape)
+            return fresh, fresh >= 0
+
+        rows, free = tf.cond(enough, lambda: (rows, free), refreshed)
+        count = tf.minimum(tf.reduce_sum(tf.cast(free, tf.int32)), k)
+        rank = _uniform_rank(uniform[b], count)
+        position = tf.argmax(tf.cumsum(tf.cast(free, tf.int32)) > rank, output_type=tf.int32)
+        pick = tf.where(count > 0, rows[position], -1)
+        return b + 1, tf.ensure_shape(tf.where(tf.range(batch) == b, pick, picks), picks.shape)
+
+    picks = tf.fill([batch], -1)
+    _, picks = tf.while_loop(lambda b, _: b < batch, body, (0, picks))
+    return picks
+
+
+def _uniform_rank(uniform, count):
+    """Returns floor(uniform * count), kept below `count` whatever the rounding."""
+    rank = tf.cast(uniform * tf.cast(count, tf.float32), tf.int32)
+    return tf.maximum(tf.minimum(rank, count - 1), 0)

@@ -1,0 +1,305 @@
+"""The codebook: the codes of the whole data set, and which neighbour a datum gets."""
+
+import collections
+import weakref
+
+import keras
+import tensorflow as tf
+
+from keras_acn._errors import UserError
+from keras_acn.codebook.assign import pick_uniform, pick_unique
+from keras_acn.codebook.search import get_search
+
+Neighbor = collections.namedtuple("Neighbor", ["code", "index", "distance"])
+Neighbor.__doc__ = """The neighbour of each datum of a batch.
+
+code: float32 [B, d], zeros where there is none. index: int32 [B], its row, -1 for none.
+distance: float32 [B], the Euclidean distance to the code picked, 0 where there is none.
+"""
+
+
+@keras.saving.register_keras_serializable("keras_acn")
+class KNNCodebook(keras.layers.Layer, keras.callbacks.Callback):
+    """The codes c(x) of every datum, a nearest-neighbour search over them, and a pick.
+
+    A Keras layer and a Keras callback in one. As a layer it holds the codes, and which
+    of them were used in this pass over the data, as non-trainable weights: they are
+    saved, restored and exported with the model. Called inside `train_step` it does what
+    Algorithm 1 of Graves et al. 2018 (arXiv 1804.02476) does: write the codes of the
+    batch, find the K nearest codes of each datum, pick one uniformly. As a callback it
+    sizes itself when training begins, clears what is used when an epoch begins, and
+    adds its health to the logs when one ends. `ACN.fit` attaches it by itself.
+
+    A datum is never its own neighbour: its row is excluded by its index.
+
+    With `unique=True` each code is a neighbour at most once per pass, also among the
+    members of one batch, who choose one after another. Where fewer than k codes are
+    still free, a datum picks among those; where none is, it has no neighbour, and the
+    code returned is zero, the mean of the N(0, 1) that codes are initialised from.
+    That is the case of the last datum of a pass if only its own code is left.
+
+    Logged at the end of each epoch: `codebook_distance`, the mean Euclidean distance
+    to the neighbour picked; `codebook_drift`, the mean distance between a datum's new
+    code and its old one; `codebook_used`, the share of codes that were a neighbour in
+    this pass.
+
+    Args:
+      size: Number of data N. `None`: found when training begins.
+      k: Number of nearest neighbours to pick from.
+      unique: Whether a code may be a neighbour only once per pass.
+      search: Name, config or instance of the search strategy.
+      latent_dim: Dimension d of a code; `ACN` fills it in.
+      seed: Seed of the initial codes, drawn from N(0, 1).
+    """
+
+    def __init__(
+        self, size=None, k=5, unique=False, search="auto", latent_dim=None, seed=0, **kwargs
+    ):
+        # Distances in half precision would reorder neighbours, so the codes stay float32
+        # under every policy.
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+        if int(k) < 1:
+            raise UserError(f"The codebook needs k of at least 1, not {k}.")
+        if size is not None and int(size) < 1:
+            raise UserError(f"The codebook needs a size of at least 1, not {size}.")
+        self.size = None if size is None else int(size)
+        self.k = int(k)
+        self.unique = bool(unique)
+        self.search = search
+        self.latent_dim = None if latent_dim is None else int(latent_dim)
+        self.seed = int(seed)
+        self._search = get_search(search)
+        self._continue_pass = False
+        self._model_ref = None
+        self.params = None
+        if self.size is not None and self.latent_dim is not None:
+            self.build()
+
+    # -- the layer ---------------------------------------------------------------------
+
+    def resize(self, size):
+        """Gives a codebook without a size its size, and draws its codes.
+
+        Args:
+          size: Number of data N.
+
+        Raises:
+          UserError: If it already has another size.
+        """
+        if self.size is not None and self.size != size:
+            raise UserError(
+                f"The codebook holds {self.size} codes but this data set has {size} images: "
+                "train on the data it was made for, or build a new model."
+            )
+        self.size = int(size)
+        if not self.built:
+            self.build()
+
+    def build(self, input_shape=None):
+        if self.latent_dim is None:
+            self.latent_dim = int(input_shape[-1])
+        if self.size is None:
+            raise UserError(
+                "The codebook has no size yet: call fit first, or give KNNCodebook(size=...)."
+            )
+
+        def initial_codes(shape, dtype=None):
+            # Algorithm 1: "c(x) ~ N(0, 1)".
+            return tf.random.stateless_normal(shape, [self.seed, 0x636F6465], dtype=dtype)
+
+        self.codes = self.add_weight(
+            name="codes",
+            shape=(self.size, self.latent_dim),
+            initializer=initial_codes,
+            trainable=False,
+        )
+        self.used = self.add_weight(
+            name="used", shape=(self.size,), initializer="zeros", dtype="bool", trainable=False
+        )
+        # Sums over this pass: distance, drift, and the numbers of data they are over.
+        self.health = self.add_weight(
+            name="health", shape=(4,), initializer="zeros", trainable=False
+        )
+        self.built = True
+
+    def require_codes(self):
+        """Raises `UserError` if the codebook has no codes yet."""
+        if not self.built:
+            raise UserError("The codebook is empty: call fit first, or load a trained model.")
+
+    def write(self, index, code):
+        """Writes codes into the codebook.
+
+        Args:
+          index: int32 `[B]`, rows.
+          code: float32 `[B, d]`.
+        """
+        self.require_codes()
+        index = tf.cast(index, tf.int32)
+        with tf.control_dependencies(
+            [
+                tf.debugging.assert_less(
+                    index, self.size, message="an index lies outside the codebook"
+                )
+            ]
+            if tf.executing_eagerly()
+            else []
+        ):
+            self.codes.value.scatter_nd_update(index[:, None], tf.cast(code, tf.float32))
+
+    def neighbors(self, query, k=None, exclude=None):
+        """Finds the nearest codes; changes nothing.
+
+        Args:
+          query: float `[B, d]`.
+          k: How many; the codebook's own k by default.
+          exclude: int32 `[B]`, a row that each query may not return, -1 for none.
+
+        Returns:
+          `(distance, index)`: Euclidean distances float32 `[B, k]` and rows int32
+          `[B, k]`, nearest first; infinity and -1 where there are fewer than k.
+
+        Raises:
+          UserError: If the codebook has no codes yet.
+        """
+        self.require_codes()
+        query = tf.cast(tf.convert_to_tensor(query), tf.float32)
+        return self._search(self.codes.value, query, int(k or self.k), exclude)
+
+    def gather(self, index):
+        """Returns the codes `[B, d]` in the rows `index` `[B]`, zeros for row -1."""
+        code = tf.gather(self.codes.value, tf.maximum(index, 0))
+        return tf.where((index >= 0)[:, None], code, 0.0)
+
+    def call(self, code, index=None, seed=None, training=False):
+        """Returns the `Neighbor` of each datum that its prior is conditioned on.
+
+        In training the codes are first written to their rows, the datum's own row is
+        excluded, and with `unique` the rows picked are used up. Otherwise the codebook
+        is searched as it is, nothing is excluded unless `index` is given, and nothing
+        changes.
+
+        Args:
+          code: float `[B, d]`, the codes of the batch. No gradient flows through.
+          index: int32 `[B]`, the row of each datum; required in training.
+          seed: int32 `[2]`, the stateless seed of the pick.
+          training: Whether the codebook follows the training.
+        """
+        self.require_codes()
+        code = tf.stop_gradient(tf.cast(code, tf.float32))
+        seed = tf.constant([self.seed, 1]) if seed is None else seed
+        if not training:
+            _, rows = self.neighbors(code, exclude=index)
+            return self._neighbor(code, pick_uniform(rows, seed))
+
+        index = tf.cast(index, tf.int32)
+        drift = tf.norm(code - tf.gather(self.codes.value, index), axis=1)  # [B]
+        self.write(index, code)
+        if self.unique:
+            picked = self._pick_unique(code, index, seed)
+        else:
+            _, rows = self.neighbors(code, exclude=index)
+            picked = pick_uniform(rows, seed)
+        # A scatter needs a row for every datum. One without a neighbour marks a row that
+        # another one marks as well or, where nobody has one, leaves its own as it is.
+        some = tf.reduce_max(picked)
+        where = tf.where(picked >= 0, picked, tf.where(some >= 0, some, index))
+        mark = (some >= 0) | tf.gather(self.used.value, where)
+        self.used.value.scatter_nd_update(where[:, None], mark)
+
+        neighbor = self._neighbor(code, picked)
+        found = tf.cast(picked >= 0, tf.float32)
+        self.health.assign_add(
+            tf.stack(
+                [
+                    tf.reduce_sum(neighbor.distance),
+                    tf.reduce_sum(found),
+                    tf.reduce_sum(drift),
+                    tf.cast(tf.size(drift), tf.float32),
+                ]
+            )
+        )
+        return neighbor
+
+    def _pick_unique(self, code, index, seed):
+        codes, used = self.codes.value, tf.identity(self.used.value)
+        # Longer lists than k, since the others of the batch take from them too.
+        length = max(4 * self.k, self.k + 16)
+
+        def search_rest(b, picks):
+            times = tf.scatter_nd((picks + 1)[:, None], tf.ones_like(picks), [self.size + 1])
+            taken = used | (times[1:] > 0)
+            one = tf.expand_dims(code[b], 0)
+            return self._search(codes, one, length, tf.expand_dims(index[b], 0), taken)[1][0]
+
+        _, rows = self._search(codes, code, length, index, used)
+        return pick_unique(rows, self.k, seed, search_rest)
+
+    def _neighbor(self, code, picked):
+        picked_code = self.gather(picked)
+        distance = tf.where(picked >= 0, tf.norm(code - picked_code, axis=1), 0.0)
+        return Neighbor(picked_code, picked, distance)
+
+    def begin_pass(self):
+        """Starts a new pass over the data: every code may be a neighbour again."""
+        self.used.assign(tf.zeros([self.size], tf.bool))
+        self.health.assign(tf.zeros([4]))
+
+    def continue_pass(self):
+        """Makes the next epoch go on with the present pass, as a resumed run must."""
+        self._continue_pass = True
+
+    def get_health(self):
+        """Returns the health of this pass so far, as a dict of floats."""
+        distance, found, drift, written = (float(v) for v in self.health.numpy())
+        return {
+            "codebook_distance": distance / max(found, 1.0),
+            "codebook_drift": drift / max(written, 1.0),
+            "codebook_used": float(self.used.numpy().mean()),
+        }
+
+    # -- the callback ------------------------------------------------------------------
+
+    @property
+    def model(self):
+        return None if self._model_ref is None else self._model_ref()
+
+    def set_model(self, model):
+        # A weak reference: Keras would track a model assigned to a layer as a sub-layer,
+        # and the model already holds this one.
+        self._model_ref = weakref.ref(model)
+
+    def set_params(self, params):
+        self.params = None if params is None else tuple(params.items())
+
+    def on_train_begin(self, logs=None):
+        if not self.built and self.size is not None and self.latent_dim is not None:
+            self.build()
+        self.require_codes()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._continue_pass:
+            self._continue_pass = False
+        else:
+            self.begin_pass()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None:
+            logs.update(self.get_health())
+
+    # -- configuration -----------------------------------------------------------------
+
+    def get_config(self):
+        search = self.search
+        if not isinstance(search, (str, dict)):
+            search = {"name": type(search).__name__, **search.get_config()}
+        return {
+            **super().get_config(),
+            "size": self.size,
+            "k": self.k,
+            "unique": self.unique,
+            "search": search,
+            "latent_dim": self.latent_dim,
+            "seed": self.seed,
+        }

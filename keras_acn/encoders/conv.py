@@ -1,0 +1,94 @@
+"""A VGG-like convolutional encoder."""
+
+import math
+
+import keras
+
+from keras_acn._errors import UserError
+from keras_acn.encoders.posterior import PosteriorEncoder
+
+
+@keras.saving.register_keras_serializable("keras_acn")
+class ConvEncoder(PosteriorEncoder):
+    """x -> q(z|x) by blocks of 3x3 convolutions, each ending in a halving of the image.
+
+    The paper asks for "a VGG-like" convolutional net (Graves et al. 2018, section 4)
+    and says no more; this is the plainest one. Example of shapes, with the default
+    filters: `[B, 28, 28, 1]` -> `[B, 14, 14, 32]` -> `[B, 7, 7, 64]` -> `[B, 4, 4, 64]`
+    -> flatten -> dense `[B, 256]` -> mean `[B, d]`.
+
+    Args:
+      image_shape: `(H, W, C)` of one image.
+      latent_dim: Number of latent dimensions d.
+      filters: Filters of each block. A block halves height and width.
+      convolutions: Convolutions a block, the last one with stride two.
+      dense: Width of the dense layer before the heads, or 0 for none.
+      activation: Activation of every hidden layer.
+      normalization: `"none"`, `"layer"` (layer normalisation of the last features) or
+        `"group"` (group normalisation after each convolution).
+      variance: `"unit"`, `"learned"` or `"sigmoid"`, see `PosteriorEncoder`.
+    """
+
+    short_name = "conv"
+
+    def __init__(
+        self,
+        image_shape,
+        latent_dim=16,
+        filters=(32, 64, 64),
+        convolutions=2,
+        dense=256,
+        activation="relu",
+        normalization="none",
+        variance="unit",
+        **kwargs,
+    ):
+        super().__init__(image_shape, latent_dim, variance, **kwargs)
+        if normalization not in ("none", "layer", "group"):
+            raise UserError(
+                f'normalization must be "none", "layer" or "group", not "{normalization}".'
+            )
+        self.filters = tuple(int(n) for n in filters)
+        self.convolutions = int(convolutions)
+        self.dense = int(dense)
+        self.activation = activation
+        self.normalization = normalization
+
+        self.trunk = []
+        shape = (None, *self.image_shape)
+        for width in self.filters:
+            for i in range(self.convolutions):
+                last = i == self.convolutions - 1
+                shape = self._add(
+                    keras.layers.Conv2D(width, 3, strides=2 if last else 1, padding="same"), shape
+                )
+                if normalization == "group":
+                    self._add(keras.layers.GroupNormalization(math.gcd(8, width)), shape)
+                self._add(keras.layers.Activation(activation), shape)
+        shape = self._add(keras.layers.Flatten(), shape)
+        if self.dense:
+            shape = self._add(keras.layers.Dense(self.dense, activation=activation), shape)
+        if normalization == "layer":
+            self._add(keras.layers.LayerNormalization(), shape)
+        self.build_heads(shape[-1])
+
+    def _add(self, layer, shape):
+        layer.build(shape)
+        self.trunk.append(layer)
+        return layer.compute_output_shape(shape)
+
+    def features(self, image, training=False):
+        x = image
+        for layer in self.trunk:
+            x = layer(x)
+        return x
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "convolutions": self.convolutions,
+            "dense": self.dense,
+            "activation": self.activation,
+            "normalization": self.normalization,
+        }

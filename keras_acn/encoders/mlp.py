@@ -1,0 +1,58 @@
+"""A fully connected encoder."""
+
+import math
+
+import keras
+
+from keras_acn.encoders.posterior import PosteriorEncoder
+
+
+@keras.saving.register_keras_serializable("keras_acn")
+class MLPEncoder(PosteriorEncoder):
+    """x -> q(z|x) by dense layers: 784-512-20 is the encoder of the blog's ACN.
+
+    Example of shapes: `[B, 28, 28, 1]` -> flatten `[B, 784]` -> `[B, 512]` -> mean and
+    standard deviation, each `[B, d]`.
+
+    Args:
+      image_shape: `(H, W, C)` of one image.
+      latent_dim: Number of latent dimensions d.
+      hidden: Widths of the hidden layers.
+      activation: Their activation.
+      variance: `"unit"`, `"learned"` or `"sigmoid"`, see `PosteriorEncoder`.
+    """
+
+    short_name = "mlp"
+
+    def __init__(
+        self,
+        image_shape,
+        latent_dim=16,
+        hidden=(512,),
+        activation="relu",
+        variance="learned",
+        **kwargs,
+    ):
+        super().__init__(image_shape, latent_dim, variance, **kwargs)
+        self.hidden = tuple(int(n) for n in hidden)
+        self.activation = activation
+        self.flatten = keras.layers.Flatten()
+        self.hidden_layers = [keras.layers.Dense(n, activation=activation) for n in self.hidden]
+        width = math.prod(self.image_shape)
+        for layer in self.hidden_layers:
+            layer.build((None, width))
+            width = layer.units
+        self.build_heads(width)
+
+    def features(self, image, training=False):
+        x = self.flatten(image)  # [B, H * W * C]
+        for layer in self.hidden_layers:
+            x = layer(x)
+        return x
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "hidden": self.hidden,
+            "activation": self.activation,
+        }

@@ -1,0 +1,8 @@
+"""The models: parts joined into something that `fit` trains."""
+
+from keras_acn._registry import Registry
+from keras_acn.models.acn import ACN as ACN
+from keras_acn.models.base import LatentModel as LatentModel
+from keras_acn.models.vae import VAE as VAE
+
+registry = Registry("model", [ACN, VAE], LatentModel)

@@ -1,0 +1,28 @@
+"""The variational autoencoder, and the beta-VAE."""
+
+import keras
+
+from keras_acn.models.base import LatentModel
+
+
+@keras.saving.register_keras_serializable("keras_acn")
+class VAE(LatentModel):
+    """A variational autoencoder (Kingma and Welling 2014, arXiv 1312.6114).
+
+    The loss is `E over z ~ q(z|x) of -log r(x|z) + beta * KL(q(z|x) || p(z))` in nats
+    per image. `beta` other than one makes it a beta-VAE; zero leaves an autoencoder
+    with a noisy code.
+
+    Args:
+      image_shape: `(H, W, C)` of one image.
+      latent_dim: Number of latent dimensions d.
+      encoder: Name, config or instance. By default a `ConvEncoder` with a learned
+        variance.
+      prior: Name, config or instance; `StandardNormal` by default.
+      decoder: Name, config or instance; `BernoulliConv` by default.
+      beta: Weight of the KL term: a number, or a Keras `LearningRateSchedule`.
+      seed: Seed of all that is random in training and evaluation.
+    """
+
+    short_name = "vae"
+    default_encoder = {"name": "conv", "variance": "learned"}

@@ -1,0 +1,58 @@
+"""Metadata of the package; the linter and the tests are set up in pyproject.toml."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+here = pathlib.Path(__file__).parent
+version = re.search(
+    r'__version__ = "([^"]+)"', (here / "keras_acn" / "__init__.py").read_text()
+).group(1)
+
+setup(
+    name="keras-acn",
+    version=version,
+    description="Associative Compression Networks and their cousins, in Keras",
+    long_description=(here / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    packages=find_packages(include=["keras_acn", "keras_acn.*"]),
+    package_data={"keras_acn.experiment": ["presets/*.yaml"]},
+    install_requires=[
+        "tensorflow>=2.18,<2.22",
+        "keras>=3.6,<4",
+        "tensorflow-probability>=0.25,<0.26",
+        # TFP imports it, though nothing here uses it.
+        "tf-keras>=2.18,<2.22",
+        "tensorflow-datasets>=4.9.4,<5",
+        # TFDS imports it without declaring it.
+        "importlib_resources",
+        "scikit-learn>=1.3,<2",
+        "scipy>=1.10,<2",
+        "numpy>=1.26,<3",
+        "pandas>=2.0,<4",
+        "plotnine>=0.13,<1",
+        "pillow>=10",
+        "click>=8.1,<9",
+        "pydantic>=2.5,<3",
+        "pyyaml>=6,<7",
+    ],
+    extras_require={
+        "test": ["pytest>=8,<10", "ruff>=0.6", "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"],
+        "notebooks": ["jupyterlab>=4,<5", "tensorboard>=2.18,<2.22"],
+        "bench": ["torch>=2.2"],
+    },
+    entry_points={"console_scripts": ["keras-acn = keras_acn.cli:main"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
