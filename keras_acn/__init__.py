@@ -5,6 +5,7 @@ The names below are imported on first use, so that `import keras_acn` and
 """
 
 import importlib
+import sys
 
 __version__ = "0.1.0"
 
@@ -68,3 +69,10 @@ def __getattr__(name):
 
 def __dir__():
     return sorted([*globals(), *__all__])
+
+
+# `keras.saving.load_model` finds our classes only once they are imported. Where Keras is
+# loaded already, as in `import keras, keras_acn`, the wait is over and they can be.
+if getattr(sys.modules.get("keras"), "backend", None) is not None:
+    if sys.modules["keras"].backend.backend() == "tensorflow":
+        importlib.import_module("keras_acn.models")

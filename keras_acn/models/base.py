@@ -125,12 +125,11 @@ class LatentModel(Generation, keras.Model):
         self._auto_jit = jit_compile == "auto" and not kwargs.get("run_eagerly")
         jit_compile = False if jit_compile == "auto" else jit_compile
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
 
     def compile_from_config(self, config):
-        config = keras.saving.deserialize_keras_object(config)
-        self.compile(**config)
-        if self.optimizer is not None:
-            self.optimizer.build(self.trainable_variables)
+        self.compile(**keras.saving.deserialize_keras_object(config))
 
     def call(self, image, training=False):
         """Returns r(x|c(x)): the images' distribution given the mean of the posterior."""
