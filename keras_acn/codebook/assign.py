@@ -47,9 +47,11 @@ def pick_unique(index, k, seed, search_rest):
         return (rows >= 0) & ~taken
 
     def body(b, picks):
-        rows = index[b]
+        # tf.gather, not [b]: XLA would evaluate a slice's start, and with it the search,
+        # while compiling.
+        rows = tf.gather(index, b)
         free = free_of(rows, picks)
-        enough = complete[b] | (tf.reduce_sum(tf.cast(free, tf.int32)) >= k)
+        enough = tf.gather(complete, b) | (tf.reduce_sum(tf.cast(free, tf.int32)) >= k)
 
         def refreshed():
             fresh = tf.ensure_shape(search_rest(b, picks), rows.shape)
@@ -57,9 +59,9 @@ def pick_unique(index, k, seed, search_rest):
 
         rows, free = tf.cond(enough, lambda: (rows, free), refreshed)
         count = tf.minimum(tf.reduce_sum(tf.cast(free, tf.int32)), k)
-        rank = _uniform_rank(uniform[b], count)
+        rank = _uniform_rank(tf.gather(uniform, b), count)
         position = tf.argmax(tf.cumsum(tf.cast(free, tf.int32)) > rank, output_type=tf.int32)
-        pick = tf.where(count > 0, rows[position], -1)
+        pick = tf.where(count > 0, tf.gather(rows, position), -1)
         return b + 1, tf.ensure_shape(tf.where(tf.range(batch) == b, pick, picks), picks.shape)
 
     picks = tf.fill([batch], -1)

@@ -230,8 +230,8 @@ class KNNCodebook(keras.layers.Layer, keras.callbacks.Callback):
         def search_rest(b, picks):
             times = tf.scatter_nd((picks + 1)[:, None], tf.ones_like(picks), [self.size + 1])
             taken = used | (times[1:] > 0)
-            one = tf.expand_dims(code[b], 0)
-            return self._search(codes, one, length, tf.expand_dims(index[b], 0), taken)[1][0]
+            one = tf.gather(code, [b])
+            return self._search(codes, one, length, tf.gather(index, [b]), taken)[1][0]
 
         _, rows = self._search(codes, code, length, index, used)
         return pick_unique(rows, self.k, seed, search_rest)

@@ -70,7 +70,9 @@ def test_the_papers_sizes():
 def test_the_posts_single_gaussian():
     prior = MixturePrior(20, components=1, hidden=(512,), activation="relu", skip_connections=False)
     assert [tuple(w.shape) for w in prior.weights] == [(20, 512), (512,), (512, 40), (40,)]
-    assert has_closed_form(prior(np.zeros((1, 20), np.float32)), StandardNormal(20)(np.zeros((1, 20))))
+    assert has_closed_form(
+        prior(np.zeros((1, 20), np.float32)), StandardNormal(20)(np.zeros((1, 20)))
+    )
 
 
 def test_standard_normal():

@@ -1,0 +1,71 @@
+"""How z reaches every gate of a PixelCNN."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_acn._errors import UserError
+
+
+class GateBiases(keras.layers.Layer):
+    """z -> one bias for every gate.
+
+    Args:
+      image_shape: (H, W, C).
+      widths: Width of each gate's bias.
+      conditioning: `"global"`: the same bias at every pixel, [B, 1, 1, width]. `"spatial"`: z
+        is first drawn as a map of `map_filters` features by a dense layer at a quarter of
+        the image's size and two upsampling convolutions; a gate's bias at a pixel is a
+        linear function of the map there, [B, H, W, width].
+      map_filters: Features of the map.
+    """
+
+    def __init__(self, image_shape, widths, conditioning="global", map_filters=16, **kwargs):
+        super().__init__(**kwargs)
+        if conditioning not in ("global", "spatial"):
+            raise UserError(f'conditioning must be "global" or "spatial", not {conditioning!r}.')
+        policy = {"dtype": self.dtype_policy}
+        self.height, self.width = image_shape[:2]
+        self.widths = tuple(widths)
+        self.conditioning = conditioning
+        self.map_filters = map_filters
+        spread = keras.initializers.VarianceScaling(1.0, mode="fan_in")
+        if conditioning == "global":
+            self.dense = keras.layers.Dense(
+                sum(widths), kernel_initializer=spread, use_bias=False, **policy
+            )
+            return
+        self.small = (math.ceil(self.height / 4), math.ceil(self.width / 4))
+        self.dense = keras.layers.Dense(
+            math.prod(self.small) * 2 * map_filters, activation="relu", **policy
+        )
+        self.upsample = [
+            keras.layers.Conv2DTranspose(
+                map_filters, 4, strides=2, padding="same", activation="relu", **policy
+            )
+            for _ in range(2)
+        ]
+        self.shares = [keras.layers.Dense(w, use_bias=False, **policy) for w in self.widths]
+
+    def build(self, input_shape):
+        """Builds the weights for z [B, d]."""
+        self.dense.build((None, input_shape[-1]))
+        if self.conditioning == "spatial":
+            self.upsample[0].build((None, *self.small, 2 * self.map_filters))
+            self.upsample[1].build((None, None, None, self.map_filters))
+            for share in self.shares:
+                share.build((None, None, None, self.map_filters))
+
+    def call(self, z):
+        """Returns the list of biases for z [B, d], in the order of `widths`."""
+        x = self.dense(z)
+        if self.conditioning == "global":
+            x = x[:, None, None, :]
+            starts = [sum(self.widths[:i]) for i in range(len(self.widths))]
+            return [x[..., s : s + w] for s, w in zip(starts, self.widths, strict=True)]
+        x = ops.reshape(x, (-1, *self.small, 2 * self.map_filters))
+        for layer in self.upsample:
+            x = layer(x)
+        x = x[:, : self.height, : self.width]
+        return [share(x) for share in self.shares]

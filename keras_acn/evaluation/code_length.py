@@ -1,0 +1,229 @@
+"""What it costs to transmit images with a model, in nats: ordered and unordered."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from keras_acn._errors import UserError
+from keras_acn.evaluation.costs import (
+    kl_to_codes,
+    kl_to_prior,
+    nearest_codes,
+    reconstruction_nats,
+)
+from keras_acn.evaluation.posteriors import encode_images, is_associative
+
+DIAGNOSTIC = "diagnostic"
+CODE_LENGTH = "code length"
+BOUND = "bound"
+
+
+def kind_of(name):
+    """Returns what the cost `name` may be called: a code length, or only a diagnostic.
+
+    The cost of a latent given its nearest neighbours is a diagnostic: no receiver knows
+    which they are before the image has arrived.
+    """
+    return DIAGNOSTIC if name.startswith("kl_k") else CODE_LENGTH
+
+
+@dataclasses.dataclass
+class CodeLengths:
+    """The costs of N images, one number each, and what follows from them.
+
+    Attributes:
+      per_image: Dict from a cost's name to its float64 `[N]` nats: `reconstruction_nats`,
+        `kl_k1_nats` and so on, `kl_tour_nats`, `kl_<prior>_nats` for each unconditional
+        prior, `unordered_nats`, and for an associative model `ordered_nats`.
+      num_dims: Pixels times channels of an image.
+      unconditional: Name of the unconditional prior that costs least: the one that
+        `unordered_nats`, and the first datum of the tour, are coded with. It is one
+        choice for the whole set (less than 2 bits in all).
+      order: int64 `[N]`, the greedy tour, or `None`.
+    """
+
+    per_image: dict
+    num_dims: int
+    unconditional: str
+    order: np.ndarray | None = None
+
+    def __len__(self):
+        return len(self.per_image["reconstruction_nats"])
+
+    def mean(self, name):
+        """Returns the mean of a cost over the images, or `None` if it was not measured."""
+        values = self.per_image.get(name)
+        return None if values is None else float(np.mean(values))
+
+    def standard_error(self, name):
+        """Returns the standard error of that mean, or `None` for fewer than two images."""
+        values = self.per_image.get(name)
+        if values is None or len(values) < 2:
+            return None
+        return float(np.std(values, ddof=1) / math.sqrt(len(values)))
+
+    @property
+    def ordering_bound_nats(self):
+        """ln(N!) / N: the most that forgetting the order of N images can save on each."""
+        return ordering_bound_nats(len(self))
+
+    @property
+    def gap_nats(self):
+        """Unordered less ordered, in nats per image, or `None`."""
+        if "ordered_nats" not in self.per_image:
+            return None
+        return self.mean("unordered_nats") - self.mean("ordered_nats")
+
+    @property
+    def warning(self):
+        """A sentence if the gap is more than any order can save, else `None`."""
+        gap, bound = self.gap_nats, self.ordering_bound_nats
+        if gap is None or gap <= bound + 1e-9:
+            return None
+        return (
+            f"The ordered cost is {gap:.2f} nats below the unordered one, more than the "
+            f"ln(N!)/N = {bound:.2f} nats that the order of {len(self)} images can save: the "
+            "unconditional prior fits badly, so read the unordered cost as too high."
+        )
+
+    def bits_per_dim(self, name):
+        """Returns the mean of a cost in bits per pixel and channel, or `None`."""
+        mean = self.mean(name)
+        return None if mean is None else mean / (self.num_dims * math.log(2.0))
+
+    def summary(self):
+        """Returns a JSON-able dict: each cost's mean, standard error, bits and kind."""
+        rows = {
+            name: {
+                "nats": self.mean(name),
+                "standard_error": self.standard_error(name),
+                "bits_per_dim": self.bits_per_dim(name),
+                "kind": kind_of(name),
+            }
+            for name in self.per_image
+        }
+        return {
+            "images": len(self),
+            "costs": rows,
+            "unconditional_prior": self.unconditional,
+            "gap_nats": self.gap_nats,
+            "ordering_bound_nats": self.ordering_bound_nats,
+            "warning": self.warning,
+        }
+
+
+def ordering_bound_nats(count):
+    """Returns ln(N!) / N in nats, by `lgamma`; 0 for N = 0."""
+    return math.lgamma(count + 1) / count if count else 0.0
+
+
+def code_lengths(
+    model,
+    images,
+    unconditional,
+    *,
+    q=None,
+    neighbors=(1, 5, 10),
+    neighbor_codes=None,
+    samples=1,
+    seed=0,
+    batch_size=128,
+    progress=None,
+):
+    """Returns the `CodeLengths` of `images`: the rows of table 2 of the ACN paper.
+
+    Graves et al. 2018 (arXiv 1804.02476), section 4. For an associative model:
+
+    * KL for K nearest: the mean over the K nearest codes of KL(q || p(z|c)). Neighbours
+      are taken from the images themselves, an image never being its own, unless
+      `neighbor_codes` are given. A diagnostic.
+    * KL of the greedy tour: each prior is conditioned on the code of the image visited
+      before, which the receiver has; the first image is coded with the unconditional
+      prior. A code length, of the set of images in the order of the tour.
+    * KL to each unconditional prior. A code length, of images in any order.
+
+    For any other model only the last.
+
+    Args:
+      model: A model with an `encoder`, a `prior` and a `decoder`; associative where the prior
+        is conditional and there is a `codebook`.
+      images: float32 `[N, H, W, C]` in [0, 1], N >= 1, as the model is to code them.
+      unconditional: Dict from names to priors with `log_prob(z [N, d]) -> [N]`. Nothing
+        in them may come from `images`.
+      q: The `Posteriors` of the images where they are known already.
+      neighbors: The Ks. Those that need more images than there are are left out.
+      neighbor_codes: `[M, d]`, such as the training codes, for the KL of the K nearest.
+      samples: Samples of z for each image.
+      seed: Integer seed of the samples and of the start of the tour.
+      batch_size: Images at a time.
+      progress: Optional callable `progress(stage, done, total)`.
+
+    Raises:
+      UserError: If there are no images or no unconditional prior.
+    """
+    if not unconditional:
+        raise UserError("A code length needs at least one unconditional prior.")
+    if q is None:
+        q = encode_images(model, images, batch_size, _stage(progress, "encode test"))
+    per_image = {
+        "reconstruction_nats": reconstruction_nats(
+            model, images, q, samples, seed, batch_size, _stage(progress, "reconstruct")
+        )
+    }
+    reconstruction = per_image["reconstruction_nats"]
+    costs = {}
+    for done, (name, prior) in enumerate(unconditional.items(), start=1):
+        costs[name] = kl_to_prior(q, prior, samples, seed)
+        if progress is not None:
+            progress("unconditional priors", done, len(unconditional))
+    best = min(costs, key=lambda name: costs[name].mean())
+    order = None
+    if is_associative(model):
+        from keras_acn.priors.prior_table import PriorTable
+
+        table = PriorTable(model.prior, q.mean)
+        per_image.update(
+            _neighbor_kls(
+                model, q, table, neighbors, neighbor_codes, samples, seed, batch_size, progress
+            )
+        )
+        order, tour = _tour_kl(q, table, samples, seed, batch_size, progress)
+        tour[order[0]] = costs[best][order[0]]
+        per_image["kl_tour_nats"] = tour
+    per_image.update({f"kl_{name}_nats": cost for name, cost in costs.items()})
+    if order is not None:
+        per_image["ordered_nats"] = reconstruction + per_image["kl_tour_nats"]
+    per_image["unordered_nats"] = reconstruction + costs[best]
+    return CodeLengths(per_image, int(np.prod(np.shape(images)[1:])), best, order)
+
+
+def _neighbor_kls(model, q, table, neighbors, codes, samples, seed, batch_size, progress):
+    """Returns the per-image KL of the K nearest codes, for each K there are codes for."""
+    from keras_acn.priors.prior_table import PriorTable
+
+    available = len(q) - 1 if codes is None else len(codes)
+    wanted = [k for k in sorted(neighbors) if k <= available]
+    if not wanted:
+        return {}
+    if codes is not None:
+        table = PriorTable(model.prior, codes)
+    index = nearest_codes(q.mean, codes, wanted[-1])
+    each = kl_to_codes(
+        q, table, index, samples, seed, batch_size, _stage(progress, "nearest codes")
+    )
+    return {f"kl_k{k}_nats": each[:, :k].mean(axis=1) for k in wanted}
+
+
+def _tour_kl(q, table, samples, seed, batch_size, progress):
+    """Returns the greedy tour and the per-image KL along it, that of the first left open."""
+    from keras_acn.codebook.tour import greedy_tour, tour_predecessors
+
+    order = greedy_tour(q.mean, seed=seed, progress=_stage(progress, "greedy tour"))
+    before = np.maximum(tour_predecessors(order), 0)[:, None]
+    return order, kl_to_codes(q, table, before, samples, seed, batch_size)[:, 0]
+
+
+def _stage(progress, name):
+    """Returns `tell(done, total)` for one stage of `progress(stage, done, total)`."""
+    return None if progress is None else lambda done, total: progress(name, done, total)

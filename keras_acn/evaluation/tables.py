@@ -1,0 +1,198 @@
+"""The tables 1 to 3 of the ACN paper, with a model's own figures beside them.
+
+All of it is a function of the dict that `Report.to_dict` returns, so that a report read
+back from JSON renders as it did.
+"""
+
+from keras_acn.evaluation.code_length import BOUND, kind_of
+
+# Graves et al. 2018 (arXiv 1804.02476), table 1: nats per image of the binarized MNIST
+# test set. Two of the figures are bounds in the paper too.
+PAPER_TABLE_1 = (
+    ("Gated PixelCNN", "81.6"),
+    ("PixelCNN", "81.3"),
+    ("Discrete VAE", "81.0"),
+    ("DRAW", "<=81.0"),
+    ("ACN (unordered)", "80.9"),
+    ("Gated PixelVAE", "79.5"),
+    ("PixelRNN", "79.2"),
+    ("VLAE", "79.0"),
+    ("GLN", "79.0"),
+    ("MatNet", "<=78.5"),
+)
+
+# Table 2: the same test set.
+PAPER_TABLE_2 = {
+    "reconstruction_nats": 70.3,
+    "kl_k1_nats": 2.6,
+    "kl_k5_nats": 3.5,
+    "kl_k10_nats": 4.1,
+    "kl_tour_nats": 3.6,
+    "kl_unconditional_nats": 10.6,
+    "ordered_nats": 73.9,
+    "unordered_nats": 80.9,
+}
+
+# Table 3: accuracy of linear classification of the binarized MNIST test set, per cent.
+PAPER_TABLE_3 = (
+    ("PCA, 16 components", 82.8),
+    ("pixels", 89.4),
+    ("standard VAE codes", 95.4),
+    ("Gated PixelVAE codes", 97.9),
+    ("ACN codes", 98.5),
+)
+
+LABELS = {
+    "reconstruction_nats": "reconstruction",
+    "kl_tour_nats": "KL, greedy tour",
+    "kl_standard_normal_nats": "KL, unconditional: N(0, I)",
+    "kl_gaussian_mixture_nats": "KL, unconditional: Gaussian mixture",
+    "kl_mixture_of_codes_nats": "KL, unconditional: mixture of codes",
+    "ordered_nats": "ordered: reconstruction + tour",
+    "unordered_nats": "unordered: reconstruction + best unconditional",
+}
+
+
+def paper_tables():
+    """Returns the paper's figures as a JSON-able dict."""
+    return {
+        "table_1_nats": dict(PAPER_TABLE_1),
+        "table_2_nats": dict(PAPER_TABLE_2),
+        "table_3_accuracy_percent": dict(PAPER_TABLE_3),
+    }
+
+
+def render(report):
+    """Returns the text of a report: tables 1 to 3, then warnings and notes.
+
+    Args:
+      report: The dict of `Report.to_dict`, with the report that it is compared to, if
+        any, under `"compare"`.
+    """
+    reports = [report] + ([report["compare"]] if report.get("compare") else [])
+    parts = [_title(report), _table_2(reports), _table_1(reports), _table_3(reports)]
+    remarks = []
+    for each in reports:
+        warning = each["code_length"]["warning"]
+        remarks += [f"Warning ({each['name']}): {warning}"] if warning else []
+        remarks += [f"Note ({each['name']}): {note}" for note in each["notes"]]
+    return "\n\n".join(part for part in [*parts, "\n".join(remarks)] if part) + "\n"
+
+
+def align(rows, left=1):
+    """Returns rows of strings as lines of aligned columns, a rule under the first row.
+
+    Args:
+      rows: Sequences of one length; the first is the heading.
+      left: Columns that are aligned to the left: this many from the start.
+    """
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    lines.insert(1, "-" * max(len(line) for line in lines))
+    return "\n".join(lines)
+
+
+def _title(report):
+    shape = "x".join(str(n) for n in report["image_shape"])
+    return (
+        f"{report['name']} on {report['code_length']['images']} test images of {shape}; "
+        f"{report['train_images']} training images\n"
+        f"Latent dimensions: {report['latent_dim']}, active: {report['active_dimensions']}; "
+        f"samples of z an image: {report['samples']}\n"
+        "The paper's figures are for the 10000 test images of binarized MNIST."
+    )
+
+
+def _nats(row):
+    """Returns `mean +-standard error`, or a dash for what was not measured."""
+    if row is None or row["nats"] is None:
+        return "-"
+    error = row["standard_error"]
+    return f"{row['nats']:.2f}" + ("" if error is None else f" ±{error:.2f}")
+
+
+def _number(value, digits=2):
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _label(name):
+    if name.startswith("kl_k"):
+        return f"KL, K={name[4:-5]} nearest"
+    return LABELS.get(name, name)
+
+
+def _table_2(reports):
+    every = [each["code_length"] for each in reports]
+    names = list(dict.fromkeys(name for each in every for name in each["costs"]))
+    # The totals come last, whichever report had them first.
+    totals = ("ordered_nats", "unordered_nats")
+    names = [n for n in names if n not in totals] + [n for n in totals if n in names]
+    heading = ["nats per image", *(each["name"] for each in reports), "paper", "what it is"]
+    rows = [heading]
+    for name in names:
+        paper = PAPER_TABLE_2.get(name)
+        if name.startswith("kl_") and name[3:-5] in ("gaussian_mixture", "mixture_of_codes"):
+            paper = PAPER_TABLE_2["kl_unconditional_nats"]
+        cells = [_nats(each["costs"].get(name)) for each in every]
+        rows.append([_label(name), *cells, _number(paper, 1), kind_of(name)])
+    if any(each["importance_weighted"] for each in reports):
+        cells = [_nats(each["importance_weighted"]) for each in reports]
+        rows.append(["-log p(x), importance-weighted", *cells, "-", BOUND])
+    if any(each["gap_nats"] is not None for each in every):
+        gaps = [_number(each["gap_nats"]) for each in every]
+        bounds = [_number(each["ordering_bound_nats"]) for each in every]
+        rows.append(["unordered - ordered", *gaps, "7.0", "gap"])
+        rows.append(["most an order can save, ln(N!)/N", *bounds, "8.21", BOUND])
+    for name in totals:
+        if any(name in each["costs"] for each in every):
+            bits = [_number(each["costs"].get(name, {}).get("bits_per_dim"), 4) for each in every]
+            rows.append([f"bits per dim, {name[:-5]}", *bits, _paper_bits(name), kind_of(name)])
+    return "Table 2. Code length, ± standard error\n" + align(rows)
+
+
+def _paper_bits(name):
+    """Returns the paper's nats over the 784 pixels of an MNIST image, in bits."""
+    return f"{PAPER_TABLE_2[name] / (784 * 0.6931471805599453):.4f}"
+
+
+def _table_1(reports):
+    rows = [(label, value, float(value.lstrip("<="))) for label, value in PAPER_TABLE_1]
+    for each in reports:
+        cost = each["code_length"]["costs"]["unordered_nats"]
+        rows.append((f"> {each['name']} (unordered)", f"{cost['nats']:.2f}", cost["nats"]))
+        weighted = each["importance_weighted"]
+        if weighted:
+            label = f"> {each['name']} (unordered, {weighted['samples']} importance samples)"
+            rows.append((label, f"{weighted['nats']:.2f}", weighted["nats"]))
+    rows.sort(key=lambda row: -row[2])
+    table = [["model", "nats per image"], *([label, value] for label, value, _ in rows)]
+    return 'Table 1. Unordered; the paper\'s rows, and ours marked ">"\n' + align(table)
+
+
+def _table_3(reports):
+    probes = reports[0]["probes"]
+    if probes is None:
+        return ""
+    paper = dict(PAPER_TABLE_3)
+    rows = [["linear classification, test accuracy %", "ours", "paper"]]
+    for key, label in (("pca", "PCA, 16 components"), ("pixels", "pixels")):
+        if probes.get(key):
+            rows.append([label, _number(100 * probes[key]["accuracy"], 1), f"{paper[label]}"])
+    for each in reports:
+        if each["probes"]:
+            known = "ACN codes" if each["associative"] else "standard VAE codes"
+            accuracy = _number(100 * each["probes"]["codes"]["accuracy"], 1)
+            rows.append([f"{each['name']} codes", accuracy, f"{paper[known]}"])
+    rows.append(["Gated PixelVAE codes", "-", f"{paper['Gated PixelVAE codes']}"])
+    for each in reports:
+        if each["probes"]:
+            accuracy = _number(100 * each["probes"]["knn_accuracy"], 1)
+            neighbors = each["probes"]["knn_neighbors"]
+            rows.append([f"{each['name']} codes, {neighbors} nearest neighbours", accuracy, "-"])
+    return "Table 3. What the representation knows\n" + align(rows)

@@ -1,0 +1,149 @@
+"""Unconditional priors p(z), fitted on what a model has learned from its training data."""
+
+import numpy as np
+
+from keras_acn._errors import UserError
+
+# More components are tried only while there are this many times d + 1 images for each.
+POINTS_PER_DIMENSION = 4
+
+
+class StandardNormalPrior:
+    """N(0, I), the prior that a plain VAE is trained with."""
+
+    name = "standard_normal"
+
+    def log_prob(self, z):
+        """Returns log p(z) in nats, float64 `[B]`, of z `[B, d]`."""
+        z = np.asarray(z, np.float64)
+        return -0.5 * np.sum(z**2 + np.log(2.0 * np.pi), axis=1)
+
+
+class GaussianMixturePrior:
+    """A mixture of full-covariance Gaussians, fitted by maximum likelihood.
+
+    Attributes:
+      components: Number of components.
+      tried: Dict from each number of components that was tried to its mean log density
+        in nats on the held-out part.
+
+    Args:
+      mixture: A fitted `sklearn.mixture.GaussianMixture`.
+      tried: See above.
+    """
+
+    name = "gaussian_mixture"
+
+    def __init__(self, mixture, tried=None):
+        self.mixture = mixture
+        self.components = int(mixture.n_components)
+        self.tried = dict(tried or {})
+
+    def log_prob(self, z):
+        """Returns log p(z) in nats, float64 `[B]`, of z `[B, d]`."""
+        return self.mixture.score_samples(np.asarray(z, np.float64))
+
+
+def fit_gaussian_mixture(
+    posteriors,
+    components=(1, 5, 10, 20, 40, 80),
+    max_points=20_000,
+    max_points_refit=60_000,
+    max_iter=40,
+    seed=0,
+    tell=None,
+):
+    """Returns the `GaussianMixturePrior` fitted to samples of the training posteriors.
+
+    What an unconditional prior has to code is z ~ q(z|x), so that is what it is fitted
+    to: codes with posterior noise. The number of components is the one that does best
+    on a held-out tenth of the images; trying stops when more of them do worse. The work
+    is bounded by numbers, not by a clock, so that the same seed gives the same prior.
+
+    Args:
+      posteriors: `Posteriors` of the training images.
+      components: Numbers of components to try, ascending.
+      max_points: Samples used to choose among them.
+      max_points_refit: Samples used for the final fit, started from the chosen one.
+      max_iter: Iterations of expectation maximisation in each fit.
+      seed: Integer seed of the noise, the split and the fits.
+      tell: Optional callable `tell(done, total)`.
+
+    Raises:
+      UserError: If there are no posteriors.
+    """
+    if not len(posteriors):
+        raise UserError("A prior cannot be fitted to no codes: give training images.")
+    count, dim = posteriors.mean.shape
+    rows = np.random.default_rng(seed).permutation(count)
+    held = rows[: count // 10]
+    kept = rows[count // 10 :]
+    points = _noisy_codes(posteriors[kept], max_points, seed)
+    test = _noisy_codes(posteriors[held], max_points // 4, seed + 1) if len(held) else points
+
+    tried, best = {}, None
+    for done, number in enumerate(components):
+        # Samples of one code are no substitute for codes: what counts is how many images.
+        if best is not None and number * POINTS_PER_DIMENSION * (dim + 1) > len(kept):
+            break
+        mixture = _fit(points, number, max_iter, seed)
+        tried[number] = float(mixture.score(test))
+        if tell is not None:
+            tell(done + 1, len(components) + 1)
+        if best is not None and tried[number] <= tried[best.n_components]:
+            break
+        best = mixture
+    final = _fit(
+        _noisy_codes(posteriors, max_points_refit, seed + 2),
+        best.n_components,
+        max_iter,
+        seed,
+        start=best,
+    )
+    if tell is not None:
+        tell(len(components) + 1, len(components) + 1)
+    return GaussianMixturePrior(final, tried)
+
+
+def _noisy_codes(posteriors, max_points, seed):
+    """Returns samples of q, `[n, d]`: few images give several each, many one of some."""
+    count = len(posteriors)
+    if count > max_points:
+        chosen = np.random.default_rng(seed).choice(count, max_points, replace=False)
+        return posteriors[chosen].sample(seed).astype(np.float64)
+    draws = int(np.clip(max_points // count, 1, max(1, 4000 // count) + 3))
+    return np.concatenate([posteriors.sample(seed, draw) for draw in range(draws)]).astype(
+        np.float64
+    )
+
+
+def _fit(points, number, max_iter, seed, start=None):
+    """Returns a fitted `GaussianMixture`, whether or not it has converged."""
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+    from threadpoolctl import threadpool_limits
+
+    given = {}
+    if start is not None:
+        given = {
+            "weights_init": start.weights_,
+            "means_init": start.means_,
+            "precisions_init": start.precisions_,
+        }
+    # A full covariance of d dimensions must stay invertible when the codes do not fill them.
+    ridge = max(1e-6, 1e-4 * float(np.mean(np.var(points, axis=0))))
+    mixture = GaussianMixture(
+        number,
+        covariance_type="full",
+        reg_covar=ridge,
+        max_iter=max_iter,
+        random_state=seed,
+        **given,
+    )
+    # Its matrices are d by d: threads wait for each other ten times longer than they work.
+    with warnings.catch_warnings(), threadpool_limits(1):
+        # An unconverged fit is a valid prior, only not the best one.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return mixture.fit(points)

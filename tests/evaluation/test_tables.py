@@ -1,0 +1,225 @@
+"""One evaluation from end to end, and the text and dict that it becomes."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from keras_acn._errors import UserError
+from keras_acn.evaluation import Report, evaluate_model, tables
+
+OPTIONS = {"iwae_samples": 4, "iwae_images": 30, "seed": 1}
+
+
+class FakeImageSet:
+    """What evaluation needs of an `ImageSet`."""
+
+    def __init__(self, images, labels):
+        self.images, self.labels = images, labels
+
+    def arrays(self):
+        return self.images, self.labels
+
+
+def labelled(model, count, seed):
+    images = model.data(count, seed)
+    return FakeImageSet(images, (images[:, 0, 0, 0] > model.bias[0]).astype(np.int32))
+
+
+@pytest.fixture(scope="module")
+def both(linear_gaussian):
+    """A report on an associative model, with one on a plain VAE beside it."""
+    acn, vae = linear_gaussian(components=2), linear_gaussian(associative=False)
+    return evaluate_model(
+        acn, labelled(acn, 600, 1), labelled(acn, 200, 2), name="ours", compare=vae, **OPTIONS
+    )
+
+
+def test_every_figure_is_there_and_survives_json(both):
+    found = json.loads(json.dumps(both.to_dict()))
+    costs = found["code_length"]["costs"]
+    assert set(costs) == {
+        "reconstruction_nats",
+        "kl_k1_nats",
+        "kl_k5_nats",
+        "kl_k10_nats",
+        "kl_tour_nats",
+        "kl_gaussian_mixture_nats",
+        "kl_mixture_of_codes_nats",
+        "ordered_nats",
+        "unordered_nats",
+    }
+    assert all(
+        set(row) == {"nats", "standard_error", "bits_per_dim", "kind"} for row in costs.values()
+    )
+    assert costs["ordered_nats"]["nats"] == pytest.approx(
+        costs["reconstruction_nats"]["nats"] + costs["kl_tour_nats"]["nats"]
+    )
+    unconditional = min(
+        costs["kl_gaussian_mixture_nats"]["nats"], costs["kl_mixture_of_codes_nats"]["nats"]
+    )
+    assert costs["unordered_nats"]["nats"] == pytest.approx(
+        costs["reconstruction_nats"]["nats"] + unconditional
+    )
+    assert found["code_length"]["ordering_bound_nats"] == pytest.approx(4.316, abs=0.01)
+    assert found["importance_weighted"]["images"] == 30
+    assert found["active_dimensions"] == 2
+    assert found["unconditional_priors"]["mixture_of_codes"]["truncation_nats"] < 0.01
+    assert 0.8 < found["probes"]["codes"]["accuracy"] <= 1.0
+    assert found["compare"]["associative"] is False
+    assert set(found["compare"]["code_length"]["costs"]) >= {"kl_standard_normal_nats"}
+    assert tables.render(found) == both.to_text()
+
+
+def test_the_bound_lies_near_the_exact_likelihood(linear_gaussian):
+    model = linear_gaussian(associative=False)
+    report = evaluate_model(
+        model, model.data(2000, 1), model.data(300, 2), iwae_samples=100, iwae_images=None
+    )
+    exact = -model.log_likelihood(model.data(300, 2)).mean()
+    assert report.to_dict()["importance_weighted"]["nats"] == pytest.approx(exact, abs=0.05)
+    assert report.code_lengths.mean("unordered_nats") > exact
+
+
+def test_the_papers_rows_stand_beside_ours(both):
+    text = both.to_text()
+    for label, value in tables.PAPER_TABLE_1:
+        assert f"{label}" in text and value in text
+    for value in ("70.3", "2.6", "3.5", "4.1", "3.6", "10.6", "73.9", "80.9", "8.21"):
+        assert value in text
+    for value in ("82.8", "89.4", "95.4", "97.9", "98.5"):
+        assert value in text
+    row = next(line for line in text.splitlines() if line.startswith("KL, greedy tour"))
+    assert f"{both.code_lengths.mean('kl_tour_nats'):.2f}" in row and "code length" in row
+    row = next(line for line in text.splitlines() if line.startswith("KL, K=5 nearest"))
+    assert row.endswith("diagnostic")
+    assert "> ours (unordered)" in text and "> LinearGaussian (unordered)" in text
+    assert all(len(line) <= 110 for line in text.splitlines() if not line.startswith("Note"))
+
+
+def test_table_1_is_sorted_by_cost(both):
+    lines = both.to_text().split("Table 1.")[1].split("Table 3.")[0].splitlines()[3:]
+    values = [float(line.split()[-1].lstrip("<=")) for line in lines if line.strip()]
+    assert len(values) == len(tables.PAPER_TABLE_1) + 4
+    assert values == sorted(values, reverse=True)
+
+
+def test_columns_are_aligned():
+    lines = tables.align([["a", "bb", "c"], ["long label", "1.5", "22"]]).splitlines()
+    assert lines == ["a            bb   c", "-------------------", "long label  1.5  22"]
+
+
+def test_same_seed_same_report(linear_gaussian):
+    model = linear_gaussian(components=2)
+    parts = labelled(model, 100, 1), labelled(model, 50, 2)
+    first, again = (evaluate_model(model, *parts, **OPTIONS).to_dict() for _ in range(2))
+    assert first == again
+
+
+def test_without_labels_the_probes_are_left_out(linear_gaussian):
+    model = linear_gaussian()
+    report = evaluate_model(model, model.data(50), model.data(20, 1), **OPTIONS)
+    assert report.probes is None and "Table 3" not in report.to_text()
+    asked = evaluate_model(
+        model, labelled(model, 50, 1), labelled(model, 20, 2), probes=False, **OPTIONS
+    )
+    assert asked.probes is None
+
+
+def test_one_class_has_no_probe(linear_gaussian):
+    model = linear_gaussian()
+    one = np.zeros(30, np.int32)
+    report = evaluate_model(model, (model.data(30), one), (model.data(30, 1), one), **OPTIONS)
+    assert report.probes is None
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_tiny_data(linear_gaussian, count):
+    model = linear_gaussian()
+    report = evaluate_model(model, model.data(count), model.data(count, 1), **OPTIONS)
+    assert isinstance(report, Report)
+    assert "KL, K=10" not in report.to_text()
+    assert np.isfinite(report.code_lengths.mean("ordered_nats"))
+    assert json.loads(json.dumps(report.to_dict(), allow_nan=False))
+
+
+def test_limit_takes_that_many_of_each(linear_gaussian):
+    model = linear_gaussian()
+    report = evaluate_model(model, model.data(90), model.data(80, 1), limit=25, **OPTIONS)
+    assert (report.train_images, len(report.code_lengths)) == (25, 25)
+    assert report.to_dict()["importance_weighted"]["images"] == 25
+
+
+def test_progress_is_told_by_stage(linear_gaussian):
+    model, stages = linear_gaussian(), {}
+    evaluate_model(
+        model,
+        labelled(model, 60, 1),
+        labelled(model, 30, 2),
+        progress=lambda stage, done, total: stages.__setitem__(stage, (done, total)),
+        **OPTIONS,
+    )
+    assert {"encode training", "reconstruct", "greedy tour", "probes"} <= set(stages)
+    assert all(done == total for done, total in stages.values())
+
+
+def test_terms_of_the_mixture_are_added_until_the_rest_is_cheap(linear_gaussian):
+    model = linear_gaussian()
+    report = evaluate_model(model, model.data(500), model.data(40, 1), nearest=1, **OPTIONS)
+    mixture = report.priors["mixture_of_codes"]
+    assert mixture["truncation_nats"] < 0.01 and (mixture["nearest"] or 500) > 1
+
+
+def test_grey_values_under_a_bernoulli_are_no_code_length(linear_gaussian):
+    class Bernoulli:
+        likelihood = "bernoulli"
+
+        def __call__(self, z):
+            return linear_gaussian().decoder(z)
+
+    model = linear_gaussian()
+    model.decoder = Bernoulli()
+    report = evaluate_model(model, model.data(30), model.data(30, 1), **OPTIONS)
+    assert "not a code length" in report.to_text()
+    assert (
+        "not a code length"
+        not in evaluate_model(
+            linear_gaussian(), model.data(30), model.data(30, 1), **OPTIONS
+        ).to_text()
+    )
+
+
+def test_bytes_are_scaled(linear_gaussian):
+    model = linear_gaussian()
+    grey = np.random.default_rng(0).integers(256, size=(40, 2, 3, 1)).astype(np.uint8)
+    as_bytes = evaluate_model(model, grey, grey, **OPTIONS).to_dict()
+    scaled = (grey / 255).astype(np.float32)
+    as_floats = evaluate_model(model, scaled, scaled, **OPTIONS).to_dict()
+    assert as_bytes["code_length"]["costs"]["ordered_nats"]["nats"] == pytest.approx(
+        as_floats["code_length"]["costs"]["ordered_nats"]["nats"], rel=1e-4
+    )
+
+
+def test_bad_input(linear_gaussian):
+    model = linear_gaussian()
+    images = model.data(5)
+    with pytest.raises(UserError, match="no test images"):
+        evaluate_model(model, images, None)
+    with pytest.raises(UserError, match="shape"):
+        evaluate_model(model, images, images[:, :1])
+    with pytest.raises(UserError, match="N >= 1"):
+        evaluate_model(model, images, images[:0])
+    with pytest.raises(UserError, match="At least 1"):
+        evaluate_model(model, images, images, limit=0)
+
+
+def test_import_is_light():
+    code = (
+        "import sys, keras_acn.evaluation\n"
+        "heavy = {'tensorflow', 'keras', 'sklearn', 'scipy'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
