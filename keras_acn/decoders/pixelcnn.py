@@ -49,6 +49,7 @@ class GatedPixelCNN(keras.Model):
     """
 
     short_name = "pixelcnn"
+    is_autoregressive = True
 
     def __init__(
         self,

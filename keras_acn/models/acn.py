@@ -87,9 +87,7 @@ class ACN(LatentModel):
         self.codebook.require_codes()
         k = int(k or self.codebook.k)
         if k > self.codebook.size:
-            raise UserError(
-                f"The codebook holds {self.codebook.size} codes, so k={k} is too many."
-            )
+            raise UserError(f"The codebook holds {self.codebook.size} codes, so k={k} is too many.")
         search = self._compiled(("neighbors", k), lambda code: self.codebook.neighbors(code, k))
         return batched(search, self.codes(images, batch_size), batch_size)
 

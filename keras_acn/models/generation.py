@@ -121,9 +121,7 @@ class Generation:
         """Returns `function` as a graph, the same one each time."""
         functions = self.__dict__.setdefault("_generation_functions", _Functions())
         if key not in functions.by_key:
-            functions.by_key[key] = tf.function(
-                function, reduce_retracing=True, autograph=False
-            )
+            functions.by_key[key] = tf.function(function, reduce_retracing=True, autograph=False)
         return functions.by_key[key]
 
     def _images(self, images):

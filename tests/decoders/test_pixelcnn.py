@@ -153,8 +153,9 @@ def test_gradients_reach_z_and_every_weight(conditioning):
     for gradient, variable in zip(gradients[1:], decoder.trainable_variables, strict=True):
         assert gradient is not None and np.any(gradient != 0), variable.path
     if conditioning == "global":
-        kernel = decoder.trainable_variables.index(decoder.biases.dense.kernel)
-        gates = np.any(gradients[1 + kernel] != 0, axis=0)
+        paths = [variable.path for variable in decoder.trainable_variables]
+        kernel = gradients[1 + paths.index(decoder.biases.dense.kernel.path)]
+        gates = np.any(kernel != 0, axis=0)
         splits = np.cumsum(decoder.biases.widths)[:-1]
         assert all(np.any(gate) for gate in np.split(gates, splits))
     assert np.all(gradients[0] != 0)

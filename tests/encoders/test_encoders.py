@@ -12,7 +12,9 @@ IMAGES = np.random.default_rng(0).random((3, 8, 8, 1), dtype=np.float32)
 MAKERS = {
     "mlp": lambda **kw: MLPEncoder((8, 8, 1), 4, hidden=(16, 12), **kw),
     "conv": lambda **kw: ConvEncoder((8, 8, 1), 4, filters=(8, 16), dense=16, **kw),
-    "conv-group": lambda **kw: ConvEncoder((8, 8, 1), 4, (8,), dense=0, normalization="group", **kw),
+    "conv-group": lambda **kw: ConvEncoder(
+        (8, 8, 1), 4, (8,), dense=0, normalization="group", **kw
+    ),
     "conv-layer": lambda **kw: ConvEncoder((8, 8, 1), 4, (8,), normalization="layer", **kw),
 }
 

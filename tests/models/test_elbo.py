@@ -95,8 +95,13 @@ def test_the_posts_acn_has_the_closed_form_of_its_derivation():
         (4, 4, 1),
         3,
         encoder=MLP,
-        prior={"name": "mixture", "components": 1, "hidden": [8], "activation": "relu",
-               "skip_connections": False},
+        prior={
+            "name": "mixture",
+            "components": 1,
+            "hidden": [8],
+            "activation": "relu",
+            "skip_connections": False,
+        },
         decoder={"name": "bernoulli_mlp", "hidden": [8]},
         codebook={"size": 6, "k": 1},
     )
@@ -136,9 +141,9 @@ def test_metrics_are_means_over_images_not_over_batches():
     model.compile()
     uneven = model.evaluate(IMAGES, batch_size=4, verbose=0, return_dict=True)
     parts = [
-        model.nats(
-            tf.constant(IMAGES[i:j]), tf.range(i, j), tf.constant([model.seed ^ 0x7E57, i])
-        )[0]
+        model.nats(tf.constant(IMAGES[i:j]), tf.range(i, j), tf.constant([model.seed ^ 0x7E57, i]))[
+            0
+        ]
         for i, j in ((0, 4), (4, 6))
     ]
     np.testing.assert_allclose(
@@ -156,7 +161,10 @@ def test_warm_up_follows_the_optimizer_steps():
 
 def test_evaluating_the_training_data_without_excluding_oneself_is_a_leak():
     model = ACN(
-        (4, 4, 1), 3, encoder={**MLP, "variance": "unit"}, decoder={"name": "bernoulli_mlp"},
+        (4, 4, 1),
+        3,
+        encoder={**MLP, "variance": "unit"},
+        decoder={"name": "bernoulli_mlp"},
         codebook=KNNCodebook(k=1),
     )
     model.compile(keras.optimizers.SGD(0.0))

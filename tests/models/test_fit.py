@@ -226,7 +226,7 @@ BAD = {
     ),
     "empty codebook": (lambda m: m.neighbors(IMAGES), "call fit first"),
     "nothing to sample": (lambda m: m.sample(3), "call fit first"),
-    "class weights": (lambda m: m.fit(IMAGES, class_weight={0: 2.0}), "leave class_weight out"),
+    "class weights": (lambda m: m.fit(IMAGES, class_weight={0: 2.0}), "no class_weight"),
     "two validations": (
         lambda m: m.fit(IMAGES, validation_split=0.1, validation_data=IMAGES),
         "not both",

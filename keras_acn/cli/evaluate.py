@@ -1,0 +1,106 @@
+"""keras-acn evaluate: what a trained model is worth."""
+
+import json
+import sys
+
+import click
+
+from keras_acn.cli.options import data_options, model_argument, seed_option
+from keras_acn.cli.quiet import load_tensorflow
+
+
+@click.command()
+@model_argument
+@data_options
+@click.option(
+    "--split",
+    type=click.Choice(["test", "validation"]),
+    help="Which part is measured.  [default: test, or validation where there is none]",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Samples of the latents for each image.",
+)
+@click.option(
+    "--iwae-samples",
+    type=click.IntRange(0),
+    default=16,
+    show_default=True,
+    metavar="N",
+    help="Samples of the importance-weighted bound; 0 leaves it out.",
+)
+@click.option(
+    "--iwae-images",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="Images that bound is measured on.",
+)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N images a split.")
+@click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True, metavar="N")
+@click.option("--no-probes", is_flag=True, help="Train no classifiers on the codes.")
+@click.option("--compare", metavar="MODEL", help="A second model, shown beside the first.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@seed_option
+def evaluate(
+    model,
+    data,
+    data_dir,
+    split,
+    samples,
+    iwae_samples,
+    iwae_images,
+    limit,
+    batch_size,
+    no_probes,
+    compare,
+    as_json,
+    seed,
+):
+    """Measure MODEL: code lengths in nats, likelihood, what its codes know.
+
+    MODEL is a run folder, a .keras file, or a folder or name under saved_models/.
+    """
+    from keras_acn._errors import UserError
+    from keras_acn.experiment import open_run
+
+    run = open_run(model)
+    other = None if compare is None else open_run(compare)
+    load_tensorflow()
+    images = run.load_data(data, data_dir)
+    held_out = {"test": images.test, "validation": images.validation}
+    measured = held_out[split] if split else images.test or images.validation
+    if measured is None:
+        raise UserError(
+            f"{images.name} has no {split or 'test or validation'} split to measure on: hold one "
+            "out in training, by --set data.validation=0.1, or name other data with --data."
+        )
+    from keras_acn.evaluation import evaluate_model
+
+    report = evaluate_model(
+        run.model,
+        images.train,
+        measured,
+        samples=samples,
+        iwae_samples=iwae_samples,
+        iwae_images=iwae_images,
+        seed=seed,
+        probes=not no_probes,
+        limit=limit,
+        batch_size=batch_size,
+        compare=None if other is None else other.model,
+        progress=_tell if sys.stderr.isatty() and not as_json else None,
+    )
+    click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.to_text().rstrip())
+
+
+def _tell(stage, done, total):
+    end = "\n" if done >= total else ""
+    click.echo(f"\r{stage}: {done}/{total} ", err=True, nl=False)
+    if end:
+        click.echo("", err=True)

@@ -1,0 +1,180 @@
+"""A configuration made into data, a model and an optimizer, as a notebook would."""
+
+import contextlib
+import math
+
+import keras
+
+from keras_acn import codebook, data, decoders, encoders, models, priors
+from keras_acn._errors import UserError
+from keras_acn._registry import options
+
+_REGISTRIES = {
+    "encoder": encoders.registry,
+    "prior": priors.registry,
+    "decoder": decoders.registry,
+}
+_OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "adamax": keras.optimizers.Adamax,
+    "adamw": keras.optimizers.AdamW,
+    "nadam": keras.optimizers.Nadam,
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": keras.optimizers.SGD,
+}
+
+
+def build_data(config):
+    """Returns the `keras_acn.data.Data` that a `Config` asks for."""
+    section = config.data
+    given = section.model_dump(exclude={"source"}, exclude_none=True)
+    return data.load(section.source, seed=config.seed, **given)
+
+
+def steps_per_epoch(config, num_images):
+    """Returns the optimizer steps an epoch has: a pass over the data, unless it is given.
+
+    Raises:
+      UserError: If a batch would be larger than the training data.
+    """
+    training = config.training
+    if training.batch_size > num_images:
+        raise UserError(
+            f"A batch of {training.batch_size} is larger than the training data of {num_images} "
+            f"images: set --batch-size to at most {num_images}."
+        )
+    return training.steps_per_epoch or math.ceil(num_images / training.batch_size)
+
+
+def build_model(config, image_shape, num_images):
+    """Returns the compiled model of a `Config`, its weights drawn from the seed.
+
+    Args:
+      config: The `Config`.
+      image_shape: `(H, W, C)`.
+      num_images: Number of training images: the codebook's size and a pass's length.
+
+    Raises:
+      UserError: If a part's name or option is unknown, or the parts do not fit together.
+    """
+    steps = steps_per_epoch(config, num_images)
+    keras.utils.set_random_seed(config.seed)
+    with _precision(config.training.precision):
+        model = _model(config, tuple(image_shape), num_images, steps)
+        optimizer = _optimizer(config.training, steps)
+        model.compile(
+            optimizer,
+            jit_compile=config.training.jit_compile,
+            steps_per_execution=config.training.steps_per_execution,
+        )
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+@contextlib.contextmanager
+def _precision(policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _model(config, image_shape, num_images, steps):
+    given = config.model.as_dict()
+    cls = models.registry.find(given.pop("name"))
+    given["beta"] = _beta(config, steps)
+    sizes = {"image_shape": image_shape, "latent_dim": config.model.latent_dim}
+    for part, registry in _REGISTRIES.items():
+        section = getattr(config, part)
+        if section is not None and section.as_dict():
+            given[part] = _part(registry, section.as_dict(), getattr(cls, f"default_{part}"), sizes)
+    if "codebook" in options(cls):
+        given["codebook"] = codebook.KNNCodebook(**_codebook(config, num_images))
+    elif config.codebook is not None:
+        raise UserError(
+            f"A {cls.__name__} has no codebook: leave the section out, or set model.name=ACN."
+        )
+    models.registry.check_options(cls, given)
+    return cls(image_shape=image_shape, seed=config.seed, **given)
+
+
+def _part(registry, given, default, sizes):
+    try:
+        return registry.get(given, default, **sizes)
+    except UserError:
+        raise
+    except (TypeError, ValueError) as error:
+        # What only Keras knows, such as the names of activations.
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise UserError(
+            f"The {registry.kind} cannot be built from its options {given}: {reason}."
+        ) from error
+
+
+def _codebook(config, num_images):
+    given = {} if config.codebook is None else config.codebook.as_dict()
+    codebook.registry.check_options(codebook.KNNCodebook, given)
+    known = {"size": num_images, "latent_dim": config.model.latent_dim, "seed": config.seed}
+    fixed = [key for key in known if key in given]
+    if fixed:
+        raise UserError(
+            f"codebook.{fixed[0]} follows from the data, the model and the seed: leave it out."
+        )
+    if num_images <= given.get("k", 5):
+        raise UserError(
+            f"codebook.k of {given.get('k', 5)} needs more than the {num_images} training images "
+            "there are: give more data, or a smaller codebook.k."
+        )
+    return {**given, **known}
+
+
+def _beta(config, steps):
+    beta, training = config.model.beta, config.training
+    if not training.kl_warmup_epochs:
+        return beta
+    return keras.optimizers.schedules.PolynomialDecay(
+        initial_learning_rate=training.kl_warmup_from * beta,
+        decay_steps=max(1, round(training.kl_warmup_epochs * steps)),
+        end_learning_rate=beta,
+    )
+
+
+def _learning_rate(training, steps):
+    rate = training.learning_rate
+    total = max(1, training.epochs * steps)
+    warmup = round(training.warmup_epochs * steps)
+    schedules = keras.optimizers.schedules
+    if warmup >= total:
+        raise UserError(
+            f"training.warmup_epochs of {training.warmup_epochs:g} leaves none of the "
+            f"{training.epochs} epochs: set it lower."
+        )
+    if training.schedule == "linear":
+        if warmup:
+            raise UserError(
+                "training.warmup_epochs goes with the schedules constant and cosine: set "
+                "training.schedule=cosine."
+            )
+        return schedules.PolynomialDecay(rate, total, training.final_learning_rate)
+    if training.schedule == "constant" and not warmup:
+        return rate
+    # Keras's cosine schedule with alpha one is a constant with a warm-up.
+    cosine = training.schedule == "cosine"
+    return schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup else rate,
+        decay_steps=total - warmup,
+        alpha=training.final_learning_rate / rate if cosine else 1.0,
+        warmup_target=rate if warmup else None,
+        warmup_steps=warmup,
+    )
+
+
+def _optimizer(training, steps):
+    given = {"learning_rate": _learning_rate(training, steps), "clipnorm": training.clipnorm}
+    if training.weight_decay is not None:
+        given["weight_decay"] = training.weight_decay
+    if training.ema is not None:
+        given |= {"use_ema": True, "ema_momentum": training.ema}
+    return _OPTIMIZERS[training.optimizer](**given)

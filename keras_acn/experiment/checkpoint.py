@@ -1,0 +1,121 @@
+"""Everything that a run needs to go on exactly where it stopped, in one file."""
+
+import dataclasses
+import json
+import zipfile
+
+import numpy as np
+
+from keras_acn._errors import UserError
+from keras_acn.experiment.files import replacing
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+      epoch: Epochs that are complete.
+      step: Optimizer steps done in the epoch after those.
+      seconds: Time spent in that unfinished epoch.
+      history: One dict for each complete epoch, the rows of `history.csv`.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    history: list = dataclasses.field(default_factory=list)
+
+
+def _variables(model):
+    """Returns the variables of a compiled model by what holds them.
+
+    The codebook (codes, what is used up, its health) and the state of the random
+    generators are weights of the model; the optimizer's averages (EMA) are among its own
+    variables; the metrics' sums count in the middle of an epoch.
+    """
+    return {
+        "model": model.variables,
+        "optimizer": model.optimizer.variables,
+        "metrics": model.metrics_variables,
+    }
+
+
+def save(path, model, progress):
+    """Writes a checkpoint, replacing the one before in one step.
+
+    Args:
+      path: The `.npz` file.
+      model: A compiled model whose optimizer is built.
+      progress: Its `Progress`.
+    """
+    arrays = {
+        f"{kind}/{i:05d}": np.asarray(variable)
+        for kind, variables in _variables(model).items()
+        for i, variable in enumerate(variables)
+    }
+    meta = json.dumps(dataclasses.asdict(progress)).encode()
+    with replacing(path) as temporary:
+        np.savez(temporary, meta=np.frombuffer(meta, np.uint8), **arrays)
+
+
+def read(path):
+    """Returns `(progress, arrays)` of the checkpoint at `path`.
+
+    Raises:
+      UserError: If the file is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        progress = Progress(**json.loads(bytes(arrays.pop("meta"))))
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"The checkpoint {path} is damaged: delete it to begin the run again."
+        ) from error
+    return progress, arrays
+
+
+def restore(model, arrays, path):
+    """Puts the arrays of a checkpoint into the variables of a model built alike.
+
+    Args:
+      model: A compiled model whose optimizer is built.
+      arrays: As `read` returns them.
+      path: Where they come from, for the error's sentence.
+
+    Raises:
+      UserError: If they belong to a model of another shape.
+    """
+    for kind, variables in _variables(model).items():
+        keys = [f"{kind}/{i:05d}" for i in range(len(variables))]
+        count = sum(key.startswith(f"{kind}/") for key in arrays)
+        fits = count == len(keys) and all(
+            arrays[key].shape == tuple(variable.shape)
+            for key, variable in zip(keys, variables, strict=True)
+        )
+        if not fits:
+            raise UserError(
+                f"The checkpoint {path} belongs to another model than the run's config.yaml "
+                "describes: train again with another --out."
+            )
+        for key, variable in zip(keys, variables, strict=True):
+            variable.assign(arrays[key])
+
+
+def save_weights(path, model):
+    """Writes the weights that the model would be used with: averaged ones under EMA."""
+    kept = [np.asarray(variable) for variable in model.trainable_variables]
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    arrays = {f"model/{i:05d}": np.asarray(v) for i, v in enumerate(model.variables)}
+    for variable, value in zip(model.trainable_variables, kept, strict=True):
+        variable.assign(value)
+    with replacing(path) as temporary:
+        np.savez(temporary, **arrays)
+
+
+def restore_weights(path, model):
+    """Puts weights written by `save_weights` into a model built alike."""
+    with np.load(path, allow_pickle=False) as file:
+        for i, variable in enumerate(model.variables):
+            variable.assign(file[f"model/{i:05d}"])

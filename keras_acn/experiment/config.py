@@ -1,0 +1,123 @@
+"""A run's configuration, joined from a preset, a file and single settings."""
+
+import functools
+import pathlib
+
+from pydantic import ValidationError
+
+from keras_acn._errors import UserError
+from keras_acn.experiment import yaml_text
+from keras_acn.experiment.presets import preset_path
+from keras_acn.experiment.schema import FORMAT as FORMAT
+from keras_acn.experiment.schema import Config as Config
+from keras_acn.experiment.sentences import user_error
+
+_PARTS = ("model", "encoder", "prior", "decoder")
+
+
+def _merge(base, top, path=()):
+    """Returns `base` updated by `top`, section by section.
+
+    Another name for a part drops the options that `base` has for the part it replaces:
+    they belong to another class.
+    """
+    merged = dict(base)
+    for key, value in top.items():
+        here = (*path, key)
+        if here in {(part,) for part in _PARTS} and isinstance(value, str):
+            value = {"name": value}
+        old = merged.get(key)
+        if not (isinstance(value, dict) and isinstance(old, (dict, str))):
+            merged[key] = value
+            continue
+        if isinstance(old, str):
+            old = {"name": old}
+        if key in _PARTS and not path and "name" in value:
+            if _same_name(value["name"], old.get("name")):
+                value = {**value, "name": old["name"]}
+            elif key == "model":
+                # These two are every model's; its own options, its prior and its codebook
+                # are not.
+                old = {k: v for k, v in old.items() if k in ("latent_dim", "beta")}
+                for part in ("prior", "codebook"):
+                    if part not in top:
+                        merged.pop(part, None)
+            else:
+                old = {}
+        merged[key] = _merge(old, value, here)
+    return merged
+
+
+def _same_name(one, other):
+    plain = [str(word).replace("_", "").lower() for word in (one, other)]
+    return plain[0] == plain[1]
+
+
+def parse_override(text):
+    """Returns `("part.option", value)` for the text `part.option=value`.
+
+    The value is read as YAML: `[100, 100]`, `true`, `1e-3`, `null`, or plain text.
+
+    Raises:
+      UserError: If there is no `=`, no name before it, or no YAML after it.
+    """
+    path, equals, value = text.partition("=")
+    path = path.strip()
+    if not equals or not path or any(not part for part in path.split(".")):
+        raise UserError(
+            f'"{text}" sets nothing: write part.option=value, such as training.epochs=5.'
+        )
+    return path, yaml_text.parse(value, f'The value of "{path}"')
+
+
+def _apply(raw, path, value):
+    nested = functools.reduce(lambda inner, key: {key: inner}, reversed(path.split(".")), value)
+    return _merge(raw, nested)
+
+
+def _checked(raw, what):
+    version = raw.get("format", FORMAT)
+    if isinstance(version, int) and version > FORMAT:
+        raise UserError(
+            f"{what} was written by a newer keras-acn (format {version}, this version reads "
+            f"up to {FORMAT}): upgrade keras-acn to use it."
+        )
+    # A section that is written out but left empty means its defaults.
+    raw = {str(key): value for key, value in raw.items() if value is not None}
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        raise user_error(error, Config) from None
+
+
+def load_config(preset=None, file=None, overrides=()):
+    """Returns the `Config` made from a preset, a file and single overrides, in this order.
+
+    A file that names a `preset` is laid over it; without one it is laid over the
+    defaults. A run's own `config.yaml` is complete, and taken as it is. With neither a
+    preset nor a file the preset is `digits`.
+
+    Args:
+      preset: Name of a preset.
+      file: Path of a YAML file.
+      overrides: Texts `"part.option=value"` with the value as YAML, or pairs
+        `("part.option", value)`.
+
+    Raises:
+      UserError: If a name or a value is wrong; one sentence, with the nearest known name.
+    """
+    raw = {} if file is None else yaml_text.read(pathlib.Path(file))
+    what = "The configuration" if file is None else str(file)
+    if preset is None and file is None:
+        preset = "digits"
+    if preset is None and "format" not in raw:
+        preset = raw.get("preset")
+    if preset is not None:
+        base = yaml_text.read(preset_path(preset))
+        raw = _merge({**base, "preset": preset}, {k: v for k, v in raw.items() if k != "preset"})
+    for override in overrides:
+        path, value = parse_override(override) if isinstance(override, str) else override
+        if path in ("preset", "format"):
+            raise UserError(f"{path} cannot be set: name the preset itself instead.")
+        raw = _apply(raw, path, value)
+    return _checked(raw, what)

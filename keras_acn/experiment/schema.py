@@ -1,0 +1,158 @@
+"""What may stand in a run's YAML: the sections, their options, and what those may be."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from keras_acn._errors import UserError
+from keras_acn.experiment import yaml_text
+
+# Raised whenever a run folder of this version could be misread by the one before.
+FORMAT = 1
+
+
+class Section(BaseModel):
+    """A mapping with known keys and checked values."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=False)
+
+
+class Part(Section):
+    """A part of the model: its name, and options that its class checks when it is built."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value):
+        return {"name": value} if isinstance(value, str) else value
+
+    def as_dict(self):
+        """Returns the name and the options, without those that are not given."""
+        return self.model_dump(exclude_none=True)
+
+
+class ModelPart(Part):
+    """Which model, and its own options."""
+
+    name: str = "ACN"
+    latent_dim: int = Field(16, ge=1)
+    beta: float = Field(1.0, ge=0)
+
+
+class CodebookPart(Section):
+    """The options of `KNNCodebook`; those not named here are checked when it is built."""
+
+    model_config = ConfigDict(extra="allow")
+
+    k: int = Field(5, ge=1)
+    unique: bool = False
+    search: Any = "auto"
+
+    def as_dict(self):
+        """Returns the options, without those that are not given."""
+        return self.model_dump(exclude_none=True)
+
+
+class DataSection(Section):
+    """Where the images come from, and what is done to them: see `keras_acn.data.load`."""
+
+    source: str = "digits"
+    data_dir: str | None = None
+    binarize: Literal["none", "threshold", "static", "dynamic"] = "none"
+    threshold: float | None = Field(None, ge=0, lt=1)
+    # Counts or shares, and sizes or pairs of them: the loader says what is wrong with one.
+    validation: Any = 0
+    test: Any = None
+    limit: int | None = Field(None, ge=1)
+    resize: Any = None
+    crop: Any = None
+    grey: bool = False
+
+
+class TrainingSection(Section):
+    """How the model is fitted."""
+
+    epochs: int = Field(20, ge=1)
+    steps_per_epoch: int | None = Field(None, ge=1)
+    batch_size: int = Field(128, ge=1)
+    optimizer: Literal["adam", "adamax", "adamw", "nadam", "rmsprop", "sgd"] = "adam"
+    learning_rate: float = Field(1e-3, gt=0)
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    final_learning_rate: float = Field(0, ge=0)
+    warmup_epochs: float = Field(0, ge=0)
+    weight_decay: float | None = Field(None, ge=0)
+    clipnorm: float | None = Field(None, gt=0)
+    kl_warmup_epochs: float = Field(0, ge=0)
+    kl_warmup_from: float = Field(0, ge=0, le=1)
+    ema: float | None = Field(None, gt=0, lt=1)
+    jit_compile: Literal["auto", True, False] = "auto"
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    steps_per_execution: int = Field(1, ge=1)
+    keep_best: bool = False
+    early_stopping: int | None = Field(None, ge=1)
+    checkpoint_every: int = Field(1, ge=1)
+    checkpoint_minutes: float = Field(10, ge=0)
+
+
+class Config(Section):
+    """Everything that is needed to run an experiment again.
+
+    Attributes:
+      format: Version of the layout of a run folder.
+      preset: Name of the preset it was made from, if any.
+      description: One line for people.
+      seed: Seed of the weights, the codes, the order of the data and the sampling.
+      model: The model's name and options.
+      encoder: The encoder's, or `None` for the model's own choice.
+      prior: The prior network's, likewise.
+      decoder: The decoder's, likewise.
+      codebook: The codebook's, likewise.
+      data: The images.
+      training: The fit.
+      versions: Versions of the packages that made the run.
+    """
+
+    format: int = Field(FORMAT, ge=1)
+    preset: str | None = None
+    description: str | None = None
+    seed: int = Field(0, ge=0, lt=2**31)
+    model: ModelPart = Field(default_factory=ModelPart)
+    encoder: Part | None = None
+    prior: Part | None = None
+    decoder: Part | None = None
+    codebook: CodebookPart | None = None
+    data: DataSection = Field(default_factory=DataSection)
+    training: TrainingSection = Field(default_factory=TrainingSection)
+    versions: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self):
+        training = self.training
+        if training.steps_per_epoch and self.codebook and self.codebook.unique:
+            raise UserError(
+                "codebook.unique is over whole passes of the data: leave out "
+                "training.steps_per_epoch, or set codebook.unique=false."
+            )
+        return self
+
+    def to_yaml(self):
+        """Returns the configuration as YAML that `load_config` reads back."""
+        written = self.model_dump(exclude_none=True)
+        if not written["versions"]:
+            del written["versions"]
+        return yaml_text.dump(written)
+
+    def flat(self):
+        """Returns the values under dotted names, such as `"training.epochs"`."""
+        return dict(_leaves(self.model_dump(exclude={"versions", "format"}), ()))
+
+
+def _leaves(value, path):
+    if isinstance(value, dict) and (value or not path):
+        for key, inner in value.items():
+            yield from _leaves(inner, (*path, str(key)))
+    else:
+        yield ".".join(path), value

@@ -1,0 +1,44 @@
+"""Every picture of the package, each a function of arrays or tables.
+
+Charts come back as plotnine `ggplot` objects, image sheets as `Picture`, and moving ones
+as `Animation`. All three display themselves in a notebook and have `.save(path)`.
+No function here needs a run folder or a model: `latents.grid` and `latents.traversal`
+take any callable from codes to images.
+"""
+
+from keras_acn.plots import curves, images, latents, movie
+from keras_acn.plots.animation import Animation
+from keras_acn.plots.curves import loss_curves, loss_terms, sweep_curves
+from keras_acn.plots.images import (
+    comparison,
+    daydream_gif,
+    grid,
+    neighbors_picture,
+    samples,
+    strip,
+)
+from keras_acn.plots.latents import image_scatter, scatter, traversal
+from keras_acn.plots.movie import training_movie
+from keras_acn.plots.picture import Picture
+
+__all__ = [
+    "Animation",
+    "Picture",
+    "comparison",
+    "curves",
+    "daydream_gif",
+    "grid",
+    "image_scatter",
+    "images",
+    "latents",
+    "loss_curves",
+    "loss_terms",
+    "movie",
+    "neighbors_picture",
+    "samples",
+    "scatter",
+    "strip",
+    "sweep_curves",
+    "training_movie",
+    "traversal",
+]

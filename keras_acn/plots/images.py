@@ -1,0 +1,202 @@
+"""Pictures made of images: grids, reconstructions, neighbours, daydreams, samples."""
+
+import math
+
+import numpy as np
+
+from keras_acn._errors import UserError
+from keras_acn.plots.animation import Animation
+from keras_acn.plots.checks import as_array, as_images, positive_int, same_count
+from keras_acn.plots.picture import sheet
+
+
+def grid(images, columns=None, *, captions=None, title=None, scale=None):
+    """Draws images in reading order.
+
+    Args:
+      images: [N, H, W, C], floats in [0, 1] or uint8, grey or colour.
+      columns: Images a row; `None` makes the grid about square.
+      captions: A word under each image, [N], or `None`.
+      title: A line above the grid.
+      scale: Times that each pixel is repeated; `None` makes small images legible.
+
+    Returns:
+      A `Picture`.
+
+    Raises:
+      UserError: If the images are not what they should be, or captions don't match.
+    """
+    pixels = as_images(images)
+    count = len(pixels)
+    columns = positive_int(math.ceil(math.sqrt(count)) if columns is None else columns, "columns")
+    columns = min(columns, count)
+    if captions is not None:
+        captions = list(captions)
+        same_count("captions", len(captions), "images", count)
+    starts = range(0, count, columns)
+    return sheet(
+        [list(pixels[s : s + columns]) for s in starts],
+        title=title,
+        captions=captions and [captions[s : s + columns] for s in starts],
+        scale=scale,
+    )
+
+
+def samples(images, columns=None, *, title="samples from the prior", scale=None):
+    """Draws samples of a model, [N, H, W, C], in a square grid; see `grid`."""
+    return grid(images, columns, title=title, scale=scale)
+
+
+def comparison(originals, reconstructions, n=10, *, title=None, scale=None):
+    """Draws originals over their reconstructions.
+
+    Args:
+      originals: [N, H, W, C].
+      reconstructions: [N, H, W, C]; or [S, N, H, W, C], several samples for each code, a
+        row each; or a dict {row's name: [N, H, W, C]}, as for the runs of a sweep.
+      n: The most columns: the first n images are drawn.
+      title: A line above.
+      scale: Times that each pixel is repeated; `None` makes small images legible.
+
+    Returns:
+      A `Picture` of one row of originals and one or more rows below it.
+
+    Raises:
+      UserError: If shapes or counts don't match.
+    """
+    top = as_images(originals, "originals")
+    if isinstance(reconstructions, dict):
+        if not reconstructions:
+            raise UserError("There are no reconstructions to draw: the dict is empty.")
+        below = {
+            str(name): as_images(r, f'reconstructions "{name}"')
+            for name, r in reconstructions.items()
+        }
+    else:
+        array = as_array(reconstructions, "reconstructions")
+        if array.ndim == 5:
+            rows = as_images(array, "reconstructions", "SNHWC")
+            below = {f"sample {s + 1}": row for s, row in enumerate(rows)}
+        else:
+            below = {"reconstruction": as_images(array, "reconstructions")}
+    for row in below.values():
+        same_count("reconstructions", len(row), "originals", len(top))
+        if row.shape != top.shape:
+            raise UserError(
+                f"The reconstructions have shape {list(row.shape[1:])} an image, the originals "
+                f"{list(top.shape[1:])}: give both at one size and number of channels."
+            )
+    n = positive_int(n, "n")
+    return sheet(
+        [list(top[:n])] + [list(row[:n]) for row in below.values()],
+        row_labels=["original", *below],
+        title=title,
+        scale=scale,
+    )
+
+
+def neighbors_picture(queries, neighbors, distances=None, *, title=None, scale=None):
+    """Draws each image beside its K neighbours, nearest first.
+
+    Args:
+      queries: [Q, H, W, C].
+      neighbors: [Q, K, H, W, C], such as `train_images[index]` for the index [Q, K] that
+        `model.neighbors` returns.
+      distances: Euclidean distances in code space, [Q, K], written under the neighbours.
+      title: A line above.
+      scale: Times that each pixel is repeated; `None` makes small images legible.
+
+    Returns:
+      A `Picture` of Q rows.
+
+    Raises:
+      UserError: If shapes or counts don't match.
+    """
+    left = as_images(queries, "queries")
+    right = as_images(neighbors, "neighbors", "QKHWC")
+    same_count("rows of neighbors", len(right), "queries", len(left))
+    if right.shape[2:] != left.shape[1:]:
+        raise UserError(
+            f"The neighbors have shape {list(right.shape[2:])} an image, the queries "
+            f"{list(left.shape[1:])}: give both at one size and number of channels."
+        )
+    captions = footer = None
+    if distances is not None:
+        distances = as_array(distances, "distances")
+        if distances.shape != right.shape[:2]:
+            raise UserError(
+                f"The distances must have shape {list(right.shape[:2])}, one for each neighbor, "
+                f"not {list(distances.shape)}."
+            )
+        captions = [["", *(f"{d:.2f}" for d in row)] for row in distances]
+        footer = "under each neighbour: its distance in code space"
+    return sheet(
+        [[image, *row] for image, row in zip(left, right, strict=True)],
+        column_labels=["image", *(f"#{k + 1}" for k in range(right.shape[1]))],
+        captions=captions,
+        after_first=12,
+        footer=footer,
+        title=title,
+        scale=scale,
+    )
+
+
+def _daydream_frames(frames):
+    array = as_array(frames, "frames")
+    if array.ndim == 4:
+        array = array[:, None]
+    return as_images(array, "frames", "TBHWC")
+
+
+def strip(frames, every=None, *, title=None, scale=None):
+    """Draws a daydream as film strips: time runs to the right, one row for each dream.
+
+    Args:
+      frames: [T, B, H, W, C] as `model.daydream` returns them (the first is the input), or
+        [T, H, W, C] for one dream.
+      every: Draws frames 0, every, 2 * every, ...; `None` draws at most 11.
+      title: A line above.
+      scale: Times that each pixel is repeated; `None` makes small images legible.
+
+    Returns:
+      A `Picture` of B rows, the number of the step above each column.
+    """
+    pixels = _daydream_frames(frames)  # [T, B, H, W, C]
+    if every is None:
+        every = max(1, math.ceil((len(pixels) - 1) / 10))
+    steps = range(0, len(pixels), positive_int(every, "every"))
+    return sheet(
+        [[pixels[t, b] for t in steps] for b in range(pixels.shape[1])],
+        column_labels=["input" if t == 0 else t for t in steps],
+        title=title,
+        scale=scale,
+    )
+
+
+def daydream_gif(frames, fps=5, *, columns=None, scale=None):
+    """Animates daydreams, all side by side, the number of the step above them.
+
+    Args:
+      frames: [T, B, H, W, C], or [T, H, W, C] for one dream.
+      fps: Frames a second.
+      columns: Dreams a row; `None` puts up to eight in a row.
+      scale: Times that each pixel is repeated; `None` makes small images legible.
+
+    Returns:
+      An `Animation` of T frames.
+    """
+    pixels = _daydream_frames(frames)
+    columns = positive_int(min(8, pixels.shape[1]) if columns is None else columns, "columns")
+    if scale is None:
+        cell = 128 if pixels.shape[1] == 1 else 64
+        scale = max(1, round(cell / max(pixels.shape[2:4])))
+    pictures = []
+    for t, batch in enumerate(pixels):
+        rows = [list(batch[s : s + columns]) for s in range(0, len(batch), columns)]
+        title = "input" if t == 0 else f"step {t}"
+        pictures.append(sheet(rows, title=title, scale=scale).to_array())
+    width = max(p.shape[1] for p in pictures)
+    pad = [((0, 0), (0, width - p.shape[1]), (0, 0)) for p in pictures]
+    return Animation(
+        [np.pad(p, w, constant_values=255) for p, w in zip(pictures, pad, strict=True)], fps
+    )

@@ -1,0 +1,178 @@
+"""A still picture made of images, and the sheet that lays images out in rows."""
+
+import io
+import math
+import pathlib
+
+import numpy as np
+
+from keras_acn._errors import UserError
+from keras_acn.plots.checks import positive_int
+
+CELL = 64  # pixels: what a small image is blown up to, if the sheet has room
+WIDEST = 900  # pixels: about the width of a notebook's output
+FONT_SIZE = 13
+INK = (40, 40, 40)
+PAPER = (255, 255, 255)
+
+
+class Picture:
+    """A still picture that displays in a notebook and saves to a file.
+
+    Args:
+      image: A `PIL.Image.Image`.
+      boxes: Where each image lies, `boxes[row][column] = (left, top, right, bottom)` in
+        pixels, or `None` for an empty cell.
+
+    Attributes:
+      image: The `PIL.Image.Image`.
+      boxes: As given.
+    """
+
+    def __init__(self, image, boxes=()):
+        self.image = image
+        self.boxes = boxes
+
+    @property
+    def size(self):
+        """Width and height in pixels."""
+        return self.image.size
+
+    def to_array(self):
+        """Returns the picture as uint8 [height, width, 3]."""
+        return np.asarray(self.image.convert("RGB"))
+
+    def cell(self, row, column):
+        """Returns the pixels of one image of the sheet as uint8 [h, w, 3], upscaled."""
+        left, top, right, bottom = self.boxes[row][column]
+        return self.to_array()[top:bottom, left:right]
+
+    def save(self, path):
+        """Writes the picture; the file's ending (.png, .jpg, .webp, .gif) says the format.
+
+        Raises:
+          UserError: If the ending names no known format or the folder doesn't exist.
+        """
+        path = writable(path, (".png", ".jpg", ".jpeg", ".webp", ".gif"))
+        options = {"optimize": True} if path.suffix.lower() == ".png" else {}
+        self.image.save(path, **options)
+
+    def _repr_png_(self):
+        data = io.BytesIO()
+        self.image.save(data, format="PNG", optimize=True)
+        return data.getvalue()
+
+
+def writable(path, endings):
+    """Returns `path` as a `pathlib.Path` that a file of such an ending may be written to."""
+    path = pathlib.Path(path)
+    if path.suffix.lower() not in endings:
+        raise UserError(f'Cannot write "{path.name}": its name must end in {", ".join(endings)}.')
+    if not path.parent.is_dir():
+        raise UserError(f'Cannot write "{path}": the folder "{path.parent}" does not exist.')
+    return path
+
+
+def font(size=FONT_SIZE):
+    """Returns the font that comes with matplotlib, the same on every machine."""
+    import matplotlib
+    from PIL import ImageFont
+
+    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
+
+
+def upscale(image, scale):
+    """Repeats every pixel of an image [H, W, C] `scale` times each way, as RGB."""
+    image = np.broadcast_to(image, image.shape[:2] + (3,))
+    return image.repeat(scale, axis=0).repeat(scale, axis=1)  # [H * scale, W * scale, 3]
+
+
+def fitting_scale(height, width, columns, cell=CELL, widest=WIDEST):
+    """Returns the whole factor that brings an image near `cell` pixels within `widest`."""
+    wanted = max(1, round(cell / max(height, width)))
+    return max(1, min(wanted, widest // (columns * width)))
+
+
+def sheet(
+    rows,
+    *,
+    scale=None,
+    gap=3,
+    after_first=0,
+    title=None,
+    row_labels=None,
+    column_labels=None,
+    captions=None,
+    footer=None,
+    cell=CELL,
+):
+    """Lays images out in rows, with words around them.
+
+    Args:
+      rows: Lists of uint8 images [H, W, C], all of one size; `None` leaves a cell empty.
+      scale: Whole number of times that every pixel is repeated; `None` finds one.
+      gap: Pixels between images.
+      after_first: Further pixels between the first column and the second.
+      title: A line above everything.
+      row_labels: A word for each row, on its left.
+      column_labels: A word for each column, above it. Where words would touch, only every
+        second, third, ... is written, of the rows' too.
+      captions: Words under each image, `captions[row][column]`.
+      footer: A line under everything.
+      cell: Pixels that a small image is blown up to when `scale` is `None`.
+
+    Returns:
+      A `Picture` with `boxes`.
+    """
+    from PIL import Image, ImageDraw
+
+    columns = max(len(row) for row in rows)
+    height, width = next(image for row in rows for image in row if image is not None).shape[:2]
+    if scale is None:
+        scale = fitting_scale(height, width, columns, cell)
+    scale = positive_int(scale, "scale")
+    height, width = height * scale, width * scale
+    face = font()
+    line = FONT_SIZE + 5
+    margin = 6
+    left = margin
+    if row_labels:
+        left += int(max(face.getlength(str(label)) for label in row_labels)) + 8
+    top = margin + (line + 2 if title else 0) + (line if column_labels else 0)
+    row_height = height + gap + (line if captions else 0)
+
+    xs = [left + c * (width + gap) + (after_first if c else 0) for c in range(columns)]
+    ys = [top + r * row_height for r in range(len(rows))]
+    full_width = xs[-1] + width + margin
+    for words in (title, footer):
+        full_width = max(full_width, int(face.getlength(words)) + 2 * margin if words else 0)
+    full_height = ys[-1] + row_height - gap + margin + (line if footer else 0)
+
+    canvas = np.full((full_height, full_width, 3), PAPER, np.uint8)
+    boxes = [[None] * columns for _ in rows]
+    for r, row in enumerate(rows):
+        for c, image in enumerate(row):
+            if image is not None:
+                box = (xs[c], ys[r], xs[c] + width, ys[r] + height)
+                canvas[box[1] : box[3], box[0] : box[2]] = upscale(image, scale)
+                boxes[r][c] = box
+
+    picture = Image.fromarray(canvas)
+    draw = ImageDraw.Draw(picture)
+    if title:
+        draw.text((margin, margin), title, fill=INK, font=face)
+    if footer:
+        draw.text((margin, full_height - line - 1), footer, fill=INK, font=face)
+    every = math.ceil(line / row_height)
+    for y, label in list(zip(ys, row_labels or (), strict=False))[::every]:
+        draw.text((left - 8, y + height // 2), str(label), fill=INK, font=face, anchor="rm")
+    column_labels = [str(label) for label in column_labels or ()]
+    longest = max(map(face.getlength, column_labels), default=0)
+    every = max(1, math.ceil((longest + 4) / (width + gap)))
+    for x, label in list(zip(xs, column_labels, strict=False))[::every]:
+        draw.text((x + width / 2, top - 3), label, fill=INK, font=face, anchor="ms")
+    for y, words in zip(ys, captions or (), strict=False):
+        for x, word in zip(xs, words, strict=False):
+            where = (x + width / 2, y + height + FONT_SIZE)
+            draw.text(where, str(word), fill=INK, font=face, anchor="ms")
+    return Picture(picture, boxes)

@@ -1,0 +1,214 @@
+"""Bad input of every kind: one sentence on stderr, exit code 2, never a traceback."""
+
+import gzip
+import json
+import shutil
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_acn.cli import main
+from keras_acn.experiment.config import FORMAT
+
+rng = np.random.default_rng(0)
+
+
+def idx(shape, magic=0x00000803, count=None):
+    """The bytes of an IDX file of uint8 images."""
+    head = struct.pack(">IIII", magic, shape[0] if count is None else count, *shape[1:])
+    return head + rng.integers(0, 256, shape, np.uint8).tobytes()
+
+
+def idx_folder(folder, images):
+    folder.mkdir()
+    (folder / "train-images-idx3-ubyte").write_bytes(images)
+    (folder / "train-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x00000801, 20) + bytes(20))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A trained run on 8x8 images."""
+    folder = tmp_path_factory.mktemp("run") / "run"
+    arguments = ["train", "--set", "data.limit=40", "--set", "encoder.hidden=[4]", "-q"]
+    arguments += ["--batch-size", "20", "--epochs", "1", "--no-figures", "--out", str(folder)]
+    assert main(arguments) == 0
+    return folder
+
+
+@pytest.fixture
+def files(tmp_path, run):
+    """A folder with everything that the cases below name."""
+
+    def npy(name, array):
+        np.save(tmp_path / f"{name}.npy", array)
+
+    good = rng.random((20, 8, 8, 1)).astype(np.float32)
+    with_nan, out_of_range = good.copy(), good.copy()
+    with_nan[3, 2, 1] = np.nan
+    out_of_range[3] = -1
+    npy("nan", with_nan)
+    npy("range", out_of_range)
+    npy("one", good[:1])
+    npy("few", good[:3])
+    npy("empty", good[:0])
+    npy("flat", good.reshape(-1))
+    npy("words", np.array(["a", "b"]))
+    npy("large", rng.random((20, 9, 9)).astype(np.float32))
+    (tmp_path / "text.npy").write_text("not an array")
+    np.savez(tmp_path / "names.npz", pictures=good)
+    idx_folder(tmp_path / "magic", idx((20, 8, 8), magic=0x12345678))
+    idx_folder(tmp_path / "short", idx((20, 8, 8), count=30))
+    folder = idx_folder(tmp_path / "truncated", b"")
+    (folder / "train-images-idx3-ubyte").unlink()
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx((20, 8, 8)))[:200])
+    (tmp_path / "no-images").mkdir()
+    (tmp_path / "corrupt").mkdir()
+    (tmp_path / "corrupt" / "a.png").write_bytes(b"no picture")
+    (tmp_path / "sizes").mkdir()
+    for i, size in enumerate([(8, 8), (9, 8), (8, 8)]):
+        Image.new("L", size).save(tmp_path / "sizes" / f"{i}.png")
+    (tmp_path / "broken.yaml").write_text("training: [")
+    (tmp_path / "typo.yaml").write_text("preset: digits\ntraining: {epoch: 3}")
+    (tmp_path / "twice.yaml").write_text("seed: 1\nseed: 2")
+    (tmp_path / "in-use").mkdir()
+    (tmp_path / "in-use" / "thesis.txt").touch()
+    shutil.copytree(run, tmp_path / "newer")
+    config = (run / "config.yaml").read_text()
+    assert f"format: {FORMAT}" in config
+    (tmp_path / "newer" / "config.yaml").write_text(
+        config.replace(f"format: {FORMAT}", f"format: {FORMAT + 1}")
+    )
+    shutil.copytree(run, tmp_path / "damaged")
+    (tmp_path / "damaged" / "model.keras").write_bytes(b"PK no model")
+    (tmp_path / "damaged" / "checkpoints" / "last.npz").write_bytes(b"PK")
+    (tmp_path / "damaged" / "metrics.json").unlink()
+    shutil.copytree(run, tmp_path / "run")
+    return tmp_path
+
+
+TRAIN = "train --epochs 1 --batch-size 2 --out new "
+CASES = {
+    # What is typed.
+    "unknown command": ("trian", 'Did you mean "train"'),
+    "unknown preset": ("train digit", 'Did you mean "digits"'),
+    "unknown option": ("train --epoch 3", "--epochs"),
+    "too many words": ("train digits blog-acn", "blog-acn"),
+    "no number": ("train --epochs many", "many"),
+    "no epochs": ("train --epochs 0", "--epochs"),
+    "negative seed": ("train --seed -1", "--seed"),
+    "no preset to show": ("presets blogacn", 'Did you mean "blog-acn"'),
+    "no model": ("evaluate", "MODEL"),
+    "no steps": ("daydream run --steps 0", "--steps"),
+    # What is set.
+    "unknown key": (TRAIN + "--set training.epoch=3", 'Did you mean "epochs"'),
+    "unknown section": (TRAIN + "--set trainig.epochs=3", 'Did you mean "training"'),
+    "nothing set": (TRAIN + "--set training.epochs", "part.option=value"),
+    "bad choice": (TRAIN + "--set training.schedule=cosin", 'Did you mean "cosine"'),
+    "bad number": (TRAIN + "--set training.learning_rate=fast", "must be a number"),
+    "bad binarization": (TRAIN + "--set data.binarize=statik", 'Did you mean "static"'),
+    "unknown part": (TRAIN + "--set encoder=convolutional", "Unknown encoder"),
+    "unknown option of a part": (TRAIN + "--set encoder.hiden=[3]", 'Did you mean "hidden"'),
+    "unknown likelihood": (
+        TRAIN + "--set decoder=mlp --set decoder.likelihood=bernouli",
+        'Did you mean "bernoulli"',
+    ),
+    "unknown activation": (TRAIN + "--set encoder.activation=rleu", "rleu"),
+    "widths that are none": (TRAIN + "--set encoder.hidden=wide", "encoder"),
+    "unknown search": (TRAIN + "--set codebook.search=exat", 'Did you mean "exact"'),
+    # Files of settings.
+    "missing file": (TRAIN + "--config none.yaml", "no file none.yaml"),
+    "broken file": (TRAIN + "--config broken.yaml", "not valid YAML"),
+    "typing error in a file": (TRAIN + "--config typo.yaml", 'Did you mean "epochs"'),
+    "key given twice": (TRAIN + "--config twice.yaml", "given twice"),
+    "folder as a file": (TRAIN + "--config in-use", "is a folder"),
+    # Data.
+    "unknown source": (TRAIN + "--data ixd:magic", 'Did you mean "idx:magic"'),
+    "missing data": (TRAIN + "--data npy:none.npy", "none.npy"),
+    "missing folder": (TRAIN + "--data idx:none", "none"),
+    "wrong magic number": (TRAIN + "--data idx:magic", "magic"),
+    "truncated gzip": (TRAIN + "--data idx:truncated", "train-images-idx3-ubyte.gz"),
+    "fewer images than it says": (TRAIN + "--data idx:short", "train-images-idx3-ubyte"),
+    "NaN": (TRAIN + "--data npy:nan.npy", "NaN"),
+    "out of range": (TRAIN + "--data npy:range.npy", "[0, 1]"),
+    "no array": (TRAIN + "--data npy:text.npy", "text.npy"),
+    "flat array": (TRAIN + "--data npy:flat.npy", "[N, H, W]"),
+    "words for images": (TRAIN + "--data npy:words.npy", "words.npy"),
+    "no images at all": (TRAIN + "--data npy:empty.npy", "empty"),
+    "unknown names in an archive": (TRAIN + "--data npz:names.npz", "x_train"),
+    "empty folder": (TRAIN + "--data images:no-images", "no-images"),
+    "corrupt picture": (TRAIN + "--data images:corrupt", "a.png"),
+    "pictures of two sizes": (TRAIN + "--data images:sizes", "resize"),
+    "one image only": (TRAIN + "--data npy:one.npy", "image"),
+    "k as large as the data": (TRAIN + "--data npy:few.npy", "codebook.k"),
+    "batch larger than the data": ("train --batch-size 5000 --out new", "--batch-size"),
+    "everything held out": (TRAIN + "--set data.validation=5000", "validation"),
+    # Folders to write to.
+    "folder in use": ("train --out in-use", "not empty"),
+    "folder of a run": ("train --out run", "--resume run"),
+    "file as a folder": ("train --out one.npy", "is a file"),
+    "unwritable folder": ("train --out /proc/new/run", "choose another --out"),
+    "unwritable figures": ("plot run --out one.npy", "is a file"),
+    # Runs and models.
+    "missing run": ("train --resume none", "no run to resume"),
+    "run of a newer version": ("train --resume newer", "newer keras-acn"),
+    "model of a newer version": ("evaluate newer", "newer keras-acn"),
+    "resumed with other settings": ("train --resume run --seed 5", "seed was 0, not 5"),
+    "resumed with fewer epochs": (
+        "train --resume run --epochs 1 --set training.batch_size=3",
+        "training.batch_size was 20",
+    ),
+    "resumed elsewhere": ("train --resume run --out new", "leave out --out"),
+    "resumed as another preset": ("train blog-acn --resume run", 'preset "digits"'),
+    "damaged checkpoint": ("train --resume damaged --epochs 2", "is damaged"),
+    "missing model": ("evaluate none", 'no model "none"'),
+    "no model file": ("daydream one.npy", "is no model"),
+    "no run folder": ("plot in-use", "is no run folder"),
+    "damaged model": ("daydream damaged", "is damaged"),
+    "images of another shape": ("daydream run --data npy:large.npy", "(9, 9, 1)"),
+    "missing split": ("daydream run --split validation", "no validation split"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_one_sentence(case, files, monkeypatch, capfd):
+    monkeypatch.chdir(files)
+    command, word = CASES[case]
+    code = main(command.split())
+    out, err = capfd.readouterr()
+    assert code == 2, out + err
+    assert err.startswith("Error: ") and err.count("\n") == 1, err
+    assert word in err
+    assert "Traceback" not in err
+    assert out == ""
+    assert not (files / "new").exists()
+
+
+def test_there_are_enough_cases():
+    assert len(CASES) >= 25
+
+
+def test_an_error_of_the_system_is_one_sentence(files, monkeypatch, capfd):
+    monkeypatch.chdir(files)
+    (files / "run" / "metrics.json").unlink()
+    (files / "run" / "metrics.json").mkdir()
+    assert main(["train", "--resume", "run"]) == 2
+    assert capfd.readouterr().err.count("\n") == 1
+
+
+def test_a_fault_of_ours_is_not_hidden(files, monkeypatch):
+    import keras_acn.experiment.folder as folder
+
+    def broken(path):
+        raise ZeroDivisionError
+
+    monkeypatch.chdir(files)
+    monkeypatch.setattr(folder, "_load_model", broken)
+    with pytest.raises(ZeroDivisionError):
+        main(["daydream", "run"])
+
+
+def test_metrics_are_json(run):
+    assert json.loads((run / "metrics.json").read_text())["finished"]
