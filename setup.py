@@ -35,6 +35,7 @@ setup(
         "numpy>=1.26,<3",
         "pandas>=2.0,<4",
         "plotnine>=0.13,<1",
+        "matplotlib>=3.8,<4",
         "pillow>=10",
         "click>=8.1,<9",
         "pydantic>=2.5,<3",

@@ -20,10 +20,8 @@ from keras_acn.cli.quiet import load_tensorflow
 @click.option(
     "--samples",
     type=click.IntRange(1),
-    default=1,
-    show_default=True,
     metavar="N",
-    help="Samples of the latents for each image.",
+    help="Samples of the latents for each image.  [default: 10,000 over the images, 1 to 8]",
 )
 @click.option(
     "--iwae-samples",

@@ -60,14 +60,26 @@ class ConvEncoder(PosteriorEncoder):
             for i in range(self.convolutions):
                 last = i == self.convolutions - 1
                 shape = self._add(
-                    keras.layers.Conv2D(width, 3, strides=2 if last else 1, padding="same"), shape
+                    keras.layers.Conv2D(
+                        width,
+                        3,
+                        strides=2 if last else 1,
+                        padding="same",
+                        kernel_initializer="he_normal",
+                    ),
+                    shape,
                 )
                 if normalization == "group":
                     self._add(keras.layers.GroupNormalization(math.gcd(8, width)), shape)
                 self._add(keras.layers.Activation(activation), shape)
         shape = self._add(keras.layers.Flatten(), shape)
         if self.dense:
-            shape = self._add(keras.layers.Dense(self.dense, activation=activation), shape)
+            shape = self._add(
+                keras.layers.Dense(
+                    self.dense, activation=activation, kernel_initializer="he_normal"
+                ),
+                shape,
+            )
         if normalization == "layer":
             self._add(keras.layers.LayerNormalization(), shape)
         self.build_heads(shape[-1])

@@ -3,7 +3,6 @@
 import functools
 import json
 import pathlib
-import zipfile
 
 from keras_acn._errors import UserError, did_you_mean
 from keras_acn.experiment import config as config_lib
@@ -146,17 +145,6 @@ def _saved_model(name):
 
 
 def _load_model(path):
-    import keras
-
     from keras_acn import models
 
-    damaged = UserError(f"{path} is damaged, or no model of keras-acn.")
-    try:
-        model = keras.saving.load_model(path)
-    except UserError:
-        raise
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise damaged from error
-    if not isinstance(model, models.LatentModel):
-        raise damaged
-    return model
+    return models.load_model(path)

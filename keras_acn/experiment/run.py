@@ -165,6 +165,10 @@ def _finish(run, progress):
         kept = history.best_epoch(progress.history)
     else:
         model.optimizer.finalize_variable_values(model.trainable_variables)
+    if hasattr(model, "codebook"):
+        # The codes left by training are up to a pass old, and of the weights before any
+        # averaging; the model that is kept has the codes of its own weights.
+        model.recode(run.data.train)
     with replacing(run.folder / MODEL) as temporary:
         model.save(temporary)
     figures = _figures(run, progress, kept)
@@ -184,9 +188,13 @@ def _figures(run, progress, kept):
         "best_epoch": history.best_epoch(rows),
         "train": {name: row[name] for name in names if name in row},
     }
-    if f"val_{names[0]}" in row:
+    monitored = run.data.validation or run.data.test
+    if monitored is not None:
         split = "validation" if run.data.validation else "test"
-        figures[split] = {name: row[f"val_{name}"] for name in names}
+        measured = run.model.evaluate(
+            monitored, batch_size=training.batch_size, verbose=0, return_dict=True
+        )
+        figures[split] = {name: measured[name] for name in names}
     figures["codebook"] = {k: v for k, v in row.items() if k.startswith("codebook_")}
     sizes = {
         split: len(images)

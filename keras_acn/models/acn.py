@@ -91,6 +91,23 @@ class ACN(LatentModel):
         search = self._compiled(("neighbors", k), lambda code: self.codebook.neighbors(code, k))
         return batched(search, self.codes(images, batch_size), batch_size)
 
+    def recode(self, images, batch_size=256):
+        """Writes the codes of all training data into the codebook, by the weights of now.
+
+        In training a code is as old as its datum's last visit, and of the weights before
+        any averaging. This makes the codebook the one that the model as it is would fill.
+
+        Args:
+          images: The training images, in the order of their index.
+          batch_size: Images per step.
+
+        Raises:
+          UserError: If their number is not the codebook's size.
+        """
+        codes = self.codes(images, batch_size)
+        self.codebook.resize(len(codes))
+        self.codebook.codes.assign(codes)
+
     def _contexts(self, n, seed):
         self.codebook.require_codes()
         rows = tf.random.stateless_uniform(

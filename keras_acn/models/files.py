@@ -26,17 +26,13 @@ def load_model(path, compile=True):
     path = pathlib.Path(path)
     if not path.is_file():
         raise UserError(f"There is no model file {path}: give the path of a .keras file.")
-    if not zipfile.is_zipfile(path):
-        raise UserError(f"{path} is not a whole .keras file: save the model again.")
+    damaged = f"{path} is damaged, or no model of keras_acn"
     try:
         model = keras.saving.load_model(path, compile=compile)
     except UserError:
         raise
-    except Exception as error:
-        raise UserError(
-            f"{path} cannot be opened as a model of this version of keras_acn: "
-            f"{str(error).splitlines()[0]}"
-        ) from error
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{damaged}: {str(error).splitlines()[0]}") from error
     if not isinstance(model, LatentModel):
-        raise UserError(f"{path} holds a {type(model).__name__}, which is no model of keras_acn.")
+        raise UserError(f"{damaged}: it holds a {type(model).__name__}.")
     return model

@@ -6,7 +6,8 @@ import tensorflow as tf
 from keras_acn import data as data_lib
 from keras_acn._errors import UserError
 
-DEFAULT_BATCH_SIZE = 128
+# As in Keras.
+DEFAULT_BATCH_SIZE = 32
 
 # Compiling takes some ten seconds: on fewer data a whole training is over by then.
 JIT_FROM_SIZE = 20_000
@@ -38,7 +39,7 @@ class Fitting:
             `keras_acn.data.ImageSet`; or a `tf.data.Dataset` of batches
             `{"image", "index"[, "label"]}`. Arrays get their index by themselves.
           y: Labels `[N]`, carried along; the training does not see them.
-          batch_size: Images per step, 128 by default; with arrays only.
+          batch_size: Images per step, 32 by default; with arrays only.
           epochs: Number of the last epoch.
           verbose: As in Keras.
           callbacks: As in Keras. The codebook of an ACN is added by itself.
@@ -107,7 +108,7 @@ class Fitting:
         Args:
           x: As for `fit`.
           y: Labels, not used.
-          batch_size: Images per step, 128 by default.
+          batch_size: Images per step, 32 by default.
           exclude_self: Whether the data are those the codebook was filled from, in the
             same order. Each datum's own code is then excluded, as it must be: it would
             be its nearest neighbour, and the KL a leak.

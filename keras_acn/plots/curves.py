@@ -1,6 +1,10 @@
 """Charts of a training history: nats against epochs, and against a swept value."""
 
-from keras_acn._errors import UserError
+import math
+
+import numpy as np
+
+from keras_acn._errors import UserError, unknown_name
 from keras_acn.plots.history import as_runs, as_table, long_table
 from keras_acn.plots.palette import line_colors
 
@@ -67,13 +71,14 @@ def loss_terms(history, *, log=True, validation=True, title=None):
     return _line_chart(data, "epoch", "metric", NATS, log=log, title=title)
 
 
-def sweep_curves(table, x, metrics=tuple(TERMS), *, log=False, title=None):
+def sweep_curves(table, x, metrics=tuple(TERMS), *, by=None, log=False, title=None):
     """Draws metrics against a swept value, one row of the table for each run.
 
     Args:
       table: A `pandas.DataFrame` or a dict of columns.
       x: The column of the swept value, such as `"beta"` or `"latent_dim"`: numbers.
       metrics: A column's name or several.
+      by: The column of a second swept value: a line for each, and a panel for each metric.
       log: Whether both axes are logarithmic; a value of zero is left out, and said so.
       title: A line above the chart.
 
@@ -84,9 +89,16 @@ def sweep_curves(table, x, metrics=tuple(TERMS), *, log=False, title=None):
       UserError: As `loss_curves`.
     """
     metrics = [metrics] if isinstance(metrics, str) else list(metrics)
-    data = long_table({"": as_table(table, "sweep", x)}, metrics, validation=False, x=x)
+    runs = {"": as_table(table, "sweep", x)}
+    if by is not None:
+        if by not in runs[""]:
+            raise unknown_name("column of the sweep", by, runs[""].columns)
+        runs = {f"{by} = {value}": part for value, part in runs[""].groupby(by)}
+    data = long_table(runs, metrics, validation=False, x=x)
     data["metric"] = data["metric"].cat.rename_categories(lambda m: TERMS.get(m, m))
-    return _line_chart(data, x, "metric", _unit(metrics), log=log, title=title)
+    color = "metric" if by is None else "run"
+    facet = by is not None and len(metrics) > 1
+    return _line_chart(data, x, color, _unit(metrics), log=log, title=title, facet=facet)
 
 
 def _unit(metrics):
@@ -143,8 +155,8 @@ def _line_chart(data, x, color, y_label, *, log, title, facet=False):
         chart += p9.facet_wrap("metric", scales="free_y", labeller=labels)
     if log:
         x_ticks = _whole_log_ticks if x == "epoch" else _log_ticks
-        chart += p9.scale_x_log10(breaks=x_ticks, labels=_plain)
-        chart += p9.scale_y_log10(breaks=_log_ticks, labels=_plain)
+        chart += p9.scale_x_log10(breaks=x_ticks, minor_breaks=None, labels=_plain)
+        chart += p9.scale_y_log10(breaks=_log_ticks, minor_breaks=None, labels=_plain)
     elif x == "epoch":
         chart += p9.scale_x_continuous(breaks=_whole_ticks)
     chart += p9.labs(x=x, y=y_label, title=title, caption=caption)
@@ -162,8 +174,6 @@ def _line_chart(data, x, color, y_label, *, log, title, facet=False):
 
 def _whole_ticks(limits):
     """About six ticks on whole numbers."""
-    import math
-
     low, high = math.ceil(limits[0]), math.floor(limits[1])
     if high <= low:
         return [max(low, high)]
@@ -175,9 +185,6 @@ def _whole_ticks(limits):
 
 def _log_ticks(limits):
     """Ticks at 1, 2, 5 times the powers of ten, or at round steps where those are too few."""
-    import math
-
-    import numpy as np
     from matplotlib.ticker import MaxNLocator
 
     low, high = (float(v) for v in limits)
@@ -187,14 +194,16 @@ def _log_ticks(limits):
     if len(ticks) > 8:
         ticks = [t for t in ticks if math.isclose(math.log10(t) % 1, 0, abs_tol=1e-6)]
     if len(ticks) < 3 and high > low:
-        ticks = [t for t in MaxNLocator(5).tick_values(low, high) if low <= t <= high and t > 0]
+        even = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
+        ticks = [t for t in even if low <= t <= high and t > 0]
     return np.asarray(ticks or [low])
 
 
 def _whole_log_ticks(limits):
     """The same, without the ticks between whole numbers."""
     ticks = _log_ticks(limits)
-    return ticks[ticks == ticks.round()]
+    ticks = ticks[ticks == ticks.round()]
+    return ticks if len(ticks) > 2 else np.asarray(_whole_ticks(limits))
 
 
 def _plain(ticks):

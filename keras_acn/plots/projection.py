@@ -63,10 +63,15 @@ def project(codes, method="auto", seed=0):
         if len(codes) < 5:
             raise UserError(f"t-SNE needs at least 5 codes, not {len(codes)}: use PCA.")
         from sklearn.manifold import TSNE
+        from threadpoolctl import threadpool_limits
 
         perplexity = min(30.0, (len(codes) - 1) / 3)
         fitted = TSNE(perplexity=perplexity, init="pca", random_state=seed)
-        return fitted.fit_transform(codes.astype(np.float32)), ("t-SNE 1", "t-SNE 2")
+        # One thread: the same picture on every machine, and on a busy one no waiting of threads
+        # for one another, which can take a thousand times as long as the work.
+        with threadpool_limits(1):
+            points = fitted.fit_transform(codes.astype(np.float32))
+        return points, ("t-SNE 1", "t-SNE 2")
     pca = fit_pca(codes)
     return pca(codes), pca_axis_names(pca)
 

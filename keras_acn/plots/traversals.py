@@ -76,7 +76,7 @@ def _values(values):
 
 
 def _two_dims(dims, latent_dim):
-    dims = tuple(dims)
+    dims = tuple(dims) if isinstance(dims, (tuple, list, np.ndarray)) else (dims,)
     known = all(isinstance(d, (int, np.integer)) and 0 <= d < latent_dim for d in dims)
     if len(dims) != 2 or not known or dims[0] == dims[1]:
         raise UserError(
@@ -86,7 +86,10 @@ def _two_dims(dims, latent_dim):
 
 
 def _ends(span, center):
-    ends = np.asarray(span, np.float64)
+    try:
+        ends = np.asarray(span, np.float64)
+    except (TypeError, ValueError):
+        ends = np.full(3, np.nan)
     if ends.shape == () and np.isfinite(ends) and ends > 0:
         return center - ends, center + ends
     if ends.shape == (2,) and np.isfinite(ends).all() and ends[0] < ends[1]:

@@ -93,6 +93,16 @@ def test_the_codebook_holds_the_codes_after_an_epoch():
     np.testing.assert_allclose(model.codebook.codes.numpy(), model.codes(IMAGES), atol=1e-5)
 
 
+def test_recode():
+    model = small()
+    model.fit(IMAGES, verbose=0, epochs=2)
+    assert np.abs(model.codebook.codes.numpy() - model.codes(IMAGES)).max() > 1e-3
+    model.recode(IMAGES)
+    np.testing.assert_array_equal(model.codebook.codes.numpy(), model.codes(IMAGES))
+    with pytest.raises(UserError, match="holds 50 codes"):
+        model.recode(IMAGES[:9])
+
+
 def test_passing_the_codebook_as_a_callback_does_no_harm():
     model = small()
     history = model.fit(IMAGES, callbacks=[model.codebook], verbose=0).history

@@ -1,0 +1,109 @@
+"""Sheets of images: where pixels land, what is written around them, how they are saved."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_acn._errors import UserError
+from keras_acn.plots.picture import CELL, Picture, fitting_scale, sheet, upscale
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (6, 8, 8, 1), dtype=np.uint8)
+
+
+def test_upscaling_repeats_each_pixel():
+    image = np.arange(4, dtype=np.uint8).reshape(2, 2, 1)
+    big = upscale(image, 3)
+    assert big.shape == (6, 6, 3)
+    np.testing.assert_array_equal(big[..., 1], np.kron([[0, 1], [2, 3]], np.ones((3, 3))))
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_every_cell_holds_its_image(words):
+    rows = [list(IMAGES[:3]), list(IMAGES[3:5])]
+    around = {}
+    if words:
+        around = {
+            "title": "a title",
+            "footer": "a footer",
+            "row_labels": ["one", "two"],
+            "column_labels": ["a", "b", "c"],
+            "captions": [["x"] * 3, ["y"] * 2],
+        }
+    picture = sheet(rows, scale=5, **around)
+    for r, row in enumerate(rows):
+        for c, image in enumerate(row):
+            cell = picture.cell(r, c)
+            assert cell.shape == (40, 40, 3)
+            np.testing.assert_array_equal(cell[2::5, 2::5], np.repeat(image, 3, axis=-1))
+            np.testing.assert_array_equal(cell, upscale(image, 5))
+    assert picture.boxes[1][2] is None
+
+
+def test_words_take_room_and_leave_ink():
+    bare = sheet([list(IMAGES)], scale=4)
+    row = sheet([list(IMAGES)], scale=4, row_labels=["a long name"])
+    top = sheet([list(IMAGES)], scale=4, title="title")
+    assert row.size[0] > bare.size[0] and row.size[1] == bare.size[1]
+    assert top.size[1] > bare.size[1] and top.size[0] == bare.size[0]
+    left_of_images = row.to_array()[:, : row.boxes[0][0][0]]
+    assert left_of_images.min() < 100
+    above_images = top.to_array()[: top.boxes[0][0][1]]
+    assert above_images.min() < 100
+
+
+def test_a_long_title_widens_the_sheet():
+    title = "a title that is a good deal longer than one small image is wide"
+    picture = sheet([[IMAGES[0]]], title=title)
+    above = picture.to_array()[: picture.boxes[0][0][1]].min(axis=(0, 2))
+    assert (above[-5:] == 255).all()
+    assert (above[-30:] < 255).any()
+
+
+def test_crowded_labels_are_thinned_evenly():
+    rows = [[image] * 12 for image in IMAGES]
+    picture = sheet(rows, scale=1, gap=0, column_labels=["-2.0"] * 12, row_labels=["8"] * 6)
+    ink = picture.to_array()[: picture.boxes[0][0][1]].min(axis=(0, 2)) < 200
+    columns = np.flatnonzero(ink)
+    words = np.split(columns, np.flatnonzero(np.diff(columns) > 5) + 1)
+    gaps = np.diff([word.mean() for word in words])
+    assert 2 <= len(words) < 12
+    np.testing.assert_allclose(gaps, gaps[0], atol=1)
+
+
+@pytest.mark.parametrize(
+    ("side", "columns", "scale"), [(8, 10, 8), (28, 10, 2), (32, 10, 2), (28, 20, 1), (500, 9, 1)]
+)
+def test_small_images_are_blown_up_as_far_as_the_page_allows(side, columns, scale):
+    assert fitting_scale(side, side, columns) == scale
+    assert CELL == 64
+
+
+@pytest.mark.parametrize("ending", [".png", ".webp", ".gif", ".jpg"])
+def test_saving_and_reading_back(tmp_path, ending):
+    picture = sheet([list(IMAGES)])
+    path = tmp_path / f"a{ending}"
+    picture.save(path)
+    with Image.open(path) as back:
+        assert back.size == picture.size
+        if ending == ".png":
+            np.testing.assert_array_equal(np.asarray(back), picture.to_array())
+
+
+def test_a_notebook_gets_a_png():
+    picture = sheet([list(IMAGES)])
+    with Image.open(io.BytesIO(picture._repr_png_())) as shown:
+        assert shown.format == "PNG"
+        np.testing.assert_array_equal(np.asarray(shown), picture.to_array())
+
+
+def test_bad_paths_and_scales_are_told(tmp_path):
+    picture = Picture(Image.new("RGB", (3, 3)))
+    with pytest.raises(UserError, match=r'"a.xyz": its name must end in .png'):
+        picture.save(tmp_path / "a.xyz")
+    with pytest.raises(UserError, match="does not exist"):
+        picture.save(tmp_path / "nowhere" / "a.png")
+    with pytest.raises(UserError, match="`scale`"):
+        sheet([list(IMAGES)], scale=0)
