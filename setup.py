@@ -19,8 +19,13 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.10",
-    packages=find_packages(include=["keras_acn", "keras_acn.*"]),
-    package_data={"keras_acn.experiment": ["presets/*.yaml"]},
+    packages=[*find_packages(include=["keras_acn", "keras_acn.*"]), "keras_acn.saved_models"],
+    # The trained models lie at the top of a checkout, and inside an installed package.
+    package_dir={"keras_acn.saved_models": "saved_models"},
+    package_data={
+        "keras_acn.experiment": ["presets/*.yaml"],
+        "keras_acn.saved_models": ["*/*"],
+    },
     install_requires=[
         "tensorflow>=2.18,<2.22",
         "keras>=3.6,<4",
@@ -37,6 +42,7 @@ setup(
         "plotnine>=0.13,<1",
         "matplotlib>=3.8,<4",
         "pillow>=10",
+        "threadpoolctl>=3",
         "click>=8.1,<9",
         "pydantic>=2.5,<3",
         "pyyaml>=6,<7",
@@ -51,6 +57,7 @@ setup(
         ],
         "notebooks": ["jupyterlab>=4,<5", "tensorboard>=2.18,<2.22"],
         "bench": ["torch>=2.2"],
+        "mp4": ["imageio-ffmpeg>=0.5"],
     },
     entry_points={"console_scripts": ["keras-acn = keras_acn.cli:main"]},
     classifiers=[

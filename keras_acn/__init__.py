@@ -24,6 +24,7 @@ _PUBLIC = {
     "GatedPixelCNN": "keras_acn.decoders",
     "load_data": "keras_acn.data",
     "load_model": "keras_acn.models",
+    "load_pretrained": "keras_acn.models",
     "UserError": "keras_acn._errors",
 }
 _ROOMS = (

@@ -130,17 +130,17 @@ def _read_config(path):
 
 
 def _saved_model(name):
+    from keras_acn import models
+
+    folders = models.pretrained_folders()
     beside = pathlib.Path("saved_models")
-    shipped = pathlib.Path(__file__).parents[2] / "saved_models"
-    known = []
-    for folder in (beside, shipped):
-        if (folder / name).is_dir():
-            return folder / name
-        if folder.is_dir():
-            known += [each.name for each in folder.iterdir() if (each / MODEL).exists()]
+    if beside.is_dir():
+        folders |= {each.name: each for each in beside.iterdir() if (each / MODEL).exists()}
+    if str(name) in folders:
+        return folders[str(name)]
     raise UserError(
         f'There is no model "{name}": give a run folder, a .keras file or the name of a saved '
-        f"model.{did_you_mean(name, known)}"
+        f"model.{did_you_mean(name, folders)}"
     )
 
 

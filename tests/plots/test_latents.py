@@ -58,7 +58,7 @@ def test_a_scatter_has_a_point_for_each_code_and_a_colour_for_each_class(tmp_pat
 def test_a_class_is_named_at_one_of_its_own_points():
     codes = np.array([[0, 0], [1, 0], [9, 0], [10, 0], [5, 0], [5, 1]], float)
     chart = latents.scatter(codes, ["a", "a", "a", "a", "b", "b"])
-    named = chart.layers[1].data
+    named = latents._centers(chart.data)
     for _, row in named.iterrows():
         assert [row["x"], row["y"]] in codes[np.array(list("aaaabb")) == row["label"]].tolist()
     assert sorted(named["label"]) == ["a", "b"]

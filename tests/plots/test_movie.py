@@ -68,6 +68,9 @@ def test_longer_codes_share_one_projection():
     points, names = movie._project_all([codes * 0.5, codes])
     np.testing.assert_allclose(points[0] - points[0].mean(0), (points[1] - points[1].mean(0)) / 2)
     assert names[0].startswith("PC 1 (")
+    # The last frame decides: there the second latent is the widest, in the first the first.
+    points, _ = movie._project_all([codes, codes * [0.01, 90, 1, 1, 1]])
+    assert abs(np.corrcoef(points[0][:, 0], codes[:, 1])[0, 1]) > 0.99
     assert len(movie.training_movie(snapshots(2, codes), LABELS)) == 2
 
 

@@ -42,6 +42,12 @@ def test_every_cell_holds_its_image(words):
     assert picture.boxes[1][2] is None
 
 
+@pytest.mark.parametrize("gap", [0, 3])
+def test_images_stand_a_gap_apart(gap):
+    boxes = sheet([list(IMAGES[:3]), list(IMAGES[3:])], scale=2, gap=gap).boxes
+    assert boxes[0][1][0] - boxes[0][0][2] == boxes[1][0][1] - boxes[0][0][3] == gap
+
+
 def test_words_take_room_and_leave_ink():
     bare = sheet([list(IMAGES)], scale=4)
     row = sheet([list(IMAGES)], scale=4, row_labels=["a long name"])
