@@ -85,7 +85,12 @@ class Registry:
                 f'"name", not {type(identifier).__name__}.'
             )
         if "class_name" in identifier:
-            return keras.saving.deserialize_keras_object(identifier)
+            part = keras.saving.deserialize_keras_object(identifier)
+            if not isinstance(part, self.base):
+                raise UserError(
+                    f"The {self.kind} must be a {self.base.__name__}, not {type(part).__name__}."
+                )
+            return part
         given = dict(identifier)
         fallback = default if isinstance(default, str) else (default or {}).get("name")
         cls = self.find(given.pop("name", fallback))

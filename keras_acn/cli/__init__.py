@@ -53,7 +53,12 @@ def main(argv=None):
         return 0
     except click.ClickException as error:
         return _fail(error.format_message())
-    except (click.Abort, KeyboardInterrupt):
+    except KeyboardInterrupt:
+        return 130
+    except click.Abort as error:
+        # click makes an end of file an abort too, and that one is no Ctrl-C.
+        if isinstance(error.__cause__, EOFError):
+            raise error.__cause__ from None
         return 130
     except BrokenPipeError:
         # The reader of a pipe, such as head, has left; Python would complain at exit.

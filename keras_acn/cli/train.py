@@ -17,7 +17,11 @@ from keras_acn.cli.quiet import load_tensorflow
     "--seed", type=click.IntRange(0, 2**31 - 1), metavar="N", help="Seed of all that is random."
 )
 @click.option("--out", metavar="DIR", help="The run folder.  [default: runs/PRESET-DATE-TIME]")
-@click.option("--config", metavar="FILE.yaml", help="A YAML file, laid over the preset.")
+@click.option(
+    "--config",
+    metavar="FILE.yaml",
+    help="A YAML file, laid over the preset if one is named, else over the defaults.",
+)
 @click.option(
     "--set",
     "overrides",

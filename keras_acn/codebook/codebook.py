@@ -69,7 +69,7 @@ class KNNCodebook(keras.layers.Layer, keras.callbacks.Callback):
         self.search = search
         self.latent_dim = None if latent_dim is None else int(latent_dim)
         self.seed = int(seed)
-        self._search = get_search(search)
+        self.search_strategy = get_search(search)
         self._continue_pass = False
         self._model_ref = None
         self.params = None
@@ -117,9 +117,10 @@ class KNNCodebook(keras.layers.Layer, keras.callbacks.Callback):
         self.used = self.add_weight(
             name="used", shape=(self.size,), initializer="zeros", dtype="bool", trainable=False
         )
-        # Sums over this pass: distance, drift, and the numbers of data they are over.
+        # Sums over this pass: distance, drift, the numbers of data they are over, and data
+        # whose index is no row.
         self.health = self.add_weight(
-            name="health", shape=(4,), initializer="zeros", trainable=False
+            name="health", shape=(5,), initializer="zeros", trainable=False
         )
         self.built = True
 
@@ -137,16 +138,7 @@ class KNNCodebook(keras.layers.Layer, keras.callbacks.Callback):
         """
         self.require_codes()
         index = tf.cast(index, tf.int32)
-        with tf.control_dependencies(
-            [
-                tf.debugging.assert_less(
-                    index, self.size, message="an index lies outside the codebook"
-                )
-            ]
-            if tf.executing_eagerly()
-            else []
-        ):
-            self.codes.value.scatter_nd_update(index[:, None], tf.cast(code, tf.float32))
+        self.codes.value.scatter_nd_update(index[:, None], tf.cast(code, tf.float32))
 
     def neighbors(self, query, k=None, exclude=None):
         """Finds the nearest codes; changes nothing.
@@ -165,7 +157,7 @@ class KNNCodebook(keras.layers.Layer, keras.callbacks.Callback):
         """
         self.require_codes()
         query = tf.cast(tf.convert_to_tensor(query), tf.float32)
-        return self._search(self.codes.value, query, int(k or self.k), exclude)
+        return self.search_strategy(self.codes.value, query, int(k or self.k), exclude)
 
     def gather(self, index):
         """Returns the codes `[B, d]` in the rows `index` `[B]`, zeros for row -1."""
@@ -193,7 +185,10 @@ class KNNCodebook(keras.layers.Layer, keras.callbacks.Callback):
             _, rows = self.neighbors(code, exclude=index)
             return self._neighbor(code, pick_uniform(rows, seed))
 
-        index = tf.cast(index, tf.int32)
+        given = tf.cast(index, tf.int32)
+        # Compiled code would drop or clamp a wrong row without a word, so it is counted
+        # here, and told at the end of the epoch.
+        index = tf.clip_by_value(given, 0, self.size - 1)
         drift = tf.norm(code - tf.gather(self.codes.value, index), axis=1)  # [B]
         self.write(index, code)
         if self.unique:
@@ -217,6 +212,7 @@ class KNNCodebook(keras.layers.Layer, keras.callbacks.Callback):
                     tf.reduce_sum(found),
                     tf.reduce_sum(drift),
                     tf.cast(tf.size(drift), tf.float32),
+                    tf.reduce_sum(tf.cast(index != given, tf.float32)),
                 ]
             )
         )
@@ -231,9 +227,9 @@ class KNNCodebook(keras.layers.Layer, keras.callbacks.Callback):
             times = tf.scatter_nd((picks + 1)[:, None], tf.ones_like(picks), [self.size + 1])
             taken = used | (times[1:] > 0)
             one = tf.gather(code, [b])
-            return self._search(codes, one, length, tf.gather(index, [b]), taken)[1][0]
+            return self.search_strategy(codes, one, length, tf.gather(index, [b]), taken)[1][0]
 
-        _, rows = self._search(codes, code, length, index, used)
+        _, rows = self.search_strategy(codes, code, length, index, used)
         return pick_unique(rows, self.k, seed, search_rest)
 
     def _neighbor(self, code, picked):
@@ -244,7 +240,7 @@ class KNNCodebook(keras.layers.Layer, keras.callbacks.Callback):
     def begin_pass(self):
         """Starts a new pass over the data: every code may be a neighbour again."""
         self.used.assign(tf.zeros([self.size], tf.bool))
-        self.health.assign(tf.zeros([4]))
+        self.health.assign(tf.zeros([5]))
 
     def continue_pass(self):
         """Makes the next epoch go on with the present pass, as a resumed run must."""
@@ -252,7 +248,7 @@ class KNNCodebook(keras.layers.Layer, keras.callbacks.Callback):
 
     def get_health(self):
         """Returns the health of this pass so far, as a dict of floats."""
-        distance, found, drift, written = (float(v) for v in self.health.numpy())
+        distance, found, drift, written, _ = (float(v) for v in self.health.numpy())
         return {
             "codebook_distance": distance / max(found, 1.0),
             "codebook_drift": drift / max(written, 1.0),
@@ -285,6 +281,12 @@ class KNNCodebook(keras.layers.Layer, keras.callbacks.Callback):
             self.begin_pass()
 
     def on_epoch_end(self, epoch, logs=None):
+        outside = int(self.health.numpy()[4])
+        if outside:
+            raise UserError(
+                f"{outside} data of this epoch have an index outside 0..{self.size - 1}, the rows "
+                "of the codebook: build a new model for a data set of another size."
+            )
         if logs is not None:
             logs.update(self.get_health())
 
@@ -293,7 +295,7 @@ class KNNCodebook(keras.layers.Layer, keras.callbacks.Callback):
     def get_config(self):
         search = self.search
         if not isinstance(search, (str, dict)):
-            search = {"name": type(search).__name__, **search.get_config()}
+            search = keras.saving.serialize_keras_object(search)
         return {
             **super().get_config(),
             "size": self.size,

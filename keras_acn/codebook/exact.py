@@ -1,5 +1,6 @@
 """Exact Euclidean nearest neighbours in the graph, in bounded memory."""
 
+import keras
 import tensorflow as tf
 
 from keras_acn.codebook.search import NeighborSearch
@@ -12,6 +13,7 @@ GROUP = 16
 SMALL = 4096
 
 
+@keras.saving.register_keras_serializable("keras_acn")
 class ExactSearch(NeighborSearch):
     """Exact search: one matrix product, then a top-k in two stages.
 
@@ -57,7 +59,8 @@ class ExactSearch(NeighborSearch):
         candidates = min(rows, candidates)
         if rows <= SMALL or rows < GROUP * candidates:
             score = tf.matmul(query, block, transpose_b=True) - half_norm
-            return tf.math.top_k(score, candidates)
+            score, index = tf.math.top_k(score, candidates)
+            return score, _none_if_ruled_out(score, index)
 
         groups = -(-rows // GROUP)
         missing = groups * GROUP - rows
@@ -73,29 +76,26 @@ class ExactSearch(NeighborSearch):
         score = tf.reshape(score, [-1, GROUP * candidates])
         row = tf.reshape(row, [-1, GROUP * candidates])
         score, best = tf.math.top_k(score, candidates)
-        row = tf.gather(row, best, batch_dims=1)
-        # Padded rows score -inf, and are only chosen where nothing else is left.
-        return score, tf.where(row < rows, row, 0)
+        return score, _none_if_ruled_out(score, tf.gather(row, best, batch_dims=1))
 
     def _best_of_blocks(self, codes, center, query, used, candidates):
         rows, block = codes.shape[0], self.block
         batch = tf.shape(query)[0]
         score = tf.fill([batch, candidates], -float("inf"))
-        index = tf.zeros([batch, candidates], tf.int32)
+        index = tf.fill([batch, candidates], -1)
 
         def body(i, score, index):
             # The last block is moved back to end at row N, so that every block has one
             # shape; the rows it shares with the block before are ruled out.
             start = tf.minimum(i * block, rows - block)
-            chunk = codes[start : start + block]
-            chunk.set_shape([block, codes.shape[1]])
+            chunk = tf.slice(codes, [start, 0], [block, codes.shape[1]])
             repeated = tf.range(block) + start < i * block
             if used is not None:
-                repeated = repeated | used[start : start + block]
-            repeated.set_shape([block])
+                repeated |= tf.slice(used, [start], [block])
             new_score, new_index = self._best_of_block(chunk, center, query, repeated, candidates)
             score = tf.concat([score, new_score], axis=1)
-            index = tf.concat([index, new_index + start], axis=1)
+            new_index = tf.where(new_index >= 0, new_index + start, -1)
+            index = tf.concat([index, new_index], axis=1)
             score, best = tf.math.top_k(score, candidates)
             return i + 1, score, tf.gather(index, best, batch_dims=1)
 
@@ -111,14 +111,18 @@ class ExactSearch(NeighborSearch):
         return index
 
 
+def _none_if_ruled_out(score, index):
+    """Returns `index` with -1 where the score is that of a used, repeated or padded row."""
+    return tf.where(tf.math.is_inf(score), -1, index)
+
+
 def rank(codes, query, index, k, exclude=None, used=None):
     """Orders candidate rows by their true distance and keeps the k nearest.
 
     Args:
       codes: float32 `[N, d]`.
       query: float32 `[B, d]`.
-      index: int32 `[B, C]`, candidate rows; -1 marks none. A row that appears several
-        times must be one that is ruled out.
+      index: int32 `[B, C]`, candidate rows, each at most once; -1 marks none.
       k: How many to return. More than C is filled up with none.
       exclude: int32 `[B]` or `None`, as in `NeighborSearch`.
       used: bool `[N]` or `None`, likewise.

@@ -6,6 +6,9 @@ from keras_acn._registry import Registry
 class NeighborSearch:
     """Finds the nearest codes of each query by Euclidean distance, inside the graph.
 
+    A strategy of your own is a subclass, registered with
+    `keras.saving.register_keras_serializable` so that it is saved with the model.
+
     Attributes:
       is_exact: Whether the result is always the true nearest neighbours.
     """
@@ -33,6 +36,11 @@ class NeighborSearch:
     def get_config(self):
         """Returns the options of the strategy."""
         return {}
+
+    @classmethod
+    def from_config(cls, config):
+        """Returns the strategy with the options of `get_config`."""
+        return cls(**config)
 
 
 def get_search(identifier):

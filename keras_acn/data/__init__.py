@@ -5,6 +5,7 @@ by the calls that need them.
 """
 
 from keras_acn.data.binarize import BINARIZATIONS as BINARIZATIONS
+from keras_acn.data.checks import check_images as check_images
 from keras_acn.data.image_set import ImageSet as ImageSet
 from keras_acn.data.indexed import check_batch_spec as check_batch_spec
 from keras_acn.data.indexed import from_arrays as from_arrays

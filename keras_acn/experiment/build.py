@@ -91,7 +91,7 @@ def _model(config, image_shape, num_images, steps):
         if section is not None and section.as_dict():
             given[part] = _part(registry, section.as_dict(), getattr(cls, f"default_{part}"), sizes)
     if "codebook" in options(cls):
-        given["codebook"] = codebook.KNNCodebook(**_codebook(config, num_images))
+        given["codebook"] = _codebook(config, num_images)
     elif config.codebook is not None:
         raise UserError(
             f"A {cls.__name__} has no codebook: leave the section out, or set model.name=ACN."
@@ -101,15 +101,21 @@ def _model(config, image_shape, num_images, steps):
 
 
 def _part(registry, given, default, sizes):
-    try:
+    with _built_from(registry.kind, given):
         return registry.get(given, default, **sizes)
+
+
+@contextlib.contextmanager
+def _built_from(kind, given):
+    try:
+        yield
     except UserError:
         raise
     except (TypeError, ValueError) as error:
         # What only Keras knows, such as the names of activations.
-        reason = str(error).strip().splitlines()[0].rstrip(".")
+        reason = " ".join(str(error).strip().splitlines()[:1]).rstrip(".")
         raise UserError(
-            f"The {registry.kind} cannot be built from its options {given}: {reason}."
+            f"The {kind} cannot be built from its options {given}: {reason}."
         ) from error
 
 
@@ -127,7 +133,8 @@ def _codebook(config, num_images):
             f"codebook.k of {given.get('k', 5)} needs more than the {num_images} training images "
             "there are: give more data, or a smaller codebook.k."
         )
-    return {**given, **known}
+    with _built_from("codebook", given):
+        return codebook.KNNCodebook(**given, **known)
 
 
 def _beta(config, steps):

@@ -3,11 +3,25 @@
 import dataclasses
 import json
 import zipfile
+import zlib
 
 import numpy as np
 
 from keras_acn._errors import UserError
 from keras_acn.experiment.files import replacing
+
+# What NumPy raises for a file that is cut off, overwritten or something else.
+_DAMAGED = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclasses.dataclass
@@ -66,14 +80,18 @@ def read(path):
       UserError: If the file is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        arrays = _arrays(path)
         progress = Progress(**json.loads(bytes(arrays.pop("meta"))))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise UserError(
             f"The checkpoint {path} is damaged: delete it to begin the run again."
         ) from error
     return progress, arrays
+
+
+def _arrays(path):
+    with np.load(path, allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}
 
 
 def restore(model, arrays, path):
@@ -115,7 +133,18 @@ def save_weights(path, model):
 
 
 def restore_weights(path, model):
-    """Puts weights written by `save_weights` into a model built alike."""
-    with np.load(path, allow_pickle=False) as file:
-        for i, variable in enumerate(model.variables):
-            variable.assign(file[f"model/{i:05d}"])
+    """Puts weights written by `save_weights` into a model built alike.
+
+    Raises:
+      UserError: If the file is damaged, or belongs to a model of another shape.
+    """
+    try:
+        arrays = _arrays(path)
+        values = [arrays[f"model/{i:05d}"] for i in range(len(model.variables))]
+        for variable, value in zip(model.variables, values, strict=True):
+            variable.assign(value)
+    except _DAMAGED as error:
+        raise UserError(
+            f"The weights of the best epoch, {path}, are damaged: delete the file and resume "
+            "the run, to keep the last epoch's instead."
+        ) from error

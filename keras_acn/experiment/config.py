@@ -3,7 +3,7 @@
 import functools
 import pathlib
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from keras_acn._errors import UserError
 from keras_acn.experiment import yaml_text
@@ -32,10 +32,10 @@ def _merge(base, top, path=()):
             continue
         if isinstance(old, str):
             old = {"name": old}
-        if key in _PARTS and not path and "name" in value:
+        if "name" in value:
             if _same_name(value["name"], old.get("name")):
                 value = {**value, "name": old["name"]}
-            elif key == "model":
+            elif here == ("model",):
                 # These two are every model's; its own options, its prior and its codebook
                 # are not.
                 old = {k: v for k, v in old.items() if k in ("latent_dim", "beta")}
@@ -70,14 +70,42 @@ def parse_override(text):
     return path, yaml_text.parse(value, f'The value of "{path}"')
 
 
-def _apply(raw, path, value):
-    nested = functools.reduce(lambda inner, key: {key: inner}, reversed(path.split(".")), value)
-    return _merge(raw, nested)
+def _joined(one, other):
+    """Returns two nested values of overrides as one, whatever their order."""
+    pair = (one, other)
+    if not (any(isinstance(v, dict) for v in pair) and all(isinstance(v, (dict, str)) for v in pair)):
+        return other
+    one, other = ({"name": v} if isinstance(v, str) else v for v in pair)
+    joined = {key: _joined(one[key], other[key]) for key in one if key in other}
+    return {**one, **other, **joined}
+
+
+def _overridden(raw, overrides):
+    """Returns `raw` under all overrides at once: what one sets, another's name can't drop."""
+    joined = {}
+    for override in overrides:
+        path, value = parse_override(override) if isinstance(override, str) else override
+        if path in ("preset", "format"):
+            raise UserError(f"{path} cannot be set: name the preset itself instead.")
+        if value is None and path in raw:
+            # What is set after that begins from nothing.
+            raw = {**raw, path: None}
+        keys = reversed(path.split("."))
+        joined = _joined(joined, functools.reduce(lambda inner, key: {key: inner}, keys, value))
+    return _merge(raw, joined)
+
+
+def _version(raw):
+    """Returns the format as validating will read it; the newest known where it cannot."""
+    try:
+        return TypeAdapter(int).validate_python(raw.get("format", FORMAT))
+    except ValidationError:
+        return FORMAT
 
 
 def _checked(raw, what):
-    version = raw.get("format", FORMAT)
-    if isinstance(version, int) and version > FORMAT:
+    version = _version(raw)
+    if version > FORMAT:
         raise UserError(
             f"{what} was written by a newer keras-acn (format {version}, this version reads "
             f"up to {FORMAT}): upgrade keras-acn to use it."
@@ -115,9 +143,4 @@ def load_config(preset=None, file=None, overrides=()):
     if preset is not None:
         base = yaml_text.read(preset_path(preset))
         raw = _merge({**base, "preset": preset}, {k: v for k, v in raw.items() if k != "preset"})
-    for override in overrides:
-        path, value = parse_override(override) if isinstance(override, str) else override
-        if path in ("preset", "format"):
-            raise UserError(f"{path} cannot be set: name the preset itself instead.")
-        raw = _apply(raw, path, value)
-    return _checked(raw, what)
+    return _checked(_overridden(raw, overrides), what)

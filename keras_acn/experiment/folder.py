@@ -6,7 +6,7 @@ import pathlib
 
 from keras_acn._errors import UserError, did_you_mean
 from keras_acn.experiment import config as config_lib
-from keras_acn.experiment import history
+from keras_acn.experiment import history, yaml_text
 
 CONFIG, MODEL, HISTORY, METRICS = "config.yaml", "model.keras", "history.csv", "metrics.json"
 CHECKPOINT = pathlib.PurePath("checkpoints", "last.npz")
@@ -85,9 +85,13 @@ class Run:
         """What `metrics.json` holds; empty where there is none."""
         path = self.folder / METRICS
         try:
-            return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path} is damaged: resume the run to write it again.") from error
+            metrics = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+            if metrics != {}:
+                # What the other rooms rely on: a mapping that counts the epochs.
+                metrics["epochs"] + 0
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{path} is damaged: delete it, and resume the run.") from error
+        return metrics
 
     @property
     def finished(self):
@@ -114,8 +118,7 @@ def open_run(model):
     if path.is_file():
         if path.suffix != ".keras":
             raise UserError(f"{path} is no model: give a run folder or a .keras file.")
-        config_file = path.parent / CONFIG
-        return Run(path, path.parent, path, _read_config(config_file))
+        return Run(path, path.parent, path, _config_beside(path))
     config = _read_config(path / CONFIG)
     if config is None:
         raise UserError(
@@ -127,6 +130,16 @@ def open_run(model):
 
 def _read_config(path):
     return config_lib.load_config(file=path) if path.exists() else None
+
+
+def _config_beside(model_file):
+    """Returns the config beside a model file; `None` where that is someone else's file."""
+    path = model_file.parent / CONFIG
+    try:
+        known = str(yaml_text.read(path).get("format")).isdigit()
+    except UserError:
+        return None
+    return _read_config(path) if known else None
 
 
 def _saved_model(name):

@@ -4,6 +4,7 @@ import csv
 import io
 import math
 
+from keras_acn._errors import UserError
 from keras_acn.experiment.files import write_text
 
 _FIRST = ("epoch", "loss", "reconstruction_nats", "kl_nats", "total_nats", "bits_per_dim")
@@ -30,11 +31,21 @@ def write(path, rows):
 
 
 def read(path):
-    """Returns the rows of a CSV file, numbers as floats and `epoch` as an int."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
-    for row in rows:
-        row["epoch"] = int(row["epoch"])
+    """Returns the rows of a CSV file, numbers as floats and `epoch` as an int.
+
+    Raises:
+      UserError: If a cell is no number, or a row has no epoch.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+        for row in rows:
+            row["epoch"] = int(row["epoch"])
+    except (ValueError, TypeError, KeyError, OverflowError, csv.Error) as error:
+        raise UserError(
+            f"{path} is damaged, as a row of it has no epoch or holds what is no number: delete "
+            "it, or resume the run to write it again."
+        ) from error
     return rows
 
 

@@ -41,6 +41,20 @@ class ModelPart(Part):
     latent_dim: int = Field(16, ge=1)
     beta: float = Field(1.0, ge=0)
 
+    @model_validator(mode="after")
+    def _nothing_said_elsewhere(self):
+        for key in self.model_extra:
+            if key in ("encoder", "prior", "decoder", "codebook"):
+                raise UserError(
+                    f"model.{key} is a section of its own: write {key} instead, such as "
+                    f"{key}.option=value."
+                )
+            if key == "seed":
+                raise UserError("model.seed is the seed of the whole run: write seed instead.")
+            if key == "image_shape":
+                raise UserError("model.image_shape follows from the data: leave it out.")
+        return self
+
 
 class CodebookPart(Section):
     """The options of `KNNCodebook`; those not named here are checked when it is built."""

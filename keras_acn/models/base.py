@@ -1,5 +1,6 @@
 """What the models share: their parts, the loss in nats, and the steps of Keras."""
 
+import contextlib
 import math
 
 import keras
@@ -122,8 +123,32 @@ class LatentModel(Fitting, Generation, keras.Model):
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
 
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        if config is not None and self._auto_jit:
+            config["jit_compile"] = "auto"
+        return config
+
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def make_test_function(self, force=False):
+        with self._without_xla():
+            return super().make_test_function(force)
+
+    def make_predict_function(self, force=False):
+        with self._without_xla():
+            return super().make_predict_function(force)
+
+    @contextlib.contextmanager
+    def _without_xla(self):
+        # XLA draws other numbers from the same stateless seed, so an evaluation that is
+        # compiled in one process and not in another would give other figures.
+        jit_compile, self.jit_compile = self.jit_compile, False
+        try:
+            yield
+        finally:
+            self.jit_compile = jit_compile
 
     def call(self, image, training=False):
         """Returns r(x|c(x)): the images' distribution given the mean of the posterior."""

@@ -147,6 +147,9 @@ class Fitting:
 
     def _check_dataset(self, dataset):
         data_lib.check_batch_spec(dataset.element_spec, self.image_shape)
+        # The first batch tells of values that no later one would be free of, such as 0..255.
+        for batch in dataset.take(1):
+            data_lib.check_images(batch["image"].numpy(), "The dataset's images")
 
     def _image_set(self, x, y=None):
         """Returns an `ImageSet` of arrays, checked against the model's image shape."""
@@ -162,7 +165,7 @@ class Fitting:
         if isinstance(x, tf.data.Dataset):
             self._check_dataset(x)
             return x
-        x, y = x if isinstance(x, (tuple, list)) and len(x) == 2 else (x, None)
+        x, y = x if isinstance(x, tuple) and len(x) == 2 else (x, None)
         return self._image_set(x, y).dataset(batch_size or DEFAULT_BATCH_SIZE)
 
 

@@ -141,12 +141,12 @@ def _line_chart(data, x, color, y_label, *, log, title, facet=False):
         values=line_colors(names), guide="legend" if len(names) > 1 else None, name=" "
     )
     chart += p9.scale_linetype_manual(
-        values={"training": "solid", "validation": "dashed"},
+        values={"training": "solid", "held out": "dashed"},
         guide="legend" if len(data["part"].cat.categories) > 1 else None,
         name=" ",
     )
     chart += p9.scale_shape_manual(
-        values={"training": "o", "validation": "D"},
+        values={"training": "o", "held out": "D"},
         guide="legend" if len(data["part"].cat.categories) > 1 else None,
         name=" ",
     )

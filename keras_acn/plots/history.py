@@ -42,7 +42,11 @@ def as_table(history, name, x="epoch"):
 
 
 def long_table(runs, metrics, validation, x="epoch"):
-    """Returns a row for each point, with columns x, value, run, metric, part."""
+    """Returns a row for each point, with columns x, value, run, metric, part.
+
+    The part is "training", or "held out" for the columns `val_...`: a run measures those on
+    its test split where it has no validation split.
+    """
     import pandas as pd
 
     pieces = []
@@ -55,8 +59,8 @@ def long_table(runs, metrics, validation, x="epoch"):
                     f"{', '.join(map(str, known))}.{did_you_mean(metric, known)}"
                 )
         for metric in metrics:
-            for part, column in (("training", metric), ("validation", f"val_{metric}")):
-                if column not in table or (part == "validation" and not validation):
+            for part, column in (("training", metric), ("held out", f"val_{metric}")):
+                if column not in table or (part == "held out" and not validation):
                     continue
                 piece = pd.DataFrame(
                     {
@@ -72,6 +76,6 @@ def long_table(runs, metrics, validation, x="epoch"):
         raise UserError(f"Nothing to draw: {', '.join(metrics)} hold no finite number.")
     for column, order in (("run", runs), ("metric", metrics), ("part", None)):
         present = data[column].unique()
-        order = [o for o in (order or ("training", "validation")) if o in present]
+        order = [o for o in (order or ("training", "held out")) if o in present]
         data[column] = pd.Categorical(data[column], categories=order)
     return data

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_acn import KNNCodebook, UserError
+from keras_acn.codebook import ExactSearch
 
 RNG = np.random.default_rng(1)
 
@@ -183,6 +184,25 @@ def test_config_and_weights_round_trip(tmp_path):
     assert loaded.get_config() == codebook.get_config()
     for old, new in zip(codebook.variables, loaded.variables, strict=True):
         np.testing.assert_array_equal(old.numpy(), new.numpy())
+
+
+@keras.saving.register_keras_serializable("keras_acn_tests")
+class Backwards(ExactSearch):
+    """A strategy of a user's own: the farthest codes."""
+
+    def __init__(self, block=64):
+        super().__init__(block)
+
+    def __call__(self, codes, query, k, exclude=None, used=None):
+        return super().__call__(codes, -query, k, exclude, used)
+
+
+def test_a_strategy_of_ones_own_is_saved(tmp_path):
+    inputs = keras.Input((3,))
+    outputs = make(9, search=Backwards(128))(inputs).code
+    keras.Model(inputs, outputs).save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras").layers[-1]
+    assert isinstance(loaded.search_strategy, Backwards) and loaded.search_strategy.block == 128
 
 
 def test_errors_name_the_fix():

@@ -119,6 +119,17 @@ def test_masks_empty_and_full(n, share):
     check(codes, codes[:11], 5, np.full(11, -1, np.int32), used)
 
 
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("n, block", [(100, 16), (5001, 65536), (9001, 4096)])
+def test_when_few_rows_are_left_each_is_found_once(n, block, jit):
+    codes = RNG.normal(size=(n, 4)).astype(np.float32)
+    used = np.ones(n, bool)
+    used[[0, n // 2, n - 1]] = False
+    own = np.array([0, 1, n - 1], np.int32)
+    check(codes, codes[own], 5, None, used, ExactSearch(block), jit)
+    check(codes, codes[own], 5, own, used, ExactSearch(block), jit)
+
+
 def test_unknown_search_names_the_nearest():
     with pytest.raises(UserError, match='Did you mean "exact"'):
         get_search("exakt")

@@ -74,6 +74,18 @@ def test_same_seed_same_run_other_seed_other_run():
     assert losses[0] == losses[1] != losses[2]
 
 
+def test_xla_in_training_does_not_change_what_evaluate_says(tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_acn.models.fitting.JIT_FROM_SIZE", 10)
+    model = small()
+    model.fit(IMAGES, verbose=0, batch_size=25)
+    assert model.jit_compile
+    model.save(tmp_path / "m.keras")
+    loaded = keras_acn.load_model(tmp_path / "m.keras")
+    assert loaded.evaluate(IMAGES, verbose=0) == model.evaluate(IMAGES, verbose=0)
+    loaded.fit(IMAGES, verbose=0, batch_size=25)
+    assert loaded.jit_compile, "whether to compile is still for fit to choose"
+
+
 def test_validation_changes_nothing():
     model = small()
     model.fit(IMAGES, verbose=0)
@@ -230,6 +242,19 @@ BAD = {
     "one image": (lambda m: m.fit(IMAGES[:1]), "fewer than k=5"),
     "k of N": (lambda m: m.fit(IMAGES[:5]), "fewer than k=5"),
     "other size": (lambda m: m.fit(IMAGES, verbose=0) and m.fit(IMAGES[:20]), "holds 50 codes"),
+    "an index that is no row": (
+        lambda m: (
+            m.fit(IMAGES[:20], verbose=0)
+            and m.fit(keras_acn.data.from_arrays(IMAGES).dataset(10), verbose=0)
+        ),
+        r"30 data of this epoch have an index outside 0\.\.19",
+    ),
+    "0 to 255 in a dataset": (
+        lambda m: m.fit(
+            tf.data.Dataset.from_tensors({"image": IMAGES * 255, "index": np.arange(50)})
+        ),
+        "The dataset's images",
+    ),
     "no end": (
         lambda m: m.fit(keras_acn.data.from_arrays(IMAGES).dataset(5).repeat()),
         "KNNCodebook",

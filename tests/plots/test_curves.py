@@ -39,10 +39,10 @@ def scale_names(chart):
     return {type(s).__name__ for s in chart.scales}
 
 
-def test_training_and_validation_are_the_columns_of_the_history():
+def test_training_and_held_out_are_the_columns_of_the_history():
     table = history()
     chart = curves.loss_curves(table)
-    for part, column in (("training", "loss"), ("validation", "val_loss")):
+    for part, column in (("training", "loss"), ("held out", "val_loss")):
         data = drawn(chart, part=part)
         np.testing.assert_array_equal(data["epoch"], table["epoch"])
         np.testing.assert_array_equal(data["value"], table[column])
@@ -108,7 +108,7 @@ def test_what_log_axes_cannot_show_is_left_out_and_said():
 def test_blanks_in_the_history_are_skipped():
     table = history(4)
     table.loc[[0, 2], "val_loss"] = np.nan
-    assert drawn(curves.loss_curves(table), part="validation")["epoch"].tolist() == [2, 4]
+    assert drawn(curves.loss_curves(table), part="held out")["epoch"].tolist() == [2, 4]
 
 
 def test_axis_names_carry_the_unit():
