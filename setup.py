@@ -50,7 +50,7 @@ setup(
     extras_require={
         "test": [
             "pytest>=8,<10",
-            "ruff>=0.6",
+            "ruff>=0.17,<0.18",
             "nbclient>=0.10",
             "nbformat>=5.10",
             "ipykernel>=6.29",

@@ -48,6 +48,32 @@ def test_unique_uses_no_code_twice_in_a_pass(n, k, batch_size, jit):
         np.testing.assert_array_equal(np.flatnonzero(codebook.used.numpy()), np.sort(real))
 
 
+@pytest.mark.parametrize("n, block", [(5003, 65536), (300, 64)])
+def test_unique_in_grouped_and_in_block_search(n, block):
+    codes = RNG.normal(size=(n, 3)).astype(np.float32)
+    codebook = make(n, 5, unique=True, search={"name": "exact", "block": block})
+    codebook.codes.assign(codes)
+    order = RNG.permutation(n)
+    picked = one_pass(codebook, codes, 128, order)
+    real = picked[picked >= 0]
+    assert len(set(real)) == len(real) >= n - 1
+    assert not (picked == order).any()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_unique_over_random_sizes(seed):
+    rng = np.random.default_rng(seed)
+    n, k, batch_size = rng.integers(1, 60), rng.integers(1, 9), rng.integers(1, 70)
+    codes = rng.integers(0, 4, size=(n, 3)).astype(np.float32)  # duplicates and ties
+    codebook = make(int(n), int(k), unique=True)
+    for _ in range(2):
+        order = rng.permutation(n)
+        picked = one_pass(codebook, codes, int(batch_size), order)
+        real = picked[picked >= 0]
+        assert len(set(real)) == len(real) >= n - 1
+        assert not (picked == order).any()
+
+
 def test_unique_with_clusters_that_run_dry():
     """All of a batch want the same few codes, so lists must be searched again."""
     codes = np.concatenate([np.zeros((8, 3)), np.ones((300, 3)) * 9]).astype(np.float32)

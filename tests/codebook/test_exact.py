@@ -92,6 +92,14 @@ def test_degenerate_data(n):
     check(grid, grid[:20], 5)
 
 
+@pytest.mark.parametrize("n", [60, 6000])
+def test_degenerate_data_against_scikit_learn(n):
+    line = np.repeat(np.arange(n // 5, dtype=np.float32), 5)[:, None]
+    distance, _ = ExactSearch()(tf.constant(line), tf.constant(line[:40]), 7)
+    want, _ = NearestNeighbors(n_neighbors=7, algorithm="brute").fit(line).kneighbors(line[:40])
+    np.testing.assert_allclose(distance, want, atol=1e-5)
+
+
 def test_far_from_the_origin():
     """|q|^2 - 2 q.c + |c|^2 would cancel every digit here."""
     codes = (1000 + RNG.normal(size=(6000, 4))).astype(np.float32)
