@@ -22,11 +22,13 @@ def draw(run, folder, split=None, seed=0):
     """
     from keras_acn.experiment.files import make_folder
 
-    make_folder(folder)
+    # What the user may have to mend comes before the folder is made.
+    figures = _curves(run)
     _, images = choose_split(run.data, split)
+    make_folder(folder)
     pixels, labels = images.arrays()
     rows = np.sort(np.random.default_rng(seed).permutation(len(pixels))[:COUNT])
-    figures = {**_curves(run), **_images(run, pixels[rows], seed)}
+    figures |= _images(run, pixels[rows], seed)
     if len(pixels) > 2:
         figures["codes"] = plots.scatter(run.model.codes(pixels), labels, seed=seed)
     paths = []

@@ -22,6 +22,9 @@ def _merge(base, top, path=()):
     they belong to another class.
     """
     merged = dict(base)
+    if not path and _replaces_model(base, top):
+        # The prior and the codebook are another model's too.
+        merged = {key: value for key, value in base.items() if key not in ("prior", "codebook")}
     for key, value in top.items():
         here = (*path, key)
         if here in {(part,) for part in _PARTS} and isinstance(value, str):
@@ -36,16 +39,20 @@ def _merge(base, top, path=()):
             if _same_name(value["name"], old.get("name")):
                 value = {**value, "name": old["name"]}
             elif here == ("model",):
-                # These two are every model's; its own options, its prior and its codebook
-                # are not.
+                # These two are every model's; its own options are not.
                 old = {k: v for k, v in old.items() if k in ("latent_dim", "beta")}
-                for part in ("prior", "codebook"):
-                    if part not in top:
-                        merged.pop(part, None)
             else:
                 old = {}
         merged[key] = _merge(old, value, here)
     return merged
+
+
+def _replaces_model(base, top):
+    old, new = (
+        value.get("name") if isinstance(value, dict) else value
+        for value in (base.get("model"), top.get("model"))
+    )
+    return None not in (old, new) and not _same_name(new, old)
 
 
 def _same_name(one, other):
@@ -72,10 +79,10 @@ def parse_override(text):
 
 def _joined(one, other):
     """Returns two nested values of overrides as one, whatever their order."""
-    pair = (one, other)
-    if not (any(isinstance(v, dict) for v in pair) and all(isinstance(v, (dict, str)) for v in pair)):
+    kinds = {dict if isinstance(v, dict) else type(v) for v in (one, other)}
+    if dict not in kinds or not kinds <= {dict, str}:
         return other
-    one, other = ({"name": v} if isinstance(v, str) else v for v in pair)
+    one, other = ({"name": v} if isinstance(v, str) else v for v in (one, other))
     joined = {key: _joined(one[key], other[key]) for key in one if key in other}
     return {**one, **other, **joined}
 

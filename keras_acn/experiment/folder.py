@@ -86,11 +86,11 @@ class Run:
         path = self.folder / METRICS
         try:
             metrics = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-            if metrics != {}:
-                # What the other rooms rely on: a mapping that counts the epochs.
-                metrics["epochs"] + 0
-        except (ValueError, TypeError, KeyError) as error:
+        except ValueError as error:
             raise UserError(f"{path} is damaged: delete it, and resume the run.") from error
+        counted = isinstance(metrics, dict) and isinstance(metrics.get("epochs", 0), int)
+        if not counted or (metrics.get("finished") and "epochs" not in metrics):
+            raise UserError(f"{path} is damaged: delete it, and resume the run.")
         return metrics
 
     @property

@@ -66,9 +66,6 @@ class Recorder(keras.callbacks.Callback):
         progress = self.progress
         row = {"epoch": epoch + 1}
         row.update({key: float(value) for key, value in (logs or {}).items()})
-        codebook = getattr(self.model, "codebook", None)
-        if codebook is not None:
-            row.update(codebook.get_health())
         row["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
         row["seconds"] = round(time.monotonic() - self._began, 3)
         progress.history.append(row)

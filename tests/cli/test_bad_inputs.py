@@ -81,6 +81,19 @@ def files(tmp_path, run):
     (tmp_path / "newer" / "config.yaml").write_text(
         config.replace(f"format: {FORMAT}", f"format: {FORMAT + 1}")
     )
+    shutil.copytree(run, tmp_path / "newer-quoted")
+    (tmp_path / "newer-quoted" / "config.yaml").write_text(
+        config.replace(f"format: {FORMAT}", f'format: "{FORMAT + 1}"')
+    )
+    shutil.copytree(run, tmp_path / "blank")
+    (tmp_path / "blank" / "checkpoints" / "last.npz").write_bytes(b"")
+    (tmp_path / "blank" / "metrics.json").unlink()
+    for name, text in (("word", "epoch,loss\n1,abc\n"), ("no-epoch", "loss\n1.0\n")):
+        shutil.copytree(run, tmp_path / name)
+        (tmp_path / name / "history.csv").write_text(text)
+    for name, text in (("list", "[]"), ("no-count", '{"finished": true}')):
+        shutil.copytree(run, tmp_path / name)
+        (tmp_path / name / "metrics.json").write_text(text)
     shutil.copytree(run, tmp_path / "damaged")
     (tmp_path / "damaged" / "model.keras").write_bytes(b"PK no model")
     (tmp_path / "damaged" / "checkpoints" / "last.npz").write_bytes(b"PK")
@@ -118,6 +131,17 @@ CASES = {
     "unknown activation": (TRAIN + "--set encoder.activation=rleu", "rleu"),
     "widths that are none": (TRAIN + "--set encoder.hidden=wide", "encoder"),
     "unknown search": (TRAIN + "--set codebook.search=exat", 'Did you mean "exact"'),
+    "option of a search": (TRAIN + "--set codebook.search.block=abc", "codebook"),
+    "seed of the model": (TRAIN + "--set model.seed=3", "write seed"),
+    "shape of the model": (TRAIN + "--set model.image_shape=[8,8,1]", "follows from the data"),
+    "encoder of the model": (TRAIN + "--set model.encoder=conv", "write encoder"),
+    "prior of the model": (TRAIN + "--set model.prior.components=4", "write prior"),
+    "decoder of the model": (TRAIN + "--set model.decoder.hidden=[3]", "write decoder"),
+    "codebook of the model": (TRAIN + "--set model.codebook.k=3", "write codebook"),
+    "prior of another model": (
+        TRAIN + "--set prior.components=4 --set model.name=VAE",
+        "components",
+    ),
     # Files of settings.
     "missing file": (TRAIN + "--config none.yaml", "no file none.yaml"),
     "broken file": (TRAIN + "--config broken.yaml", "not valid YAML"),
@@ -154,6 +178,7 @@ CASES = {
     # Runs and models.
     "missing run": ("train --resume none", "no run to resume"),
     "run of a newer version": ("train --resume newer", "newer keras-acn"),
+    "run of a newer version, quoted": ("train --resume newer-quoted", "newer keras-acn"),
     "model of a newer version": ("evaluate newer", "newer keras-acn"),
     "resumed with other settings": ("train --resume run --seed 5", "seed was 0, not 5"),
     "resumed with fewer epochs": (
@@ -163,6 +188,11 @@ CASES = {
     "resumed elsewhere": ("train --resume run --out new", "leave out --out"),
     "resumed as another preset": ("train blog-acn --resume run", 'preset "digits"'),
     "damaged checkpoint": ("train --resume damaged --epochs 2", "is damaged"),
+    "empty checkpoint": ("train --resume blank --epochs 2", "is damaged"),
+    "history with a word": ("plot word --out new", "history.csv is damaged"),
+    "history without epochs": ("plot no-epoch --out new", "history.csv is damaged"),
+    "metrics that are a list": ("train --resume list --epochs 2", "metrics.json is damaged"),
+    "metrics without epochs": ("train --resume no-count", "metrics.json is damaged"),
     "missing model": ("evaluate none", 'no model "none"'),
     "no model file": ("daydream one.npy", "is no model"),
     "no run folder": ("plot in-use", "is no run folder"),
@@ -196,6 +226,28 @@ def test_an_error_of_the_system_is_one_sentence(files, monkeypatch, capfd):
     (files / "run" / "metrics.json").mkdir()
     assert main(["train", "--resume", "run"]) == 2
     assert capfd.readouterr().err.count("\n") == 1
+
+
+def test_a_model_beside_a_strangers_config_is_used_with_data(files, monkeypatch, capfd):
+    monkeypatch.chdir(files)
+    shutil.copy("run/model.keras", "in-use")
+    (files / "in-use" / "config.yaml").write_text("format: png\ncolors: [red]\n")
+    command = "daydream in-use/model.keras --steps 1 --out dream.png"
+    assert main(command.split()) == 2
+    assert "--data" in capfd.readouterr().err
+    assert main([*command.split(), "--data", "digits"]) == 0, capfd.readouterr().err
+
+
+def test_an_end_of_file_of_ours_is_not_taken_for_ctrl_c(files, monkeypatch):
+    import keras_acn.experiment.folder as folder
+
+    def broken(path):
+        raise EOFError
+
+    monkeypatch.chdir(files)
+    monkeypatch.setattr(folder, "_load_model", broken)
+    with pytest.raises(EOFError):
+        main(["daydream", "run"])
 
 
 def test_a_fault_of_ours_is_not_hidden(files, monkeypatch):

@@ -112,6 +112,28 @@ def test_another_model_leaves_the_prior_and_the_codebook_behind():
     assert kept.codebook == load_config("digits").codebook
 
 
+@pytest.mark.parametrize("model", ["model=VAE", "model.name=VAE"])
+def test_overrides_mean_the_same_in_any_order(model):
+    overrides = [model, "prior.components=4", "encoder=conv", "encoder.filters=[8]"]
+    config = load_config("digits", overrides=overrides)
+    assert config.prior.as_dict() == {"components": 4}
+    assert config.encoder.as_dict() == {"name": "conv", "filters": [8]}
+    assert load_config("digits", overrides=overrides[::-1]) == config
+    # Only of two values for one option does the last one count.
+    null = ["encoder.activation=tanh", "encoder=null"]
+    assert load_config("digits", overrides=null).encoder is None
+    assert load_config("digits", overrides=null[::-1]).encoder.as_dict() == {"activation": "tanh"}
+
+
+def test_a_nested_part_of_another_name_begins_anew():
+    base = ["decoder.likelihood.name=discretized_logistic_mixture"]
+    base += ["decoder.likelihood.components=3"]
+    assert load_config("digits", overrides=base).decoder.as_dict()["likelihood"] == {
+        "name": "discretized_logistic_mixture",
+        "components": 3,
+    }
+
+
 def test_a_file_is_laid_over_its_preset_or_the_defaults(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("preset: digits\ntraining: {epochs: 2}\n")
@@ -152,6 +174,10 @@ def test_a_runs_own_file_is_complete(tmp_path):
         (["seed=-1"], ["seed must be at least 0"]),
         (["model.latent_dim=0"], ["model.latent_dim must be at least 1"]),
         (["model.beta=-1"], ["model.beta must be at least 0"]),
+        (["model.seed=3"], ["model.seed", "write seed instead"]),
+        (["model.image_shape=[8, 8, 1]"], ["follows from the data"]),
+        (["model.encoder=conv"], ["write encoder instead"]),
+        (["model.prior.components=4"], ["write prior instead"]),
         (["encoder=[1]"], ["encoder must be a section"]),
         (["epochs"], ["part.option=value"]),
         (["=3"], ["part.option=value"]),
@@ -180,6 +206,8 @@ def test_what_is_wrong_is_one_sentence(overrides, words):
         (b"", ["must hold sections"]),
         (b"preset: digit", ['Unknown preset "digit"', 'Did you mean "digits"?']),
         (f"format: {FORMAT + 1}\nnovelty: {{}}".encode(), ["newer keras-acn", "upgrade"]),
+        (f'format: "{FORMAT + 1}"'.encode(), ["newer keras-acn"]),
+        (f"format: {FORMAT + 1}.0".encode(), ["newer keras-acn"]),
         (b"format: x", ["format must be a whole number"]),
     ],
 )

@@ -165,7 +165,7 @@ def test_a_run_killed_in_mid_epoch_goes_on_exactly(unique, finished, tmp_path):
     "overrides",
     [
         ["codebook.unique=true", "training.ema=0.9", "training.checkpoint_every=3"],
-        ["model=VAE", "training.steps_per_epoch=5", "data.binarize=dynamic"],
+        ["model=VAE", "prior=null", "training.steps_per_epoch=5", "data.binarize=dynamic"],
     ],
     ids=["acn", "vae"],
 )
@@ -281,7 +281,7 @@ def test_folders_that_are_in_use_are_refused(finished, tmp_path):
         (["codebook.uniqe=true"], 'Did you mean "unique"'),
         (["codebook.size=7"], "codebook.size follows from"),
         (["codebook.search=exactly"], 'Unknown search strategy "exactly"'),
-        (["model=VAE", "codebook.k=3"], "VAE has no codebook"),
+        (["model=VAE", "prior=null", "codebook.k=3"], "VAE has no codebook"),
         (["training.keep_best=true"], "validation split, and there is none"),
         (["training.warmup_epochs=4"], "training.warmup_epochs"),
         (["training.warmup_epochs=1", "training.schedule=linear"], "training.schedule=cosine"),
@@ -359,6 +359,27 @@ def test_damaged_files_are_one_sentence(finished, tmp_path):
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(UserError, match="checkpoint .* is damaged"):
         train(resume=damaged)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", "cut", "flipped", "array"])
+def test_damaged_weights_are_one_sentence(content, finished, tmp_path):
+    import io
+
+    from keras_acn.experiment import checkpoint
+
+    good, bad = tmp_path / "good.npz", tmp_path / "best.npz"
+    checkpoint.save_weights(good, finished.model)
+    checkpoint.restore_weights(good, finished.model)
+    whole = bytearray(good.read_bytes())
+    array = io.BytesIO()
+    np.save(array, np.zeros(3))
+    flipped = whole[:300] + bytes(b ^ 255 for b in whole[300:600]) + whole[600:]
+    kinds = {"cut": whole[:1000], "flipped": flipped, "array": array.getvalue()}
+    bad.write_bytes(kinds.get(content, content))
+    with pytest.raises(UserError, match="best.npz, are damaged"):
+        checkpoint.restore_weights(bad, finished.model)
+    with pytest.raises(UserError, match="best.npz is damaged"):
+        checkpoint.read(bad)
 
 
 def test_models_that_are_not_there(tmp_path, monkeypatch):

@@ -46,6 +46,8 @@ def test_training_and_held_out_are_the_columns_of_the_history():
         data = drawn(chart, part=part)
         np.testing.assert_array_equal(data["epoch"], table["epoch"])
         np.testing.assert_array_equal(data["value"], table[column])
+    # A run without a validation split measures them on its test split.
+    assert set(drawn(chart)["part"]) == {"training", "held out"}
     assert chart.labels.x == "epoch" and chart.labels.y == "nats per image"
     assert set(drawn(curves.loss_curves(table, validation=False))["part"]) == {"training"}
 
