@@ -24,7 +24,7 @@ def brute_force(codes, query, k, exclude=None, used=None):
     return np.sort(distance, axis=1)[:, :k]
 
 
-def check(codes, query, k, exclude=None, used=None, search=None, jit=False):
+def check_search(codes, query, k, exclude=None, used=None, search=None, jit=False):
     search = search or ExactSearch()
     call = tf.function(search, jit_compile=jit)
     distance, index = call(
@@ -57,7 +57,7 @@ def check(codes, query, k, exclude=None, used=None, search=None, jit=False):
 def test_agrees_with_brute_force(n, d, b, k, jit):
     codes = RNG.normal(size=(n, d)).astype(np.float32)
     query = RNG.normal(size=(b, d)).astype(np.float32)
-    check(codes, query, k, jit=jit)
+    check_search(codes, query, k, jit=jit)
 
 
 @pytest.mark.parametrize("jit", [False, True])
@@ -79,17 +79,17 @@ def test_blocks_do_not_change_the_result(n, block):
     codes = RNG.normal(size=(n, 4)).astype(np.float32)
     query = codes[:9]
     used = RNG.random(n) < 0.5
-    check(codes, query, 6, np.arange(9, dtype=np.int32), used, ExactSearch(block))
+    check_search(codes, query, 6, np.arange(9, dtype=np.int32), used, ExactSearch(block))
 
 
 @pytest.mark.parametrize("n", [50, 6000])
 def test_degenerate_data(n):
     line = np.repeat(np.arange(n // 5, dtype=np.float32), 5)[:, None]  # ties and duplicates
-    check(line, line[:7], 5, np.arange(7, dtype=np.int32))
+    check_search(line, line[:7], 5, np.arange(7, dtype=np.int32))
     same = np.ones((n, 3), np.float32)
-    check(same, same[:4], 5, np.arange(4, dtype=np.int32))
+    check_search(same, same[:4], 5, np.arange(4, dtype=np.int32))
     grid = RNG.integers(0, 3, size=(n, 2)).astype(np.float32)
-    check(grid, grid[:20], 5)
+    check_search(grid, grid[:20], 5)
 
 
 @pytest.mark.parametrize("n", [60, 6000])
@@ -103,7 +103,7 @@ def test_degenerate_data_against_scikit_learn(n):
 def test_far_from_the_origin():
     """|q|^2 - 2 q.c + |c|^2 would cancel every digit here."""
     codes = (1000 + RNG.normal(size=(6000, 4))).astype(np.float32)
-    check(codes, codes[:30], 5, np.arange(30, dtype=np.int32))
+    check_search(codes, codes[:30], 5, np.arange(30, dtype=np.int32))
 
 
 def test_a_query_equal_to_a_stored_code_never_returns_the_datum_itself():
@@ -124,7 +124,7 @@ def test_masks_empty_and_full(n, share):
     used[: int(share * n)] = True
     if share == 0.9:
         used[: n - 3] = True  # fewer than k are left
-    check(codes, codes[:11], 5, np.full(11, -1, np.int32), used)
+    check_search(codes, codes[:11], 5, np.full(11, -1, np.int32), used)
 
 
 @pytest.mark.parametrize("jit", [False, True])
@@ -134,8 +134,8 @@ def test_when_few_rows_are_left_each_is_found_once(n, block, jit):
     used = np.ones(n, bool)
     used[[0, n // 2, n - 1]] = False
     own = np.array([0, 1, n - 1], np.int32)
-    check(codes, codes[own], 5, None, used, ExactSearch(block), jit)
-    check(codes, codes[own], 5, own, used, ExactSearch(block), jit)
+    check_search(codes, codes[own], 5, None, used, ExactSearch(block), jit)
+    check_search(codes, codes[own], 5, own, used, ExactSearch(block), jit)
 
 
 def test_unknown_search_names_the_nearest():
