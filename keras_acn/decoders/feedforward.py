@@ -6,7 +6,7 @@ import keras
 import tensorflow_probability as tfp
 from keras import ops
 
-from keras_acn._errors import UserError
+from keras_acn._shapes import check_image_shape
 from keras_acn.decoders.likelihood import get_likelihood
 
 tfd = tfp.distributions
@@ -27,9 +27,7 @@ class FeedForwardDecoder(keras.Model):
 
     def __init__(self, image_shape, latent_dim=16, likelihood="bernoulli", **kwargs):
         super().__init__(**kwargs)
-        if len(tuple(image_shape)) != 3 or min(image_shape) < 1:
-            raise UserError(f"image_shape must be (height, width, channels), not {image_shape}.")
-        self.image_shape = tuple(int(n) for n in image_shape)
+        self.image_shape = check_image_shape(image_shape)
         self.latent_dim = int(latent_dim)
         self.likelihood = get_likelihood(likelihood)
 

@@ -5,6 +5,7 @@ import tensorflow_probability as tfp
 from keras import ops
 
 from keras_acn._errors import UserError, unknown_name
+from keras_acn._shapes import check_image_shape
 
 tfd = tfp.distributions
 
@@ -38,11 +39,9 @@ class PosteriorEncoder(keras.Model):
         super().__init__(**kwargs)
         if variance not in VARIANCES:
             raise unknown_name("posterior variance", variance, VARIANCES)
-        if len(tuple(image_shape)) != 3 or min(image_shape) < 1:
-            raise UserError(f"image_shape must be (height, width, channels), not {image_shape}.")
         if int(latent_dim) < 1:
             raise UserError(f"latent_dim must be at least 1, not {latent_dim}.")
-        self.image_shape = tuple(int(n) for n in image_shape)
+        self.image_shape = check_image_shape(image_shape)
         self.latent_dim = int(latent_dim)
         self.variance = variance
         self.mean_head = keras.layers.Dense(self.latent_dim, name="mean")

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_acn import decoders, encoders, priors
 from keras_acn._errors import UserError
+from keras_acn._shapes import check_image_shape
 from keras_acn.models.fitting import Fitting
 from keras_acn.models.generation import Generation
 
@@ -54,9 +55,7 @@ class LatentModel(Fitting, Generation, keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.image_shape = tuple(int(n) for n in image_shape)
-        if len(self.image_shape) != 3 or min(self.image_shape) < 1:
-            raise UserError(f"image_shape must be (height, width, channels), not {image_shape}.")
+        self.image_shape = check_image_shape(image_shape)
         self.latent_dim = int(latent_dim)
         if not isinstance(beta, keras.optimizers.schedules.LearningRateSchedule):
             beta = float(beta)
