@@ -41,6 +41,19 @@ from keras_acn.cli.quiet import load_tensorflow
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N images a split.")
 @click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True, metavar="N")
+@click.option(
+    "--classes",
+    metavar="A,B,...",
+    help="Labels of the classes to keep, such as those left out of training.",
+)
+@click.option(
+    "--few-shot",
+    is_flag=True,
+    help="Measure only how well a VHE classifies from a handful of images of each class.",
+)
+@click.option("--ways", type=click.IntRange(2), default=5, show_default=True, metavar="N")
+@click.option("--shots", type=click.IntRange(1), default=1, show_default=True, metavar="N")
+@click.option("--episodes", type=click.IntRange(1), default=200, show_default=True, metavar="N")
 @click.option("--no-probes", is_flag=True, help="Train no classifiers on the codes.")
 @click.option("--compare", metavar="MODEL", help="A second model, shown beside the first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -55,12 +68,21 @@ def evaluate(
     iwae_images,
     limit,
     batch_size,
+    classes,
+    few_shot,
+    ways,
+    shots,
+    episodes,
     no_probes,
     compare,
     as_json,
     seed,
 ):
     """Measure MODEL: code lengths in nats, likelihood, what its codes know.
+
+    \b
+    keras-acn evaluate runs/vae --compare runs/acn
+    keras-acn evaluate runs/vhe --few-shot --classes 5,6,7,8,9 --ways 5 --shots 1
 
     MODEL is a run folder, a .keras file, or a folder or name under saved_models/.
     """
@@ -70,7 +92,7 @@ def evaluate(
     run = open_run(model)
     other = None if compare is None else open_run(compare)
     load_tensorflow()
-    images = run.load_data(data, data_dir)
+    images = run.load_data(data, data_dir, _labels(classes))
     held_out = {"test": images.test, "validation": images.validation}
     measured = held_out[split] if split else images.test or images.validation
     if measured is None:
@@ -78,6 +100,10 @@ def evaluate(
             f"{images.name} has no {split or 'test or validation'} split to measure on: hold one "
             "out in training, by --set data.validation=0.1, or name other data with --data."
         )
+    tell = _tell if sys.stderr.isatty() and not as_json else None
+    if few_shot:
+        _few_shot(run.model, measured, ways, shots, episodes, samples, seed, as_json, tell)
+        return
     from keras_acn.evaluation import evaluate_model
 
     report = evaluate_model(
@@ -92,9 +118,37 @@ def evaluate(
         limit=limit,
         batch_size=batch_size,
         compare=None if other is None else other.model,
-        progress=_tell if sys.stderr.isatty() and not as_json else None,
+        progress=tell,
     )
     click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.to_text().rstrip())
+
+
+def _labels(text):
+    """Returns the labels in `--classes`, `None` where it is not given."""
+    from keras_acn._errors import UserError
+
+    if text is None:
+        return None
+    try:
+        return [int(label) for label in text.split(",")]
+    except ValueError:
+        raise UserError(f'--classes takes labels such as 5,6,7, not "{text}".') from None
+
+
+def _few_shot(model, images, ways, shots, episodes, samples, seed, as_json, tell):
+    from keras_acn.evaluation import few_shot_accuracy
+
+    result = few_shot_accuracy(
+        model,
+        *images.arrays(),
+        ways=ways,
+        shots=shots,
+        episodes=episodes,
+        samples=samples or 16,
+        seed=seed,
+        tell=None if tell is None else lambda done, total: tell("episodes", done, total),
+    )
+    click.echo(json.dumps(result.summary(), indent=2) if as_json else result.to_text())
 
 
 def _tell(stage, done, total):

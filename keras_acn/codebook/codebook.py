@@ -1,13 +1,13 @@
 """The codebook: the codes of the whole data set, and which neighbour a datum gets."""
 
 import collections
-import weakref
 
 import keras
 import tensorflow as tf
 
 from keras_acn._errors import UserError
 from keras_acn.codebook.assign import pick_uniform, pick_unique
+from keras_acn.codebook.code_store import CodeStore
 from keras_acn.codebook.search import get_search
 
 Neighbor = collections.namedtuple("Neighbor", ["code", "index", "distance"])
@@ -19,12 +19,12 @@ distance: float32 [B], the Euclidean distance to the code picked, 0 where there 
 
 
 @keras.saving.register_keras_serializable("keras_acn")
-class KNNCodebook(keras.layers.Layer, keras.callbacks.Callback):
+class KNNCodebook(CodeStore):
     """The codes c(x) of every datum, a nearest-neighbour search over them, and a pick.
 
-    A Keras layer and a Keras callback in one. As a layer it holds the codes, and which
-    of them were used in this pass over the data, as non-trainable weights: they are
-    saved, restored and exported with the model. Called inside `train_step` it does what
+    A Keras layer and a Keras callback in one (see `CodeStore`). As a layer it holds the
+    codes, and which of them were used in this pass over the data, as non-trainable
+    weights. Called inside `train_step` it does what
     Algorithm 1 of Graves et al. 2018 (arXiv 1804.02476) does: write the codes of the
     batch, find the K nearest codes of each datum, pick one uniformly. As a callback it
     sizes itself when training begins, clears what is used when an epoch begins, and
@@ -55,65 +55,21 @@ class KNNCodebook(keras.layers.Layer, keras.callbacks.Callback):
     def __init__(
         self, size=None, k=5, unique=False, search="auto", latent_dim=None, seed=0, **kwargs
     ):
-        # Distances in half precision would reorder neighbours, so the codes stay float32
-        # under every policy.
-        kwargs["dtype"] = "float32"
-        super().__init__(**kwargs)
+        super().__init__(size, latent_dim, seed, **kwargs)
         if int(k) < 1:
             raise UserError(f"The codebook needs k of at least 1, not {k}.")
-        if size is not None and int(size) < 1:
-            raise UserError(f"The codebook needs a size of at least 1, not {size}.")
-        self.size = None if size is None else int(size)
         self.k = int(k)
         self.unique = bool(unique)
         self.search = search
-        self.latent_dim = None if latent_dim is None else int(latent_dim)
-        self.seed = int(seed)
         self.search_strategy = get_search(search)
-        self._continue_pass = False
-        self._model_ref = None
-        self.params = None
-        if self.size is not None and self.latent_dim is not None:
-            self.build()
+        self.build_if_known()
 
     # -- the layer ---------------------------------------------------------------------
-
-    def resize(self, size):
-        """Gives a codebook without a size its size, and draws its codes.
-
-        Args:
-          size: Number of data N.
-
-        Raises:
-          UserError: If it already has another size.
-        """
-        if self.size is not None and self.size != size:
-            raise UserError(
-                f"The codebook holds {self.size} codes but this data set has {size} images: "
-                "train on the data it was made for, or build a new model."
-            )
-        self.size = int(size)
-        if not self.built:
-            self.build()
 
     def build(self, input_shape=None):
         if self.latent_dim is None:
             self.latent_dim = int(input_shape[-1])
-        if self.size is None:
-            raise UserError(
-                "The codebook has no size yet: call fit first, or give KNNCodebook(size=...)."
-            )
-
-        def initial_codes(shape, dtype=None):
-            # Algorithm 1: "c(x) ~ N(0, 1)".
-            return tf.random.stateless_normal(shape, [self.seed, 0x636F6465], dtype=dtype)
-
-        self.codes = self.add_weight(
-            name="codes",
-            shape=(self.size, self.latent_dim),
-            initializer=initial_codes,
-            trainable=False,
-        )
+        self.add_codes()
         self.used = self.add_weight(
             name="used", shape=(self.size,), initializer="zeros", dtype="bool", trainable=False
         )
@@ -123,22 +79,6 @@ class KNNCodebook(keras.layers.Layer, keras.callbacks.Callback):
             name="health", shape=(5,), initializer="zeros", trainable=False
         )
         self.built = True
-
-    def require_codes(self):
-        """Raises `UserError` if the codebook has no codes yet."""
-        if not self.built:
-            raise UserError("The codebook is empty: call fit first, or load a trained model.")
-
-    def write(self, index, code):
-        """Writes codes into the codebook.
-
-        Args:
-          index: int32 `[B]`, rows.
-          code: float32 `[B, d]`.
-        """
-        self.require_codes()
-        index = tf.cast(index, tf.int32)
-        self.codes.value.scatter_nd_update(index[:, None], tf.cast(code, tf.float32))
 
     def neighbors(self, query, k=None, exclude=None):
         """Finds the nearest codes; changes nothing.
@@ -158,11 +98,6 @@ class KNNCodebook(keras.layers.Layer, keras.callbacks.Callback):
         self.require_codes()
         query = tf.cast(tf.convert_to_tensor(query), tf.float32)
         return self.search_strategy(self.codes.value, query, int(k or self.k), exclude)
-
-    def gather(self, index):
-        """Returns the codes `[B, d]` in the rows `index` `[B]`, zeros for row -1."""
-        code = tf.gather(self.codes.value, tf.maximum(index, 0))
-        return tf.where((index >= 0)[:, None], code, 0.0)
 
     def call(self, code, index=None, seed=None, training=False):
         """Returns the `Neighbor` of each datum that its prior is conditioned on.
@@ -242,10 +177,6 @@ class KNNCodebook(keras.layers.Layer, keras.callbacks.Callback):
         self.used.assign(tf.zeros([self.size], tf.bool))
         self.health.assign(tf.zeros([5]))
 
-    def continue_pass(self):
-        """Makes the next epoch go on with the present pass, as a resumed run must."""
-        self._continue_pass = True
-
     def get_health(self):
         """Returns the health of this pass so far, as a dict of floats."""
         distance, found, drift, written, _ = (float(v) for v in self.health.numpy())
@@ -256,29 +187,6 @@ class KNNCodebook(keras.layers.Layer, keras.callbacks.Callback):
         }
 
     # -- the callback ------------------------------------------------------------------
-
-    @property
-    def model(self):
-        return None if self._model_ref is None else self._model_ref()
-
-    def set_model(self, model):
-        # A weak reference: Keras would track a model assigned to a layer as a sub-layer,
-        # and the model already holds this one.
-        self._model_ref = weakref.ref(model)
-
-    def set_params(self, params):
-        self.params = None if params is None else tuple(params.items())
-
-    def on_train_begin(self, logs=None):
-        if not self.built and self.size is not None and self.latent_dim is not None:
-            self.build()
-        self.require_codes()
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if self._continue_pass:
-            self._continue_pass = False
-        else:
-            self.begin_pass()
 
     def on_epoch_end(self, epoch, logs=None):
         outside = int(self.health.numpy()[4])
@@ -298,10 +206,7 @@ class KNNCodebook(keras.layers.Layer, keras.callbacks.Callback):
             search = keras.saving.serialize_keras_object(search)
         return {
             **super().get_config(),
-            "size": self.size,
             "k": self.k,
             "unique": self.unique,
             "search": search,
-            "latent_dim": self.latent_dim,
-            "seed": self.seed,
         }

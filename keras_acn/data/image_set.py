@@ -114,6 +114,33 @@ class ImageSet:
                 self._tensors[kind] = tf.constant(array)
         return self._tensors[kind]
 
+    def lookup(self, training=False):
+        """Returns a function that looks images up by their row, inside a graph.
+
+        Args:
+          training: Whether `"dynamic"` images are drawn anew, as in training.
+
+        Returns:
+          `look(index, seed) -> float32 [..., H, W, C]` in [0, 1], binarized if so, for
+          int32 rows `[...]`; the stateless seed, int32 `[2]`, is that of the drawing.
+        """
+        import tensorflow as tf
+
+        draws = self.binarize == "dynamic" and training
+        array, scale = self._raw() if draws else self._fixed()
+        images = self._tensor("raw" if draws else "fixed", array)
+
+        def look(index, seed):
+            image = tf.cast(tf.gather(images, index), tf.float32)
+            if scale != 1:
+                image = image / float(scale)
+            if draws:
+                uniform = tf.random.stateless_uniform(tf.shape(image), seed)
+                image = tf.cast(uniform < image, tf.float32)
+            return image
+
+        return look
+
     def dataset(
         self,
         batch_size,
@@ -197,4 +224,7 @@ class ImageSet:
                 start_epoch * steps + start_step, (start_epoch + epochs) * steps
             )
             batches = numbers.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-            return batches.prefetch(tf.data.AUTOTUNE)
+            batches = batches.prefetch(tf.data.AUTOTUNE)
+        # For models that look up further images of the set while they train.
+        batches.image_set = self
+        return batches

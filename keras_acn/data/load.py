@@ -9,6 +9,7 @@ import numpy as np
 from keras_acn._errors import UserError, did_you_mean
 from keras_acn.data.binarize import check_binarize
 from keras_acn.data.checks import check_count, check_seed
+from keras_acn.data.classes import check_classes, of_classes
 from keras_acn.data.image_set import ImageSet
 from keras_acn.data.parts import Request
 from keras_acn.data.sources import read
@@ -82,6 +83,7 @@ def load(
     resize=None,
     crop=None,
     grey=False,
+    classes=None,
     seed=0,
     **unknown,
 ):
@@ -106,6 +108,8 @@ def load(
       resize: Pixels, or `(height, width)`: bilinear, antialiased, after the crop.
       crop: Pixels, or `(height, width)`, kept around the centre.
       grey: Whether colour images become one channel.
+      classes: Labels of the classes to keep, in every part, such as `(0, 1, 2)`; `None`
+        for all. They keep their labels. Taken after `limit`, and before `validation`.
       seed: Seed of the validation split and of the fixed draws.
 
     Returns:
@@ -124,6 +128,7 @@ def load(
     check_binarize(binarize, threshold)
     seed = check_seed(seed)
     validation = check_amount(validation, "validation")
+    classes = check_classes(classes)
     if data_dir is not None and not isinstance(data_dir, (str, os.PathLike)):
         raise UserError(f"data_dir must be a folder, not {data_dir!r}.")
     request = Request(
@@ -135,6 +140,8 @@ def load(
         data_dir=None if data_dir is None else os.path.expanduser(data_dir),
     )
     parts = read(source, request)
+    if classes is not None:
+        parts = of_classes(parts, classes, source)
     if validation:
         train = parts.train
         kept, held = held_out(len(train.images), train.labels, validation, (seed, 0), "validation")

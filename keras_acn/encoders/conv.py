@@ -3,6 +3,7 @@
 import math
 
 import keras
+from keras import ops
 
 from keras_acn._errors import UserError
 from keras_acn.encoders.posterior import PosteriorEncoder
@@ -27,6 +28,8 @@ class ConvEncoder(PosteriorEncoder):
       normalization: `"none"`, `"layer"` (layer normalisation of the last features) or
         `"group"` (group normalisation after each convolution).
       variance: `"unit"`, `"learned"` or `"sigmoid"`, see `PosteriorEncoder`.
+      context_dim: Dimension of the context, 0 for none. It is appended to the flat
+        features, before the dense layer.
     """
 
     short_name = "conv"
@@ -41,9 +44,10 @@ class ConvEncoder(PosteriorEncoder):
         activation="relu",
         normalization="none",
         variance="unit",
+        context_dim=0,
         **kwargs,
     ):
-        super().__init__(image_shape, latent_dim, variance, **kwargs)
+        super().__init__(image_shape, latent_dim, variance, context_dim, **kwargs)
         if normalization not in ("none", "layer", "group"):
             raise UserError(
                 f'normalization must be "none", "layer" or "group", not "{normalization}".'
@@ -73,6 +77,9 @@ class ConvEncoder(PosteriorEncoder):
                     self._add(keras.layers.GroupNormalization(math.gcd(8, width)), shape)
                 self._add(keras.layers.Activation(activation), shape)
         shape = self._add(keras.layers.Flatten(), shape)
+        # The layers from here on see the context beside the features.
+        self._head_from = len(self.trunk)
+        shape = (None, shape[-1] + self.context_dim)
         if self.dense:
             shape = self._add(
                 keras.layers.Dense(
@@ -89,9 +96,13 @@ class ConvEncoder(PosteriorEncoder):
         self.trunk.append(layer)
         return layer.compute_output_shape(shape)
 
-    def features(self, image, training=False):
+    def features(self, image, context=None, training=False):
         x = image
-        for layer in self.trunk:
+        for layer in self.trunk[: self._head_from]:
+            x = layer(x)
+        if context is not None:
+            x = ops.concatenate([x, ops.cast(context, x.dtype)], axis=-1)
+        for layer in self.trunk[self._head_from :]:
             x = layer(x)
         return x
 

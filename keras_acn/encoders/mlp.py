@@ -3,6 +3,7 @@
 import math
 
 import keras
+from keras import ops
 
 from keras_acn.encoders.posterior import PosteriorEncoder
 
@@ -12,7 +13,7 @@ class MLPEncoder(PosteriorEncoder):
     """x -> q(z|x) by dense layers: 784-512-20 is the encoder of the blog's ACN.
 
     Example of shapes: `[B, 28, 28, 1]` -> flatten `[B, 784]` -> `[B, 512]` -> mean and
-    standard deviation, each `[B, d]`.
+    standard deviation, each `[B, d]`. A context is appended to the flat image.
 
     Args:
       image_shape: `(H, W, C)` of one image.
@@ -20,6 +21,7 @@ class MLPEncoder(PosteriorEncoder):
       hidden: Widths of the hidden layers.
       activation: Their activation.
       variance: `"unit"`, `"learned"` or `"sigmoid"`, see `PosteriorEncoder`.
+      context_dim: Dimension of the context, 0 for none.
     """
 
     short_name = "mlp"
@@ -31,21 +33,24 @@ class MLPEncoder(PosteriorEncoder):
         hidden=(512,),
         activation="relu",
         variance="learned",
+        context_dim=0,
         **kwargs,
     ):
-        super().__init__(image_shape, latent_dim, variance, **kwargs)
+        super().__init__(image_shape, latent_dim, variance, context_dim, **kwargs)
         self.hidden = tuple(int(n) for n in hidden)
         self.activation = activation
         self.flatten = keras.layers.Flatten()
         self.hidden_layers = [keras.layers.Dense(n, activation=activation) for n in self.hidden]
-        width = math.prod(self.image_shape)
+        width = math.prod(self.image_shape) + self.context_dim
         for layer in self.hidden_layers:
             layer.build((None, width))
             width = layer.units
         self.build_heads(width)
 
-    def features(self, image, training=False):
+    def features(self, image, context=None, training=False):
         x = self.flatten(image)  # [B, H * W * C]
+        if context is not None:
+            x = ops.concatenate([x, ops.cast(context, x.dtype)], axis=-1)
         for layer in self.hidden_layers:
             x = layer(x)
         return x

@@ -7,6 +7,8 @@ from keras_acn.evaluation.code_length import CodeLengths as CodeLengths
 from keras_acn.evaluation.code_length import code_lengths as code_lengths
 from keras_acn.evaluation.code_length import ordering_bound_nats as ordering_bound_nats
 from keras_acn.evaluation.evaluate import evaluate_model as evaluate_model
+from keras_acn.evaluation.few_shot import FewShotResult as FewShotResult
+from keras_acn.evaluation.few_shot import few_shot_accuracy as few_shot_accuracy
 from keras_acn.evaluation.likelihood import ImportanceBound as ImportanceBound
 from keras_acn.evaluation.likelihood import importance_weighted_bound as importance_weighted_bound
 from keras_acn.evaluation.posteriors import Posteriors as Posteriors

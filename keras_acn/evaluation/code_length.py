@@ -17,6 +17,7 @@ from keras_acn.evaluation.posteriors import encode_images, is_associative
 DIAGNOSTIC = "diagnostic"
 CODE_LENGTH = "code length"
 BOUND = "bound"
+LOSS = "training loss"
 
 
 def kind_of(name):
@@ -39,13 +40,14 @@ class CodeLengths:
       num_dims: Pixels times channels of an image.
       unconditional: Name of the unconditional prior that costs least: the one that
         `unordered_nats`, and the first datum of the tour, are coded with. It is one
-        choice for the whole set (less than 2 bits in all).
+        choice for the whole set (less than 2 bits in all). `None` where the model has a
+        prior of its own, as a homoencoder has, or no code length, as an autoencoder.
       order: int64 `[N]`, the greedy tour, or `None`.
     """
 
     per_image: dict
     num_dims: int
-    unconditional: str
+    unconditional: str | None
     order: np.ndarray | None = None
 
     def __len__(self):
@@ -99,7 +101,7 @@ class CodeLengths:
                 "nats": self.mean(name),
                 "standard_error": self.standard_error(name),
                 "bits_per_dim": self.bits_per_dim(name),
-                "kind": kind_of(name),
+                "kind": kind_of(name) if "unordered_nats" in self.per_image else LOSS,
             }
             for name in self.per_image
         }

@@ -5,18 +5,26 @@ import math
 
 import numpy as np
 
-from keras_acn.evaluation.code_length import code_lengths
+from keras_acn.evaluation.code_length import CodeLengths, code_lengths
 from keras_acn.evaluation.inputs import check_shapes, images_and_labels, some_rows
 from keras_acn.evaluation.likelihood import importance_weighted_bound
-from keras_acn.evaluation.posteriors import encode_images, is_associative
+from keras_acn.evaluation.notes import (
+    TRUNCATION_IMAGES,
+    notes_of_code_lengths,
+    notes_of_own_costs,
+)
+from keras_acn.evaluation.posteriors import (
+    encode_images,
+    is_associative,
+    is_deterministic,
+    is_homoencoder,
+)
 from keras_acn.evaluation.probe import active_dimensions, knn_accuracy, linear_probe, pca_probe
 from keras_acn.evaluation.report import Report
 from keras_acn.evaluation.unconditional import StandardNormalPrior, fit_gaussian_mixture
 
 # Few images get several samples each, so that the noise of z does not blur the figures.
 DRAWS, MAX_SAMPLES = 10_000, 8
-# Images that the cost of leaving terms out of the mixture of codes is measured on.
-TRUNCATION_IMAGES = 64
 # More terms are summed until leaving out the rest costs less than this.
 TRUNCATION_NATS = 0.01
 
@@ -114,6 +122,8 @@ def _report(job, model, name):
     train_images, images = job.train[0], job.test[0]
     check_shapes(model, train_images, images)
     size = job.batch_size
+    if is_homoencoder(model) or is_deterministic(model):
+        return _report_of_own_costs(job, model, name)
     trained = encode_images(model, train_images, size, job.stage("encode training"))
     tested = encode_images(model, images, size, job.stage("encode test"))
     priors, described = _unconditional(job, model, trained, tested)
@@ -152,7 +162,44 @@ def _report(job, model, name):
         importance_bound=bound,
         priors=described,
         probes=_probe(job, trained.mean, tested.mean),
-        notes=_notes(model, images, lengths, bound, described),
+        notes=notes_of_code_lengths(model, images, lengths, bound, described),
+    )
+
+
+def _report_of_own_costs(job, model, name):
+    """Returns the `Report` of a model whose costs are those it was trained on.
+
+    A homoencoder's bound has priors of its own, for c and for z; an autoencoder's latents
+    have no cost at all. Neither is coded with a prior that is fitted afterwards.
+    """
+    (train_images, _), (images, labels) = job.train, job.test
+    samples = job.samples or int(np.clip(math.ceil(DRAWS / len(images)), 1, MAX_SAMPLES))
+    if is_deterministic(model):
+        samples = 1
+    labels = labels if getattr(model, "supervised", False) else None
+    costs = model.image_nats(
+        images,
+        labels,
+        samples=samples,
+        batch_size=job.batch_size,
+        tell=job.stage("code test"),
+    )
+    per_image = {"reconstruction_nats": costs["reconstruction_nats"]}
+    if is_homoencoder(model):
+        per_image |= {name: costs[name] for name in ("kl_z_nats", "kl_c_nats")}
+        per_image["unordered_nats"] = costs["reconstruction_nats"] + costs["kl_nats"]
+    codes = [model.codes(each, job.batch_size) for each in (train_images, images)]
+    return Report(
+        name=name or type(model).__name__,
+        associative=False,
+        image_shape=tuple(images.shape[1:]),
+        train_images=len(train_images),
+        latent_dim=codes[1].shape[1],
+        active_dimensions=active_dimensions(codes[1]),
+        samples=samples,
+        code_lengths=CodeLengths(per_image, int(np.prod(images.shape[1:])), None),
+        probes=_probe(job, *codes),
+        notes=notes_of_own_costs(model, images),
     )
 
 
@@ -186,10 +233,13 @@ def _unconditional(job, model, trained, tested):
 def _probe(job, codes, test_codes):
     """Returns the accuracies of table 3 and of nearest neighbours, or `None`.
 
-    There are none without labels of at least two classes.
+    There are none without labels of at least two classes, nor where the test images are
+    of classes that the training images have none of.
     """
     (images, labels), (test_images, test_labels) = job.train, job.test
     if not job.probes or labels is None or test_labels is None or len(np.unique(labels)) < 2:
+        return None
+    if not np.isin(test_labels, labels).all():
         return None
     tell = job.stage("probes") or (lambda done, total: None)
     options = {"max_train": job.max_probe_images, "seed": job.seed}
@@ -218,35 +268,3 @@ def _probe(job, codes, test_codes):
         "knn_neighbors": neighbors,
         "knn_accuracy": accuracy,
     }
-
-
-def _notes(model, images, lengths, bound, described):
-    """Returns the sentences that keep the figures from being misread."""
-    notes = []
-    likelihood = str(getattr(getattr(model, "decoder", None), "likelihood", "")).lower()
-    if "bernoulli" in likelihood and not np.all((images == 0) | (images == 1)):
-        notes.append(
-            "grey values under a Bernoulli likelihood are a training loss, not a code length: "
-            "these nats compare with nothing but the same loss."
-        )
-    components = described["gaussian_mixture"]["components"]
-    words = {
-        "gaussian_mixture": "the full-covariance Gaussian mixture fitted to the training codes "
-        f"(components: {components})",
-        "mixture_of_codes": "the mixture of the priors of all training codes",
-        "standard_normal": "N(0, I)",
-    }
-    notes.append(f"the best unconditional prior is {words[lengths.unconditional]}.")
-    mixture = described.get("mixture_of_codes")
-    if mixture and mixture["nearest"]:
-        notes.append(
-            f"the mixture of codes sums {mixture['nearest']} of its {mixture['codes']} terms for "
-            f"each image, which makes it {mixture['truncation_nats']:.4f} nats dearer than all of "
-            f"them would (measured on {min(TRUNCATION_IMAGES, len(images))} images)."
-        )
-    if bound is not None:
-        notes.append(
-            f"the importance-weighted bound takes {bound.samples} samples on "
-            f"{len(bound.log_likelihood_nats)} images under the same prior."
-        )
-    return notes

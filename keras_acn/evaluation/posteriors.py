@@ -108,6 +108,16 @@ def encode_images(model, images, batch_size=256, tell=None):
     return Posteriors(*in_batches(encode, [np.asarray(images, np.float32)], batch_size, tell))
 
 
+def is_homoencoder(model):
+    """Returns whether `model` codes a datum given a set of others of its class, as a VHE does."""
+    return getattr(model, "class_encoder", None) is not None
+
+
+def is_deterministic(model):
+    """Returns whether the latents of `model` are points, as an autoencoder's are."""
+    return bool(getattr(model, "is_deterministic", False))
+
+
 def is_associative(model):
     """Returns whether `model` codes a datum given another's code, as an ACN does."""
     conditional = getattr(model.prior, "is_conditional", True)

@@ -4,7 +4,7 @@ All of it is a function of the dict that `Report.to_dict` returns, so that a rep
 back from JSON renders as it did.
 """
 
-from keras_acn.evaluation.code_length import BOUND, kind_of
+from keras_acn.evaluation.code_length import BOUND, LOSS, kind_of
 
 # Graves et al. 2018 (arXiv 1804.02476), table 1: nats per image of the binarized MNIST
 # test set. Two of the figures are bounds in the paper too.
@@ -47,6 +47,8 @@ LABELS = {
     "kl_tour_nats": "KL, greedy tour",
     "kl_standard_normal_nats": "KL, unconditional: N(0, I)",
     "kl_gaussian_mixture_nats": "KL, unconditional: Gaussian mixture",
+    "kl_z_nats": "KL of z, given c",
+    "kl_c_nats": "KL of c, over the size of its class",
     "kl_mixture_of_codes_nats": "KL, unconditional: mixture of codes",
     "ordered_nats": "ordered: reconstruction + tour",
     "unordered_nats": "unordered: reconstruction + best unconditional",
@@ -140,7 +142,9 @@ def _table_2(reports):
         if name.startswith("kl_") and name[3:-5] in ("gaussian_mixture", "mixture_of_codes"):
             paper = PAPER_TABLE_2["kl_unconditional_nats"]
         cells = [_nats(each["costs"].get(name)) for each in every]
-        rows.append([_label(name), *cells, _number(paper, 1), kind_of(name)])
+        is_loss = not any("unordered_nats" in each["costs"] for each in every)
+        kind = LOSS if is_loss else kind_of(name)
+        rows.append([_label(name), *cells, _number(paper, 1), kind])
     if any(each["importance_weighted"] for each in reports):
         cells = [_nats(each["importance_weighted"]) for each in reports]
         rows.append(["-log p(x), importance-weighted", *cells, "-", BOUND])
@@ -164,7 +168,9 @@ def _paper_bits(name):
 def _table_1(reports):
     rows = [(label, value, float(value.lstrip("<="))) for label, value in PAPER_TABLE_1]
     for each in reports:
-        cost = each["code_length"]["costs"]["unordered_nats"]
+        cost = each["code_length"]["costs"].get("unordered_nats")
+        if cost is None:
+            continue
         rows.append((f"> {each['name']} (unordered)", f"{cost['nats']:.2f}", cost["nats"]))
         weighted = each["importance_weighted"]
         if weighted:

@@ -13,6 +13,7 @@ _REGISTRIES = {
     "encoder": encoders.registry,
     "prior": priors.registry,
     "decoder": decoders.registry,
+    "class_encoder": encoders.registry,
 }
 _OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
@@ -85,19 +86,34 @@ def _model(config, image_shape, num_images, steps):
     given = config.model.as_dict()
     cls = models.registry.find(given.pop("name"))
     given["beta"] = _beta(config, steps)
-    sizes = {"image_shape": image_shape, "latent_dim": config.model.latent_dim}
+    sizes = cls.part_sizes(image_shape, config.model.latent_dim, given.get("class_dim"))
     for part, registry in _REGISTRIES.items():
         section = getattr(config, part)
         if section is not None and section.as_dict():
-            given[part] = _part(registry, section.as_dict(), getattr(cls, f"default_{part}"), sizes)
+            _check_part_of(cls, part)
+            default = getattr(cls, f"default_{part}")
+            given[part] = _part(registry, section.as_dict(), default, sizes[part])
     if "codebook" in options(cls):
         given["codebook"] = _codebook(config, num_images)
     elif config.codebook is not None:
-        raise UserError(
-            f"A {cls.__name__} has no codebook: leave the section out, or set model.name=ACN."
-        )
+        _check_part_of(cls, "codebook")
+    if config.pseudo_labels is not None:
+        _check_part_of(cls, "pseudo_labels")
+    if "pseudo_labels" in options(cls) and not given.get("supervised", True):
+        given["pseudo_labels"] = _pseudo_labels(config, given, num_images)
     models.registry.check_options(cls, given)
     return cls(image_shape=image_shape, seed=config.seed, **given)
+
+
+def _check_part_of(cls, part):
+    """Raises `UserError` if models of a class have no such part."""
+    if part in options(cls):
+        return
+    having = [n for n in models.registry.names() if part in options(models.registry.find(n))]
+    raise UserError(
+        f"A model {cls.__name__} has no {part}: leave the section out, or set model.name="
+        f"{' or '.join(having)}."
+    )
 
 
 def _part(registry, given, default, sizes):
@@ -135,6 +151,21 @@ def _codebook(config, num_images):
         )
     with _built_from("codebook", given):
         return codebook.KNNCodebook(**given, **known)
+
+
+def _pseudo_labels(config, model, num_images):
+    given = {} if config.pseudo_labels is None else config.pseudo_labels.as_dict()
+    codebook.pseudo_labels_registry.check_options(codebook.PseudoLabels, given)
+    latent_dim = config.model.latent_dim
+    class_dim = model.get("class_dim") or latent_dim
+    known = {"class_dim": class_dim, "latent_dim": latent_dim, "seed": config.seed}
+    fixed = [key for key in ("size", *known) if key in given]
+    if fixed:
+        raise UserError(
+            f"pseudo_labels.{fixed[0]} follows from the data, the model and the seed: leave it out."
+        )
+    with _built_from("pseudo-labels", given):
+        return codebook.PseudoLabels(**given, **known, size=num_images)
 
 
 def _beta(config, steps):

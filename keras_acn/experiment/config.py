@@ -12,7 +12,9 @@ from keras_acn.experiment.schema import FORMAT as FORMAT
 from keras_acn.experiment.schema import Config as Config
 from keras_acn.experiment.sentences import user_error
 
-_PARTS = ("model", "encoder", "prior", "decoder")
+_PARTS = ("model", "encoder", "prior", "decoder", "class_encoder")
+# Sections of parts that another model has no use for.
+_OF_THE_MODEL = ("prior", "codebook", "class_encoder", "pseudo_labels")
 
 
 def _merge(base, top, path=()):
@@ -23,8 +25,7 @@ def _merge(base, top, path=()):
     """
     merged = dict(base)
     if not path and _replaces_model(base, top):
-        # The prior and the codebook are another model's too.
-        merged = {key: value for key, value in base.items() if key not in ("prior", "codebook")}
+        merged = {key: value for key, value in base.items() if key not in _OF_THE_MODEL}
     for key, value in top.items():
         here = (*path, key)
         if here in {(part,) for part in _PARTS} and isinstance(value, str):

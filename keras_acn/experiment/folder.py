@@ -50,12 +50,13 @@ class Run:
         """The `keras_acn.data.Data` it was trained on."""
         return self.load_data()
 
-    def load_data(self, source=None, data_dir=None):
+    def load_data(self, source=None, data_dir=None, classes=None):
         """Returns the run's data, or other data treated likewise.
 
         Args:
           source: As for `keras_acn.data.load`; the run's own by default.
           data_dir: Likewise.
+          classes: Likewise, the labels of the classes to keep.
 
         Raises:
           UserError: If neither the run nor the caller names a source.
@@ -69,7 +70,7 @@ class Run:
                     f"{self.path} does not say what it was trained on: name the data with --data."
                 )
             config = config_lib.Config()
-        changed = {"source": source, "data_dir": data_dir}
+        changed = {"source": source, "data_dir": data_dir, "classes": classes}
         changed = {key: value for key, value in changed.items() if value is not None}
         section = config.data.model_copy(update=changed)
         return build.build_data(config.model_copy(update={"data": section}))

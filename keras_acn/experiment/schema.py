@@ -10,6 +10,15 @@ from keras_acn.experiment import yaml_text
 # Raised whenever a run folder of this version could be misread by the one before.
 FORMAT = 1
 
+SECTIONS_OF_PARTS = (
+    "encoder",
+    "prior",
+    "decoder",
+    "codebook",
+    "class_encoder",
+    "pseudo_labels",
+)
+
 
 class Section(BaseModel):
     """A mapping with known keys and checked values."""
@@ -44,7 +53,7 @@ class ModelPart(Part):
     @model_validator(mode="after")
     def _nothing_said_elsewhere(self):
         for key in self.model_extra:
-            if key in ("encoder", "prior", "decoder", "codebook"):
+            if key in SECTIONS_OF_PARTS:
                 raise UserError(
                     f"model.{key} is a section of its own: write {key} instead, such as "
                     f"{key}.option=value."
@@ -70,6 +79,19 @@ class CodebookPart(Section):
         return self.model_dump(exclude_none=True)
 
 
+class PseudoLabelsPart(Section):
+    """The options of `PseudoLabels`, which checks those that are not named here."""
+
+    model_config = ConfigDict(extra="allow")
+
+    clusters: int = Field(10, ge=1)
+    weighting: str = "fixed"
+
+    def as_dict(self):
+        """Returns the options, without those that are not given."""
+        return self.model_dump(exclude_none=True)
+
+
 class DataSection(Section):
     """Where the images come from, and what is done to them: see `keras_acn.data.load`."""
 
@@ -81,6 +103,7 @@ class DataSection(Section):
     validation: Any = 0
     test: Any = None
     limit: int | None = Field(None, ge=1)
+    classes: Any = None
     resize: Any = None
     crop: Any = None
     grey: bool = False
@@ -109,6 +132,8 @@ class TrainingSection(Section):
     early_stopping: int | None = Field(None, ge=1)
     checkpoint_every: int = Field(1, ge=1)
     checkpoint_minutes: float = Field(10, ge=0)
+    # Of every n-th epoch a frame for the training movie; 0 for none.
+    snapshots_every: int = Field(0, ge=0)
 
 
 class Config(Section):
@@ -124,6 +149,8 @@ class Config(Section):
       prior: The prior network's, likewise.
       decoder: The decoder's, likewise.
       codebook: The codebook's, likewise.
+      class_encoder: That of q(c|x) of a homoencoder, likewise.
+      pseudo_labels: The options of an unsupervised homoencoder's clusters, likewise.
       data: The images.
       training: The fit.
       versions: Versions of the packages that made the run.
@@ -138,6 +165,8 @@ class Config(Section):
     prior: Part | None = None
     decoder: Part | None = None
     codebook: CodebookPart | None = None
+    class_encoder: Part | None = None
+    pseudo_labels: PseudoLabelsPart | None = None
     data: DataSection = Field(default_factory=DataSection)
     training: TrainingSection = Field(default_factory=TrainingSection)
     versions: dict[str, str] = Field(default_factory=dict)

@@ -108,6 +108,12 @@ class ACN(LatentModel):
         self.codebook.resize(len(codes))
         self.codebook.codes.assign(codes)
 
+    def settle(self, images):
+        self.recode(images)
+
+    def continue_pass(self):
+        self.codebook.continue_pass()
+
     def _contexts(self, n, seed):
         self.codebook.require_codes()
         rows = tf.random.stateless_uniform(
@@ -126,13 +132,10 @@ class ACN(LatentModel):
                 f"A datum among {self.codebook.size} has fewer than k={self.codebook.k} "
                 f"neighbours: give more data, or KNNCodebook(k=...) a smaller k."
             )
-        callbacks = super()._prepare_fit(self.codebook.size, callbacks)
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = callbacks.callbacks
-        elif isinstance(callbacks, keras.callbacks.Callback):
-            callbacks = [callbacks]
-        others = [c for c in callbacks or [] if c is not self.codebook]
-        return [self.codebook, *others]
+        return super()._prepare_fit(self.codebook.size, callbacks)
+
+    def _own_callbacks(self):
+        return [self.codebook]
 
     def get_config(self):
         return {

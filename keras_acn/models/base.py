@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_acn import decoders, encoders, priors
 from keras_acn._errors import UserError
 from keras_acn._shapes import check_image_shape
+from keras_acn.models.exporting import Exporting
 from keras_acn.models.fitting import Fitting
 from keras_acn.models.generation import Generation
 
@@ -16,7 +17,7 @@ from keras_acn.models.generation import Generation
 POSTERIOR, NEIGHBOR, DECODER = range(3)
 
 
-class LatentModel(Fitting, Generation, keras.Model):
+class LatentModel(Fitting, Generation, Exporting, keras.Model):
     """Base of the models with a posterior q(z|x), a prior p(z|c) and a decoder r(x|z).
 
     The loss is, in nats, summed over pixels and latent dimensions and averaged over
@@ -42,6 +43,8 @@ class LatentModel(Fitting, Generation, keras.Model):
     default_encoder = "conv"
     default_prior = "normal"
     default_decoder = "bernoulli_conv"
+    # Names of the costs that a subclass has besides reconstruction and KL.
+    extra_costs = ()
 
     def __init__(
         self,
@@ -63,30 +66,45 @@ class LatentModel(Fitting, Generation, keras.Model):
                 raise UserError(f"beta must be zero or more, not {beta}.")
         self.beta = beta
         self.seed = int(seed)
-        sizes = {"image_shape": self.image_shape, "latent_dim": self.latent_dim}
-        self.encoder = encoders.registry.get(encoder, self.default_encoder, **sizes)
-        self.prior = priors.registry.get(prior, self.default_prior, **sizes)
-        self.decoder = decoders.registry.get(decoder, self.default_decoder, **sizes)
-        for part in (self.encoder, self.prior, self.decoder):
-            for key, expected in sizes.items():
-                found = getattr(part, key, expected)
-                if found != expected:
-                    raise UserError(
-                        f"The {type(part).__name__} has {key} {found}, but the model {expected}: "
-                        "give both the same."
-                    )
+        sizes = self.part_sizes(self.image_shape, self.latent_dim, getattr(self, "class_dim", None))
+        self.encoder = self._part(encoders, encoder, self.default_encoder, sizes["encoder"])
+        self.prior = self._part(priors, prior, self.default_prior, sizes["prior"])
+        self.decoder = self._part(decoders, decoder, self.default_decoder, sizes["decoder"])
         # The step of the random stream is a weight, so that a resumed run goes on with
         # the numbers an uninterrupted one would draw.
         self.random_step = self.add_weight(
             name="random_step", shape=(), initializer="zeros", dtype="int32", trainable=False
         )
-        self._trackers = [
-            keras.metrics.Mean(name=name)
-            for name in ("loss", "reconstruction_nats", "kl_nats", "total_nats", "bits_per_dim")
-        ]
+        names = ("loss", "reconstruction_nats", "kl_nats", "total_nats", "bits_per_dim")
+        self._trackers = [keras.metrics.Mean(name=name) for name in (*names, *self.extra_costs)]
         self._exclude_self = False
         self._auto_jit = False
         self.built = True
+
+    @classmethod
+    def part_sizes(cls, image_shape, latent_dim, class_dim=None):
+        """Returns the options that follow from the model's sizes, a dict for each part.
+
+        Args:
+          image_shape: `(H, W, C)`.
+          latent_dim: Dimension of z.
+          class_dim: Dimension of the class code, for models that have one.
+        """
+        sizes = {"image_shape": image_shape, "latent_dim": latent_dim}
+        return {"encoder": sizes, "prior": sizes, "decoder": sizes}
+
+    @staticmethod
+    def _part(room, identifier, default, sizes):
+        """Returns a part of the model, whose sizes must be the model's."""
+        part = room.registry.get(identifier, default, **sizes)
+        for key, expected in sizes.items():
+            found = getattr(part, key, expected)
+            if found != expected:
+                raise UserError(
+                    f"The {type(part).__name__} has {key} {found}, but the model needs "
+                    f"{expected}: give both the same."
+                )
+        return part
 
     # -- Keras's steps -----------------------------------------------------------------
 
@@ -182,6 +200,19 @@ class LatentModel(Fitting, Generation, keras.Model):
         reconstruction = -self.decoder(z, training=training).log_prob(image)
         return reconstruction, kl
 
+    def costs(self, batch, seed, training=False):
+        """Returns what the images of a batch cost, a dict of float32 `[B]` in nats.
+
+        `reconstruction_nats`, `kl_nats`, and the `extra_costs`, which are parts of these.
+
+        Args:
+          batch: As `fit` takes them.
+          seed: int32 `[2]`, a stateless seed.
+          training: Whether this is a training step.
+        """
+        nats = self.nats(batch["image"], batch["index"], seed, training=training)
+        return dict(zip(("reconstruction_nats", "kl_nats"), nats, strict=True))
+
     def beta_at(self, step):
         """Returns the weight of the KL term at an optimizer step."""
         if callable(self.beta):
@@ -191,33 +222,55 @@ class LatentModel(Fitting, Generation, keras.Model):
     def train_step(self, batch):
         seed = tf.stack([self.seed, self.random_step.value])
         with tf.GradientTape() as tape:
-            reconstruction, kl = self.nats(batch["image"], batch["index"], seed, training=True)
-            weighted = reconstruction + self.beta_at(self.optimizer.iterations) * kl  # [B]
+            costs = self.costs(batch, seed, training=True)
+            weighted = self._weighted(costs)  # [B]
             loss = self.optimizer.scale_loss(tf.reduce_mean(weighted))
         gradients = tape.gradient(loss, self.trainable_weights)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         self.random_step.assign_add(1)
-        return self._update(weighted, reconstruction, kl)
+        return self._update(weighted, costs)
 
     def test_step(self, batch):
-        # The noise depends on the data alone, so that a figure can be had again.
-        seed = tf.stack([self.seed ^ 0x7E57, tf.cast(batch["index"][0], tf.int32)])
-        reconstruction, kl = self.nats(batch["image"], batch["index"], seed, training=False)
-        weighted = reconstruction + self.beta_at(self.optimizer.iterations) * kl
-        return self._update(weighted, reconstruction, kl)
+        costs = self.costs(batch, self.evaluation_seed(batch["index"]))
+        return self._update(self._weighted(costs), costs)
+
+    def evaluation_seed(self, index):
+        """Returns the stateless seed of a batch in evaluation, whose rows are `index` `[B]`.
+
+        The noise depends on the data alone, so that a figure can be had again.
+        """
+        return tf.stack([self.seed ^ 0x7E57, tf.cast(index[0], tf.int32)])
 
     def predict_step(self, batch):
         image = batch["image"] if isinstance(batch, dict) else batch
         return self._reconstruct_batch(image, tf.constant([self.seed, DECODER]), sample=None)
 
-    def _update(self, loss, reconstruction, kl):
-        total = reconstruction + kl
+    def _weighted(self, costs):
+        beta = self.beta_at(self.optimizer.iterations)
+        return costs["reconstruction_nats"] + beta * costs["kl_nats"]
+
+    def _update(self, loss, costs):
+        total = costs["reconstruction_nats"] + costs["kl_nats"]
         bits = total / (math.log(2.0) * math.prod(self.image_shape))
-        for tracker, value in zip(
-            self._trackers, (loss, reconstruction, kl, total, bits), strict=True
-        ):
-            tracker.update_state(value)
+        values = {**costs, "loss": loss, "total_nats": total, "bits_per_dim": bits}
+        for tracker in self._trackers:
+            tracker.update_state(values[tracker.name])
         return {tracker.name: tracker.result() for tracker in self._trackers}
+
+    # -- what a model remembers of its training data -----------------------------------
+
+    def settle(self, images):
+        """Brings what the model remembers of its training data up to its weights of now.
+
+        In training a code is as old as its datum's last visit. Called at the end of a run;
+        a model that remembers nothing does nothing.
+
+        Args:
+          images: The training images, in the order of their index.
+        """
+
+    def continue_pass(self):
+        """Makes the next epoch go on with the present pass, as a resumed run must."""
 
     # -- configuration -----------------------------------------------------------------
 

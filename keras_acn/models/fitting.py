@@ -1,5 +1,6 @@
 """`fit`, `evaluate` and `predict`: as Keras has them, on arrays, image sets and batches."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -38,7 +39,7 @@ class Fitting:
           x: Images, `[N, H, W, C]` or `[N, H, W]`, floats in [0, 1] or uint8; or a
             `keras_acn.data.ImageSet`; or a `tf.data.Dataset` of batches
             `{"image", "index"[, "label"]}`. Arrays get their index by themselves.
-          y: Labels `[N]`, carried along; the training does not see them.
+          y: Labels `[N]`. Only a supervised `VHE` trains on them.
           batch_size: Images per step, 32 by default; with arrays only.
           epochs: Number of the last epoch.
           verbose: As in Keras.
@@ -68,9 +69,11 @@ class Fitting:
         if isinstance(x, tf.data.Dataset):
             self._check_dataset(x)
             size = _dataset_size(x, self._needs_size())
+            self._keep_training_data(x)
         else:
             images = self._image_set(x, y)
             size = len(images)
+            self._keep_training_data(images)
             batch_size = batch_size or DEFAULT_BATCH_SIZE
             if steps_per_epoch is None:
                 steps_per_epoch = images.steps_per_epoch(batch_size)
@@ -107,7 +110,7 @@ class Fitting:
 
         Args:
           x: As for `fit`.
-          y: Labels, not used.
+          y: Labels. Only a supervised `VHE` goes by them.
           batch_size: Images per step, 32 by default.
           exclude_self: Whether the data are those the codebook was filled from, in the
             same order. Each datum's own code is then excluded, as it must be: it would
@@ -116,6 +119,7 @@ class Fitting:
         """
         self._require_compiled("evaluate")
         x = self._evaluation_dataset(x if y is None else (x, y), batch_size)
+        self._before_evaluation(x)
         if exclude_self != self._exclude_self:
             self._exclude_self = exclude_self
             self.test_function = None
@@ -126,9 +130,43 @@ class Fitting:
                 self._exclude_self = False
                 self.test_function = None
 
+    def image_nats(self, x, y=None, samples=1, batch_size=128, tell=None):
+        """Returns what each image costs, a dict of float64 `[N]` in nats.
+
+        The names are those of the metrics: `reconstruction_nats`, `kl_nats` and, for a
+        `VHE`, the two parts of the latter. The same call gives the same figures.
+
+        Args:
+          x: As for `evaluate`.
+          y: Labels, likewise.
+          samples: Samples of the latents to average over.
+          batch_size: Images at a time.
+          tell: Optional callable `tell(done, total)`.
+        """
+        batches = self._evaluation_dataset(x if y is None else (x, y), batch_size)
+        self._before_evaluation(batches)
+        costs = self._compiled("costs", self.costs)
+        pieces, done = [], 0
+        total = int(batches.cardinality()) * samples
+        for batch in batches:
+            seed = self.evaluation_seed(batch["index"])
+            drawn = []
+            for draw in range(samples):
+                drawn.append(costs(batch, tf.random.fold_in(seed, draw) if draw else seed))
+                done += 1
+                if tell is not None:
+                    tell(done, total)
+            pieces.append(
+                {
+                    k: np.mean([np.asarray(d[k], np.float64) for d in drawn], axis=0)
+                    for k in drawn[0]
+                }
+            )
+        return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
     def predict(self, x, batch_size=None, **kwargs):
         """Returns the reconstructions `[N, H, W, C]` of images or of a dataset."""
-        return super().predict(self._evaluation_dataset(x, batch_size), **kwargs)
+        return super().predict(self._batches(x, batch_size), **kwargs)
 
     def _require_compiled(self, what):
         if not self.compiled:
@@ -143,7 +181,21 @@ class Fitting:
         if self._auto_jit:
             large = size is not None and size >= JIT_FROM_SIZE
             self.jit_compile = large and not getattr(self.decoder, "is_autoregressive", False)
-        return callbacks
+        own = self._own_callbacks()
+        if not own:
+            return callbacks
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = callbacks.callbacks
+        elif isinstance(callbacks, keras.callbacks.Callback):
+            callbacks = [callbacks]
+        return own + [each for each in callbacks or [] if not any(each is o for o in own)]
+
+    def _own_callbacks(self):
+        """Returns the model's parts that are callbacks of its own training."""
+        return []
+
+    def _keep_training_data(self, data):
+        """Keeps hold of the `ImageSet` or dataset trained on, if a step looks things up in it."""
 
     def _check_dataset(self, dataset):
         data_lib.check_batch_spec(dataset.element_spec, self.image_shape)
@@ -162,6 +214,13 @@ class Fitting:
         return images
 
     def _evaluation_dataset(self, x, batch_size=None):
+        """Returns `x` as a dataset of batches that `test_step` takes."""
+        return self._batches(x, batch_size)
+
+    def _before_evaluation(self, dataset):
+        """Readies what evaluation on a dataset of `_evaluation_dataset` goes by."""
+
+    def _batches(self, x, batch_size=None):
         if isinstance(x, tf.data.Dataset):
             self._check_dataset(x)
             return x

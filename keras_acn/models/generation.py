@@ -27,7 +27,7 @@ class Generation:
     def codes(self, images, batch_size=256):
         """Returns the codes c(x), the posterior means, as float32 `[N, latent_dim]`."""
         images = self._images(images)
-        encode = self._compiled("codes", lambda x: self.encoder(x).mean())
+        encode = self._compiled("codes", self._codes_batch)
         return batched(encode, images, batch_size)
 
     def reconstruct(self, images, sample=None, seed=0, batch_size=256):
@@ -90,9 +90,7 @@ class Generation:
             raise UserError(f"sample(n) needs n of at least 1, not {n}.")
         draw = self._compiled(
             ("sample", sample),
-            lambda context, key: self._decode_batch(
-                self.prior(context).sample(seed=tf.random.fold_in(key, 0)), key, sample
-            ),
+            lambda context, key: self._sample_batch(context, key, sample),
         )
         return batched(draw, self._contexts(n, seed), batch_size, seed=seed)
 
@@ -102,6 +100,13 @@ class Generation:
         """Returns the codes `[n, d]` that the priors of n samples are conditioned on."""
         return np.zeros([n, self.latent_dim], np.float32)
 
+    def _codes_batch(self, images):
+        return self.encoder(images).mean()
+
+    def _sample_batch(self, context, seed, sample):
+        z = self.prior(context).sample(seed=tf.random.fold_in(seed, 0))
+        return self._decode_batch(z, seed, sample)
+
     def _decode_batch(self, z, seed, sample):
         image = self.decoder(z)
         has_mean = not getattr(self.decoder, "is_autoregressive", False)
@@ -110,7 +115,7 @@ class Generation:
         return image.mean()
 
     def _reconstruct_batch(self, images, seed, sample):
-        return self._decode_batch(self.encoder(images).mean(), seed, sample)
+        return self._decode_batch(self._codes_batch(images), seed, sample)
 
     def _daydream_batch(self, images, seed, sample):
         p = self.prior(self.encoder(images).mean())

@@ -5,6 +5,7 @@ import tensorflow_probability as tfp
 from keras import ops
 
 from keras_acn._errors import UserError
+from keras_acn._precision import widened
 
 tfd = tfp.distributions
 
@@ -34,6 +35,7 @@ class MixturePrior(keras.Model):
       activation: Their activation.
       skip_connections: Whether the input feeds every hidden layer and every hidden
         layer feeds the output.
+      code_dim: Dimension of the code c; `None` for that of z.
     """
 
     short_name = "mixture"
@@ -46,6 +48,7 @@ class MixturePrior(keras.Model):
         hidden=(512, 512, 512),
         activation="tanh",
         skip_connections=True,
+        code_dim=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -56,11 +59,13 @@ class MixturePrior(keras.Model):
         self.hidden = tuple(int(n) for n in hidden)
         self.activation = activation
         self.skip_connections = bool(skip_connections)
+        self.code_dim = None if code_dim is None else int(code_dim)
 
         self.hidden_layers = [keras.layers.Dense(n, activation=activation) for n in self.hidden]
-        width = total = self.latent_dim
+        code_width = self.code_dim or self.latent_dim
+        width = total = code_width
         for i, layer in enumerate(self.hidden_layers):
-            skip = self.latent_dim if self.skip_connections and i > 0 else 0
+            skip = code_width if self.skip_connections and i > 0 else 0
             layer.build((None, width + skip))
             width = layer.units
             total = width if i == 0 else total + width
@@ -79,7 +84,7 @@ class MixturePrior(keras.Model):
             outputs.append(x)
         if self.skip_connections and outputs:
             x = ops.concatenate(outputs, axis=-1)
-        raw = ops.cast(self.output_layer(x), "float32")
+        raw = widened(self.output_layer(x))
         if self.components == 1:
             mean, log_stddev = ops.split(ops.reshape(raw, (-1, self.latent_dim, 2)), 2, axis=-1)
             logits = ops.zeros_like(mean)
@@ -116,4 +121,5 @@ class MixturePrior(keras.Model):
             "hidden": self.hidden,
             "activation": self.activation,
             "skip_connections": self.skip_connections,
+            "code_dim": self.code_dim,
         }

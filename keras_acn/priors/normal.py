@@ -27,10 +27,10 @@ class StandardNormal(keras.Model):
         """Returns N(0, I) with batch `[B]` and event `[d]`; of `code` only B is used.
 
         Args:
-          code: `[B, d]`.
+          code: `[B, ...]`.
           training: Unused.
         """
-        zeros = tf.zeros_like(tf.cast(code, tf.float32))
+        zeros = tf.zeros([tf.shape(code)[0], self.latent_dim])
         return tfd.Independent(tfd.Normal(zeros, tf.ones_like(zeros)), 1)
 
     def get_config(self):

@@ -269,7 +269,7 @@ BAD = {
     "negative beta": (lambda m: VAE((8, 8, 1), beta=-1), "beta must be zero or more"),
     "parts disagree": (
         lambda m: VAE((8, 8, 1), 3, encoder=keras_acn.MLPEncoder((8, 8, 1), 4)),
-        "latent_dim 4, but the model 3",
+        "latent_dim 4, but the model needs 3",
     ),
     "negative steps": (lambda m: m.daydream(IMAGES[:1], steps=-1), "must not be negative"),
 }

@@ -1,0 +1,252 @@
+"""Classes where there are no labels: k-means over the codes of the whole data set."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_acn._errors import UserError, unknown_name
+from keras_acn.codebook.code_store import CodeStore
+from keras_acn.codebook.members import ClassLists, class_lists
+
+WEIGHTINGS = ("fixed", "annealed", "gradient")
+# Data that one step of the mini-batch k-means looks at.
+KMEANS_BATCH = 2048
+
+
+@keras.saving.register_keras_serializable("keras_acn")
+class PseudoLabels(CodeStore):
+    """The codes (c, z) of every datum, and the clusters they fall into.
+
+    The unsupervised variational homoencoder draws a datum's set D from its cluster
+    (https://github.com/jalexvig/variational_homoencoders: "Pick codes from N(0, 1) for every
+    training example", "Before each epoch: associate each training example with labels
+    based on the clustering", "Record the new values of z and c for this x").
+
+    A layer and a callback, see `CodeStore`: codes, labels and cluster centres are
+    weights; before each epoch scikit-learn's `MiniBatchKMeans` clusters the codes. The
+    distance it goes by is
+
+        w |c - c'|^2 + (1 - w) |z - z'|^2
+
+    whose w is `c_weight` (`weighting="fixed"`; 0.5 is the plain distance between
+    concatenated codes, the post's); or moves in a straight line from `c_weight_start` to
+    `c_weight` over the first `anneal_epochs` epochs (`"annealed"`: c means nothing at
+    first); or is c's share of the loss gradient in the epoch before,
+    `g_c / (g_c + g_z)` (`"gradient"`; `c_weight` before there is one).
+
+    Logged at the end of each epoch: `pseudo_classes`, how many clusters have members;
+    `pseudo_c_weight`, the w of this epoch; and, where `fit` was given true labels,
+    `pseudo_label_ami`, their adjusted mutual information with this epoch's clusters. The
+    training itself never sees the true labels.
+
+    Args:
+      clusters: Number of clusters.
+      weighting: `"fixed"`, `"annealed"` or `"gradient"`.
+      c_weight: w, in [0, 1].
+      c_weight_start: The w that annealing starts from.
+      anneal_epochs: Epochs it takes.
+      size: Number of data N. `None`: found when training begins.
+      class_dim: Dimension of c; `VHE` fills it in.
+      latent_dim: Dimension of z; `VHE` fills it in.
+      seed: Seed of the initial codes and of the clustering.
+    """
+
+    def __init__(
+        self,
+        clusters=10,
+        weighting="fixed",
+        c_weight=0.5,
+        c_weight_start=0.0,
+        anneal_epochs=20,
+        size=None,
+        class_dim=None,
+        latent_dim=None,
+        seed=0,
+        **kwargs,
+    ):
+        super().__init__(size, latent_dim, seed, **kwargs)
+        if int(clusters) < 1:
+            raise UserError(f"Pseudo-labels need at least 1 cluster, not {clusters}.")
+        if weighting not in WEIGHTINGS:
+            raise unknown_name("weighting of pseudo-labels", weighting, WEIGHTINGS)
+        for name, value in (("c_weight", c_weight), ("c_weight_start", c_weight_start)):
+            if not 0 <= float(value) <= 1:
+                raise UserError(f"{name} must be a share in [0, 1], not {value}.")
+        if int(anneal_epochs) < 1:
+            raise UserError(f"anneal_epochs must be at least 1, not {anneal_epochs}.")
+        self.clusters = int(clusters)
+        self.weighting = weighting
+        self.c_weight = float(c_weight)
+        self.c_weight_start = float(c_weight_start)
+        self.anneal_epochs = int(anneal_epochs)
+        self.class_dim = None if class_dim is None else int(class_dim)
+        self._true_labels = None
+        self.build_if_known()
+
+    @property
+    def code_dim(self):
+        """Dimension of a code: that of c, then that of z."""
+        known = self.class_dim is not None and self.latent_dim is not None
+        return self.class_dim + self.latent_dim if known else None
+
+    # -- the layer ---------------------------------------------------------------------
+
+    def build(self, input_shape=None):
+        if self.size is not None and self.clusters > self.size:
+            raise UserError(
+                f"{self.size} data cannot fall into {self.clusters} clusters: give more data, or "
+                "PseudoLabels(clusters=...) a smaller number."
+            )
+        self.add_codes()
+
+        def whole(name, shape):
+            return self.add_weight(
+                name=name, shape=shape, initializer="zeros", dtype="int32", trainable=False
+            )
+
+        self.labels = whole("labels", (self.size,))
+        self._rank = whole("rank", (self.size,))
+        self._order = whole("order", (self.size,))
+        self._start = whole("start", (self.clusters,))
+        self._count = whole("count", (self.clusters,))
+        # How often the codes were clustered: the k-means' seed, and the time of annealing.
+        self.passes = whole("passes", ())
+        self.centers = self.add_weight(
+            name="centers",
+            shape=(self.clusters, self.code_dim),
+            initializer="zeros",
+            trainable=False,
+        )
+        self.weight_of_c = self.add_weight(
+            name="weight_of_c", shape=(), initializer="zeros", trainable=False
+        )
+        # The norms of the loss gradient at c and at z, summed over this pass.
+        self.gradients = self.add_weight(
+            name="gradients", shape=(2,), initializer="zeros", trainable=False
+        )
+        self.built = True
+        self._set_labels(np.arange(self.size) % self.clusters)
+
+    @property
+    def lists(self):
+        """The `ClassLists` of the clusters, tensors that follow the weights."""
+        self.require_codes()
+        weights = (self.labels, self._rank, self._order, self._start, self._count)
+        return ClassLists(*(tf.convert_to_tensor(weight.value) for weight in weights))
+
+    def record(self, index, c, z):
+        """Writes the codes of a batch: `c` `[B, class_dim]` and `z` `[B, latent_dim]`."""
+        self.write(index, tf.stop_gradient(tf.concat([c, z], axis=1)))
+
+    def record_gradients(self, c_norm, z_norm):
+        """Adds a batch's gradient norms, scalars, to those of this pass."""
+        self.gradients.assign_add(tf.stack([c_norm, z_norm]))
+
+    def cluster(self):
+        """Clusters the codes as they are, and labels every datum by its cluster."""
+        from sklearn.cluster import MiniBatchKMeans
+        from threadpoolctl import threadpool_limits
+
+        self.require_codes()
+        self.weight_of_c.assign(self._next_weight())
+        passes = int(self.passes.numpy())
+        kmeans = MiniBatchKMeans(
+            self.clusters,
+            n_init=3,
+            batch_size=KMEANS_BATCH,
+            random_state=int(np.random.SeedSequence([self.seed, passes]).generate_state(1)[0]),
+        )
+        codes = self._scaled(self.codes.numpy())
+        if not np.isfinite(codes).all():
+            raise UserError(
+                "The codes are not finite numbers, so they cannot be clustered: train with a lower "
+                "learning rate, or with clipnorm."
+            )
+        # On one thread, so that sums have one order and a run can be had again.
+        with threadpool_limits(1):
+            kmeans.fit(codes)
+            labels = kmeans.predict(codes)
+        self.centers.assign(kmeans.cluster_centers_.astype(np.float32))
+        self._set_labels(labels)
+        self.passes.assign_add(1)
+
+    def nearest(self, codes):
+        """Returns the cluster that each of `codes`, NumPy `[M, code_dim]`, is nearest to.
+
+        Returns:
+          int32 `[M]`.
+        """
+        from sklearn.metrics import pairwise_distances_argmin
+
+        self.require_codes()
+        if not int(self.passes.numpy()):
+            raise UserError("There are no pseudo-labels yet: call fit first.")
+        found = pairwise_distances_argmin(self._scaled(codes), self.centers.numpy())
+        return found.astype(np.int32)
+
+    def agreement(self, true_labels):
+        """Returns the adjusted mutual information of the clusters with labels `[N]`."""
+        from sklearn.metrics import adjusted_mutual_info_score
+
+        return float(adjusted_mutual_info_score(true_labels, self.labels.numpy()))
+
+    def _scaled(self, codes):
+        """Returns codes whose plain distance is the weighted one."""
+        weight = float(self.weight_of_c.numpy())
+        scale = np.sqrt([weight] * self.class_dim + [1 - weight] * self.latent_dim)
+        return np.asarray(codes, np.float32) * scale.astype(np.float32)
+
+    def _next_weight(self):
+        if self.weighting == "annealed":
+            done = min(1.0, int(self.passes.numpy()) / self.anneal_epochs)
+            return self.c_weight_start + done * (self.c_weight - self.c_weight_start)
+        if self.weighting == "gradient":
+            of_c, of_z = (float(norm) for norm in self.gradients.numpy())
+            if of_c + of_z > 0:
+                return of_c / (of_c + of_z)
+        return self.c_weight
+
+    def _set_labels(self, labels):
+        lists = class_lists(np.asarray(labels), self.clusters)
+        weights = (self.labels, self._rank, self._order, self._start, self._count)
+        for weight, values in zip(weights, lists, strict=True):
+            weight.assign(values)
+
+    # -- the callback ------------------------------------------------------------------
+
+    def set_true_labels(self, labels):
+        """Sets the labels `[N]` that the clusters are compared with; `None` for none."""
+        self._true_labels = None if labels is None else _Hidden(np.asarray(labels))
+
+    def begin_pass(self):
+        """Clusters the codes, before each epoch."""
+        self.cluster()
+        self.gradients.assign(tf.zeros([2]))
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is None:
+            return
+        logs["pseudo_classes"] = float(np.count_nonzero(self._count.numpy()))
+        logs["pseudo_c_weight"] = float(self.weight_of_c.numpy())
+        if self._true_labels is not None:
+            logs["pseudo_label_ami"] = self.agreement(self._true_labels.values)
+
+    # -- configuration -----------------------------------------------------------------
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "clusters": self.clusters,
+            "weighting": self.weighting,
+            "c_weight": self.c_weight,
+            "c_weight_start": self.c_weight_start,
+            "anneal_epochs": self.anneal_epochs,
+            "class_dim": self.class_dim,
+        }
+
+
+class _Hidden:
+    """Holds an array out of Keras's sight."""
+
+    def __init__(self, values):
+        self.values = values

@@ -1,0 +1,196 @@
+"""Few-shot classification: from a handful of images of each class, which is a new one of?"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from keras_acn._errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class FewShotResult:
+    """The accuracies of a model and of a baseline in the same episodes, each in [0, 1].
+
+    Attributes:
+      ways: Classes in an episode; chance is one over it.
+      shots: Images of each class that are shown.
+      model: float64 `[E]`, the model's accuracy in each episode.
+      pixels: float64 `[E]`, that of the nearest neighbour in pixels.
+      queries: Images classified in each episode.
+      samples: Samples of the latents in each code length.
+    """
+
+    ways: int
+    shots: int
+    model: np.ndarray
+    pixels: np.ndarray
+    queries: int
+    samples: int
+
+    @property
+    def chance(self):
+        """The accuracy of guessing."""
+        return 1.0 / self.ways
+
+    def summary(self):
+        """Returns a JSON-able dict: each accuracy with its 95 % confidence interval."""
+        return {
+            "ways": self.ways,
+            "shots": self.shots,
+            "episodes": len(self.model),
+            "queries": self.queries,
+            "samples": self.samples,
+            "chance": self.chance,
+            "model": _with_interval(self.model),
+            "nearest_neighbor_in_pixels": _with_interval(self.pixels),
+            "model_less_pixels": _with_interval(self.model - self.pixels),
+        }
+
+    def to_text(self):
+        """Returns the accuracies as a small table, in per cent."""
+        from keras_acn.evaluation.tables import align
+
+        summary = self.summary()
+        rows = [[f"{self.ways}-way {self.shots}-shot accuracy %", "mean", "95 % interval"]]
+        for label, key in (
+            ("code lengths of the model", "model"),
+            ("nearest neighbour in pixels", "nearest_neighbor_in_pixels"),
+            ("the model less the neighbour", "model_less_pixels"),
+        ):
+            row = summary[key]
+            low, high = row["interval"] or (math.nan, math.nan)
+            interval = "-" if row["interval"] is None else f"{100 * low:.1f} to {100 * high:.1f}"
+            rows.append([label, f"{100 * row['mean']:.1f}", interval])
+        rows.append(["chance", f"{100 * self.chance:.1f}", "-"])
+        return (
+            f"Few-shot classification, {len(self.model)} episodes of {self.queries} images; "
+            f"{self.samples} samples in each code length\n" + align(rows)
+        )
+
+
+def few_shot_accuracy(
+    model,
+    images,
+    labels,
+    *,
+    ways=5,
+    shots=1,
+    queries=1,
+    episodes=200,
+    samples=16,
+    seed=0,
+    batch_size=64,
+    tell=None,
+):
+    """Returns the `FewShotResult` of a homoencoder on classes of `images`.
+
+    An episode draws `ways` classes, `shots` images of each to be shown and `queries`
+    others of each to be classified: by the class whose shown images make the query
+    cheapest to code (`VHE.code_lengths_given`; Hewitt et al. 2018, arXiv 1807.08919),
+    and, for comparison, by the class of the nearest shown image in Euclidean
+    distance between pixels. Give classes that the model was not trained on.
+
+    The confidence interval is Student's over episodes, which are independent given the
+    images. It says how well the mean over episodes is known, not what other images would
+    have given.
+
+    Args:
+      model: A trained `VHE`.
+      images: `[N, H, W, C]` floats in [0, 1] or uint8.
+      labels: int `[N]`.
+      ways: Classes in an episode, at least 2.
+      shots: Images shown of each.
+      queries: Images classified of each.
+      episodes: How many.
+      samples: Samples of the latents in each code length.
+      seed: Integer seed of episodes and samples.
+      batch_size: Images per step.
+      tell: Optional callable `tell(done, total)`.
+
+    Raises:
+      UserError: If the model is no homoencoder, or there are too few classes with enough
+        images.
+    """
+    from keras_acn.evaluation.posteriors import is_homoencoder
+
+    if not is_homoencoder(model):
+        raise UserError(
+            f"Few-shot classification is what a VHE does, and this is a {type(model).__name__}: "
+            "train one, such as keras-acn train blog-vhe."
+        )
+    for name, value, least in (
+        ("ways", ways, 2),
+        ("shots", shots, 1),
+        ("queries", queries, 1),
+        ("episodes", episodes, 1),
+        ("samples", samples, 1),
+    ):
+        if int(value) < least:
+            raise UserError(f"Few-shot classification needs {name} of at least {least}.")
+    images = np.asarray(images)
+    images = images.astype(np.float32) / np.float32(255 if images.dtype == np.uint8 else 1)
+    drawn = Episodes(labels, ways, shots, queries, seed)
+    accuracy = np.zeros([episodes, 2])
+    for episode in range(episodes):
+        shown, asked = drawn.draw(episode)  # [ways, shots], [ways, queries]
+        truth = np.repeat(np.arange(ways), queries)
+        x = images[asked.ravel()]
+        nats = model.code_lengths_given(
+            x, list(images[shown]), samples, seed=(seed + episode) % 2**31, batch_size=batch_size
+        )
+        distance = np.linalg.norm(
+            x.reshape(len(x), 1, -1) - images[shown].reshape(1, ways * shots, -1), axis=-1
+        )
+        nearest = distance.argmin(axis=1) // shots
+        accuracy[episode] = (nats.argmin(axis=1) == truth).mean(), (nearest == truth).mean()
+        if tell is not None:
+            tell(episode + 1, episodes)
+    return FewShotResult(
+        int(ways), int(shots), accuracy[:, 0], accuracy[:, 1], ways * queries, int(samples)
+    )
+
+
+class Episodes:
+    """Draws the images of episodes, each a function of the seed and its number.
+
+    Args:
+      labels: int `[N]`.
+      ways, shots, queries, seed: As for `few_shot_accuracy`.
+
+    Raises:
+      UserError: If there are too few classes with enough images.
+    """
+
+    def __init__(self, labels, ways, shots, queries, seed=0):
+        if labels is None:
+            raise UserError("Few-shot classification needs labels: name data that have some.")
+        labels = np.asarray(labels)
+        groups = [np.flatnonzero(labels == each) for each in np.unique(labels)]
+        self._groups = [rows for rows in groups if len(rows) >= shots + queries]
+        if len(self._groups) < ways:
+            raise UserError(
+                f"{ways}-way classification needs {ways} classes of at least {shots + queries} "
+                f"images, and there are {len(self._groups)}: set fewer ways, or name other data."
+            )
+        self.ways, self.shots, self.queries, self.seed = ways, shots, queries, seed
+
+    def draw(self, episode):
+        """Returns the rows shown, int `[ways, shots]`, and asked, `[ways, queries]`."""
+        rng = np.random.default_rng([self.seed, episode])
+        chosen = rng.choice(len(self._groups), self.ways, replace=False)
+        count = self.shots + self.queries
+        rows = np.stack([rng.choice(self._groups[i], count, replace=False) for i in chosen])
+        return rows[:, : self.shots], rows[:, self.shots :]
+
+
+def _with_interval(values):
+    """Returns the mean of values `[E]` and its interval, `None` for one value."""
+    from scipy import stats
+
+    mean, interval = float(np.mean(values)), None
+    if len(values) > 1:
+        error = float(np.std(values, ddof=1) / math.sqrt(len(values)))
+        half = float(stats.t.ppf(0.975, len(values) - 1)) * error
+        interval = [mean - half, mean + half]
+    return {"mean": mean, "interval": interval}

@@ -1,0 +1,102 @@
+"""Few-shot classification: episodes, baselines, intervals; homoencoders in a report."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from keras_acn import VAE, VHE, Autoencoder, UserError
+from keras_acn.evaluation import FewShotResult, evaluate_model, few_shot_accuracy
+from keras_acn.evaluation.few_shot import Episodes
+
+RNG = np.random.default_rng(0)
+LABELS = np.repeat([3, 5, 8, 9], 6)
+PATTERNS = RNG.random((10, 4, 4, 1)) < 0.5
+IMAGES = (PATTERNS[LABELS] ^ (RNG.random((24, 4, 4, 1)) < 0.05)).astype(np.float32)
+MLP = {"name": "mlp", "hidden": [8]}
+PARTS = {"encoder": MLP, "decoder": {"name": "bernoulli_mlp", "hidden": [8]}}
+
+
+class ByPixels:
+    """A stand-in whose code lengths are distances to the mean of a set."""
+
+    class_encoder = True
+
+    def code_lengths_given(self, images, sets, samples, seed, batch_size):
+        means = np.stack([np.mean(each, axis=0) for each in sets])
+        return ((images[:, None] - means[None]) ** 2).sum((2, 3, 4))
+
+
+def test_episodes():
+    episodes = Episodes(LABELS, ways=3, shots=2, queries=3, seed=1)
+    for number in range(20):
+        shown, asked = episodes.draw(number)
+        assert shown.shape == (3, 2) and asked.shape == (3, 3)
+        assert len(set(shown.ravel()) | set(asked.ravel())) == 15
+        of = LABELS[np.concatenate([shown, asked], axis=1)]
+        assert (of == of[:, :1]).all() and len(set(of[:, 0])) == 3
+        np.testing.assert_array_equal(episodes.draw(number)[0], shown)
+    assert (episodes.draw(0)[0] != episodes.draw(1)[0]).any()
+
+
+def test_accuracy_and_its_interval():
+    result = few_shot_accuracy(ByPixels(), IMAGES, LABELS, ways=3, episodes=30, seed=2)
+    # With one shot the mean of the set is the neighbour itself.
+    np.testing.assert_array_equal(result.model, result.pixels)
+    summary = result.summary()
+    assert summary["chance"] == pytest.approx(1 / 3) and summary["episodes"] == 30
+    assert summary["model"]["mean"] > 0.9
+    made = FewShotResult(5, 1, np.array([0.2, 0.6, 1.0, 0.4]), np.zeros(4), 5, 1)
+    low, high = stats.t.interval(0.95, 3, 0.55, stats.sem([0.2, 0.6, 1.0, 0.4]))
+    np.testing.assert_allclose(made.summary()["model"]["interval"], [low, high])
+    assert made.summary()["model_less_pixels"]["mean"] == pytest.approx(0.55)
+    text = made.to_text()
+    assert "55.0" in text and "chance" in text and "20.0" in text
+
+
+def test_a_homoencoder_in_episodes():
+    model = VHE((4, 4, 1), 2, class_encoder=MLP, **PARTS)
+    results = [
+        few_shot_accuracy(model, IMAGES, LABELS, ways=2, shots=2, episodes=3, samples=2)
+        for _ in range(2)
+    ]
+    np.testing.assert_array_equal(results[0].model, results[1].model)
+    assert ((results[0].model >= 0) & (results[0].model <= 1)).all()
+
+
+def test_errors_name_the_fix():
+    with pytest.raises(UserError, match="5-way classification needs 5 classes"):
+        few_shot_accuracy(ByPixels(), IMAGES, LABELS)
+    with pytest.raises(UserError, match="needs 3 classes of at least 7"):
+        few_shot_accuracy(ByPixels(), IMAGES, LABELS, ways=3, shots=6)
+    with pytest.raises(UserError, match="needs labels"):
+        few_shot_accuracy(ByPixels(), IMAGES, None)
+    with pytest.raises(UserError, match="shots of at least 1"):
+        few_shot_accuracy(ByPixels(), IMAGES, LABELS, shots=0)
+    with pytest.raises(UserError, match="this is a VAE"):
+        few_shot_accuracy(VAE((4, 4, 1), 2, **PARTS), IMAGES, LABELS)
+
+
+@pytest.mark.parametrize("cls", [VHE, Autoencoder])
+def test_a_report_gives_what_applies(cls):
+    more = {"class_encoder": MLP} if cls is VHE else {}
+    model = cls((4, 4, 1), 2, **PARTS, **more)
+    report = evaluate_model(model, (IMAGES, LABELS), (IMAGES[::2], LABELS[::2]), samples=1)
+    lengths = report.code_lengths
+    each = model.image_nats(IMAGES[::2], LABELS[::2])
+    assert lengths.mean("reconstruction_nats") == pytest.approx(each["reconstruction_nats"].mean())
+    text = report.to_text()
+    if cls is VHE:
+        total = (each["reconstruction_nats"] + each["kl_nats"]).mean()
+        assert lengths.mean("unordered_nats") == pytest.approx(total)
+        assert "KL of c, over the size of its class" in text and "known to the receiver" in text
+    else:
+        assert "unordered_nats" not in lengths.per_image
+        assert "no code length" in text and "training loss" in text
+    assert report.probes["knn_accuracy"] > 0.2 and report.importance_bound is None
+
+
+def test_no_probes_on_classes_that_training_never_saw():
+    model = VHE((4, 4, 1), 2, class_encoder=MLP, **PARTS)
+    old, new = LABELS < 6, LABELS > 6
+    parts = (IMAGES[old], LABELS[old]), (IMAGES[new], LABELS[new])
+    assert evaluate_model(model, *parts, samples=1).probes is None
