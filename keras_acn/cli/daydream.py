@@ -1,4 +1,4 @@
-"""keras-acn daydream: a GIF and a strip."""
+"""keras-acn daydream: a GIF, a strip and a grid."""
 
 import click
 
@@ -29,6 +29,9 @@ from keras_acn.cli.quiet import load_tensorflow
 def daydream(model, data, data_dir, split, seed, steps, images, sample, out):
     """Let MODEL daydream: from an image to what it is associated with, again and again.
 
+    Writes daydream.gif, daydream.png (a strip for each image) and daydream-grid.png (every
+    step of the first).
+
     MODEL is a run folder, a .keras file, or a folder or name under saved_models/.
     """
     import pathlib
@@ -54,6 +57,7 @@ def daydream(model, data, data_dir, split, seed, steps, images, sample, out):
     for name, figure in (
         ("daydream.gif", plots.daydream_gif(frames)),
         ("daydream.png", plots.strip(frames)),
+        ("daydream-grid.png", plots.daydream_grid(frames[:, 0])),
     ):
         figure.save(folder / name)
         click.echo(folder / name)

@@ -12,21 +12,55 @@ from keras_acn.cli.quiet import load_tensorflow
 @split_option
 @seed_option
 @click.option("--out", metavar="DIR", help="Where to write.  [default: MODEL/figures]")
-def plot(model, data, data_dir, split, seed, out):
-    """Draw the figures of MODEL: losses, reconstructions, neighbours, samples, codes.
+@click.option("--only", multiple=True, metavar="NAME", help="Draw this one; may be repeated.")
+@click.option(
+    "--compare",
+    multiple=True,
+    metavar="RUN",
+    help="Draw the loss curves of MODEL and RUN in one chart, only these; may be repeated.",
+)
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="COLUMN",
+    help="Draw this column of history.csv, only this; may be repeated.",
+)
+@click.option(
+    "--dims", nargs=2, type=click.IntRange(0), metavar="I J", help="The two latents to traverse."
+)
+@click.option("--mp4", is_flag=True, help="Write moving pictures as MP4 instead of GIF.")
+def plot(model, data, data_dir, split, seed, out, only, compare, metrics, dims, mp4):
+    """Draw the figures of MODEL: losses, images, codes, dreams; all that apply.
+
+    \b
+    keras-acn plot runs/first
+    keras-acn plot runs/first --only traversal --dims 3 7
+    keras-acn plot runs/acn --compare runs/vae
+    keras-acn plot runs/vhe --metric kl_nats --metric learning_rate
 
     MODEL is a run folder, a .keras file, or a folder or name under saved_models/.
     """
     import pathlib
 
+    from keras_acn._errors import UserError
     from keras_acn.experiment import open_run
 
     run = open_run(model)
-    load_tensorflow()
-    if data is not None or data_dir is not None:
-        run.data = run.load_data(data, data_dir)
-    from keras_acn.cli.figures import draw
-
     folder = pathlib.Path(out) if out else run.folder / "figures"
-    for path in draw(run, folder, split, seed):
+    if compare or metrics:
+        if only:
+            raise UserError("--only is for the figures of one run: leave out --compare, --metric.")
+        from keras_acn.cli.figures import compare as draw_curves
+
+        paths = draw_curves([run, *map(open_run, compare)], folder, metrics)
+    else:
+        load_tensorflow()
+        if data is not None or data_dir is not None:
+            run.data = run.load_data(data, data_dir)
+        from keras_acn.cli.figures import draw
+
+        video = ".mp4" if mp4 else ".gif"
+        paths = draw(run, folder, split, seed, only=only, dims=dims or None, video=video)
+    for path in paths:
         click.echo(path)

@@ -27,6 +27,8 @@ def load_tensorflow():
             from absl import logging
 
             logging.set_verbosity(logging.ERROR)
+            # A sweep's figures trace functions once a model, which TensorFlow warns of.
+            tf.get_logger().setLevel("ERROR")
             # The first operation starts the devices; this one calls on oneDNN as well.
             tf.transpose(tf.zeros([2, 3], tf.int32))
         finally:

@@ -30,6 +30,7 @@ from keras_acn.cli.quiet import load_tensorflow
     help="Set one option, such as codebook.unique=true; may be repeated.",
 )
 @click.option("--resume", metavar="RUN", help="Go on with a run; --epochs may be raised.")
+@click.option("--movie", is_flag=True, help="Keep a frame of every epoch; draw them as a GIF.")
 @click.option("--no-figures", is_flag=True, help="Draw no figures at the end.")
 @click.option("--quiet", "-q", is_flag=True, help="Print only where the files are.")
 def train(
@@ -43,6 +44,7 @@ def train(
     config,
     overrides,
     resume,
+    movie,
     no_figures,
     quiet,
 ):
@@ -66,6 +68,7 @@ def train(
         "training.epochs": epochs,
         "training.batch_size": batch_size,
         "seed": seed,
+        "training.snapshots_every": 1 if movie else None,
     }
     overrides = [*overrides, *((k, v) for k, v in given.items() if v is not None)]
     if resume is None:
@@ -126,7 +129,7 @@ def _run(settings, out, resume, figures, quiet):
         raise
     drawn = []
     if figures:
-        from keras_acn.cli.figures import draw
+        from keras_acn.cli.figures import SLOW, draw
 
-        drawn = draw(run, run.folder / "figures")
+        drawn = draw(run, run.folder / "figures", leave_out=SLOW)
     click.echo(str(run.path) if quiet else summary.text(run, drawn))

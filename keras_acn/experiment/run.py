@@ -1,14 +1,12 @@
 """A run: data and model from a config, a fit, and the folder that it leaves."""
 
-import importlib.util
 import json
 import pathlib
 
-import keras
-
 from keras_acn._errors import UserError
-from keras_acn.experiment import build, checkpoint, history
+from keras_acn.experiment import build, checkpoint, history, tensorboard
 from keras_acn.experiment.begin import new_folder, resumed_config
+from keras_acn.experiment.callbacks import TENSORBOARD, own_callbacks
 from keras_acn.experiment.checkpoint import Progress
 from keras_acn.experiment.files import make_folder, replacing, write_text
 from keras_acn.experiment.folder import (
@@ -61,7 +59,7 @@ def train(config=None, out=None, resume=None, callbacks=(), verbose=0):
         ):
             return finished
     data = build.build_data(config)
-    _check_validation(config.training, data)
+    check_validation(config.training, data.validation is not None)
     model = build.build_model(config, data.image_shape, len(data.train))
     config = config.model_copy(update={"versions": versions()})
     run = Run(folder, folder, folder / MODEL, config)
@@ -78,9 +76,10 @@ def train(config=None, out=None, resume=None, callbacks=(), verbose=0):
     return run
 
 
-def _check_validation(training, data):
+def check_validation(training, has_validation):
+    """Raises `UserError` if the training goes by a validation split that there isn't."""
     for option in ("keep_best", "early_stopping"):
-        if getattr(training, option) and data.validation is None:
+        if getattr(training, option) and not has_validation:
             raise UserError(
                 f"training.{option} goes by the validation split, and there is none: set "
                 "data.validation, such as --set data.validation=0.1."
@@ -98,11 +97,10 @@ def _fit(run, request, callbacks, verbose):
         metrics = unfinished_metrics(arrays, progress)
         history.write(run.folder / "history.csv", progress.history)
     recorder = Recorder(run.folder, training, progress, request, metrics)
-    callbacks = [*_own_callbacks(run), recorder, *callbacks]
+    callbacks = [*own_callbacks(run), recorder, *callbacks]
     try:
         if progress.step:
-            if hasattr(model, "codebook"):
-                model.codebook.continue_pass()
+            model.continue_pass()
             _fit_epochs(run, progress, progress.epoch + 1, callbacks, verbose)
             if training.ema is not None:
                 # The end of a fit puts the averages in the weights' place.
@@ -145,16 +143,6 @@ def _fit_epochs(run, progress, epochs, callbacks, verbose):
     )
 
 
-def _own_callbacks(run):
-    callbacks = []
-    if run.config.training.ema is not None:
-        callbacks.append(keras.callbacks.SwapEMAWeights())
-    if importlib.util.find_spec("tensorboard") is not None:
-        logs = keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False)
-        callbacks.append(logs)
-    return callbacks
-
-
 def _finish(run, progress):
     """Writes the model and its figures: of the best epoch where one is kept."""
     training, model = run.config.training, run.model
@@ -165,12 +153,15 @@ def _finish(run, progress):
         kept = history.best_epoch(progress.history)
     else:
         model.optimizer.finalize_variable_values(model.trainable_variables)
-    if hasattr(model, "codebook"):
-        # The codes left by training are up to a pass old, and of the weights before any
-        # averaging; the model that is kept has the codes of its own weights.
-        model.recode(run.data.train)
+    # The codes left by training are up to a pass old, and of the weights before any
+    # averaging; the model that is kept has the codes of its own weights.
+    model.settle(run.data.train)
     with replacing(run.folder / MODEL) as temporary:
         model.save(temporary)
+    if tensorboard.installed():
+        tensorboard.write_codes(
+            run.folder / TENSORBOARD, model, run.data.train, seed=run.config.seed
+        )
     figures = _figures(run, progress, kept)
     write_text(run.folder / METRICS, json.dumps(figures, indent=2) + "\n")
 
@@ -178,7 +169,7 @@ def _finish(run, progress):
 def _figures(run, progress, kept):
     training, rows = run.config.training, progress.history
     row = next((r for r in rows if r["epoch"] == kept), {})
-    names = ("loss", "total_nats", "kl_nats", "reconstruction_nats", "bits_per_dim")
+    names = [metric.name for metric in run.model.metrics]
     early = bool(rows) and stopped_early(training, rows)
     figures = {
         "finished": progress.epoch >= training.epochs or early,
@@ -194,7 +185,10 @@ def _figures(run, progress, kept):
         measured = run.model.evaluate(
             monitored, batch_size=training.batch_size, verbose=0, return_dict=True
         )
-        figures[split] = {name: measured[name] for name in names}
+        figures[split] = {name: measured[name] for name in names if name in measured}
+    labels = run.data.train.labels
+    if getattr(run.model, "pseudo_labels", None) is not None and labels is not None:
+        figures["pseudo_label_ami"] = run.model.pseudo_labels.agreement(labels)
     figures["codebook"] = {k: v for k, v in row.items() if k.startswith("codebook_")}
     sizes = {
         split: len(images)

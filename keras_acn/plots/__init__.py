@@ -8,18 +8,23 @@ take any callable from codes to images.
 
 from keras_acn.plots import curves, images, latents, movie
 from keras_acn.plots.animation import Animation
-from keras_acn.plots.curves import loss_curves, loss_terms, sweep_curves
+from keras_acn.plots.curves import loss_curves, loss_terms
+from keras_acn.plots.gradients import gradient_curves
 from keras_acn.plots.images import (
     comparison,
     daydream_gif,
+    daydream_grid,
     grid,
     neighbors_picture,
+    rows,
     samples,
     strip,
 )
 from keras_acn.plots.latents import image_scatter, scatter, traversal
+from keras_acn.plots.members import members_picture
 from keras_acn.plots.movie import training_movie
 from keras_acn.plots.picture import Picture
+from keras_acn.plots.sweeps import sweep_curves
 
 __all__ = [
     "Animation",
@@ -27,14 +32,18 @@ __all__ = [
     "comparison",
     "curves",
     "daydream_gif",
+    "daydream_grid",
+    "gradient_curves",
     "grid",
     "image_scatter",
     "images",
     "latents",
     "loss_curves",
     "loss_terms",
+    "members_picture",
     "movie",
     "neighbors_picture",
+    "rows",
     "samples",
     "scatter",
     "strip",

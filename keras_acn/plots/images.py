@@ -47,6 +47,32 @@ def samples(images, columns=None, *, title="samples from the prior", scale=None)
     return grid(images, columns, title=title, scale=scale)
 
 
+def rows(images, *, title=None, scale=None):
+    """Draws rows of images, each under a name, as the samples of several models.
+
+    Args:
+      images: `{row's name: [N, H, W, C]}`, all of one shape.
+      title: A line above.
+      scale: Times that each pixel is repeated; `None` makes small images legible.
+
+    Returns:
+      A `Picture`.
+
+    Raises:
+      UserError: If there are no rows, or their shapes differ.
+    """
+    if not isinstance(images, dict) or not images:
+        raise UserError("Rows of images are given as {name: images [N, H, W, C]}, at least one.")
+    pixels = {str(name): as_images(row, f'images "{name}"') for name, row in images.items()}
+    shapes = {row.shape for row in pixels.values()}
+    if len(shapes) > 1:
+        shown = " and ".join(str(list(shape)) for shape in sorted(shapes))
+        raise UserError(f"Rows of images must all have one shape, not {shown}.")
+    return sheet(
+        [list(row) for row in pixels.values()], row_labels=[*pixels], title=title, scale=scale
+    )
+
+
 def comparison(originals, reconstructions, n=10, *, title=None, scale=None):
     """Draws originals over their reconstructions.
 
@@ -171,6 +197,23 @@ def strip(frames, every=None, *, title=None, scale=None):
         title=title,
         scale=scale,
     )
+
+
+def daydream_grid(frames, columns=None, *, title=None, scale=None):
+    """Draws one daydream in reading order, the number of the step under each image.
+
+    Args:
+      frames: [T, H, W, C], such as `model.daydream(...)[:, 0]`.
+      columns: Images a row; `None` makes the grid about square.
+      title: A line above.
+      scale: Times that each pixel is repeated; `None` makes small images legible.
+
+    Returns:
+      A `Picture`.
+    """
+    pixels = as_images(frames, "frames", "THWC")
+    captions = ["input" if t == 0 else t for t in range(len(pixels))]
+    return grid(pixels, columns, captions=captions, title=title, scale=scale)
 
 
 def daydream_gif(frames, fps=5, *, columns=None, scale=None):

@@ -95,12 +95,12 @@ def _scatter_painter(points, names, labels, classes):
     point_colors = "#3f90da"
     if labels is not None:
         point_colors = [colors[label] for label in labels[: len(points[0])]]
-    figure = Figure(figsize=(4.4, 3.8), dpi=90)
+    figure = Figure(figsize=(4.7, 3.8), dpi=90)
     canvas = FigureCanvasAgg(figure)
 
     def paint(positions, title):
         figure.clear()
-        axes = figure.add_axes((0.14, 0.13, 0.7, 0.78))
+        axes = figure.add_axes((0.19, 0.13, 0.65, 0.78))
         # Without antialiasing a frame has few colours, and the GIF stays small.
         axes.scatter(*positions.T, c=point_colors, s=7, linewidths=0, antialiased=False)
         axes.set(xlim=(low[0] - pad[0], high[0] + pad[0]), ylim=(low[1] - pad[1], high[1] + pad[1]))

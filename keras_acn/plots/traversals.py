@@ -62,7 +62,8 @@ def traversal(decode, base, dims=(0, 1), n=10, span=2.0, *, title=None, scale=No
     pixels = _decoded(decode, z)
     return sheet(
         [list(row) for row in pixels.reshape(n, n, *pixels.shape[1:])],
-        gap=0,
+        # Side by side, as one surface; tiny images could not be told apart so.
+        gap=0 if min(pixels.shape[1:3]) >= 16 else 2,
         scale=scale,
         title=title,
         column_labels=_values(xs),

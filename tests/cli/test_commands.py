@@ -113,15 +113,18 @@ def test_train_writes_to_a_folder_of_its_own_by_default(tmp_path, monkeypatch):
 
 
 def test_the_figures_are_drawn(trained, tmp_path, capsys):
-    names = ["codes", "daydream", "loss", "loss-log-log", "neighbors", "reconstructions", "samples"]
+    names = ["codes", "codes-images", "daydream", "daydream-grid", "loss", "loss-log-log"]
+    names += ["many-from-one-code", "neighbors", "reconstructions", "samples", "traversal"]
     drawn = sorted(path.stem for path in (trained / "figures").glob("*.png"))
     assert drawn == names
+    assert [path.name for path in (trained / "figures").glob("*.gif")] == ["daydream-movie.gif"]
     for path in (trained / "figures").glob("*.png"):
         pixels = np.asarray(Image.open(path).convert("L"))
         assert min(pixels.shape) > 50 and pixels.std() > 1
     elsewhere = tmp_path / "elsewhere"
     assert main(["plot", str(trained), "--out", str(elsewhere), "--seed", "1"]) == 0
-    assert sorted(path.stem for path in elsewhere.glob("*.png")) == names
+    # The command has the time for t-SNE that the end of a training has not.
+    assert sorted(path.stem for path in elsewhere.glob("*.png")) == sorted([*names, "codes-tsne"])
     assert str(elsewhere / "loss.png") in capsys.readouterr().out
 
 
@@ -196,5 +199,5 @@ def test_the_start_is_silent_and_no_back_end_of_the_users_matters(trained, tmp_p
     done = subprocess.run(run(*arguments), capture_output=True, text=True, env=environment)
     assert done.returncode == 0 and done.stderr == ""
     assert done.stdout.split() == [
-        str(tmp_path / name) for name in ("daydream.gif", "daydream.png")
+        str(tmp_path / name) for name in ("daydream.gif", "daydream.png", "daydream-grid.png")
     ]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from keras_acn._errors import UserError
-from keras_acn.plots import curves
+from keras_acn.plots import curves, line_chart, sweep_curves
 
 TERMS = {"total": "total_nats", "reconstruction": "reconstruction_nats", "KL": "kl_nats"}
 
@@ -122,16 +122,16 @@ def test_axis_names_carry_the_unit():
 
 def test_a_sweep_is_drawn_against_its_value():
     table = {"beta": [0, 0.5, 1, 4], **{c: [40.0, 30, 25, 28] for c in TERMS.values()}}
-    chart = curves.sweep_curves(table, "beta")
+    chart = sweep_curves(table, "beta")
     assert drawn(chart, metric="KL")["beta"].tolist() == [0, 0.5, 1, 4]
     assert chart.labels.x == "beta"
-    assert "3 values" in curves.sweep_curves(table, "beta", log=True).labels.caption
+    assert "3 values" in sweep_curves(table, "beta", log=True).labels.caption
     twice = pd.concat([pd.DataFrame(table).assign(latent_dim=d) for d in (2, 10)])
-    both = curves.sweep_curves(twice, "beta", by="latent_dim")
+    both = sweep_curves(twice, "beta", by="latent_dim")
     assert list(both.data["run"].cat.categories) == ["latent_dim = 2", "latent_dim = 10"]
     assert len(both.data) == 2 * 4 * 3
     with pytest.raises(UserError, match='Did you mean "latent_dim"'):
-        curves.sweep_curves(twice, "beta", by="latent_dims")
+        sweep_curves(twice, "beta", by="latent_dims")
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 30, 300])
@@ -152,7 +152,7 @@ def test_charts_are_drawn_and_saved_without_a_warning(tmp_path, rows, log):
     [((1, 1), [1]), ((1, 5), [1, 2, 3, 4, 5]), ((0.5, 30.2), [5, 10, 15, 20, 25, 30])],
 )
 def test_epochs_have_whole_ticks(limits, ticks):
-    assert curves._whole_ticks(limits) == ticks
+    assert line_chart.ticks_of_epochs(limits) == ticks
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_epochs_have_whole_ticks(limits, ticks):
     ],
 )
 def test_log_axes_have_round_ticks(limits, ticks):
-    np.testing.assert_allclose(curves._log_ticks(limits), ticks)
+    np.testing.assert_allclose(line_chart._log_ticks(limits), ticks)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_log_axes_have_round_ticks(limits, ticks):
         (lambda: curves.loss_curves({"loss": [1], "epoch": [1, 2]}), "lists of one length"),
         (lambda: curves.loss_curves(3), "not int"),
         (lambda: curves.loss_terms({"A": history(), "B": history()}), "draws one run"),
-        (lambda: curves.sweep_curves(history(), "beta"), 'no column "beta"'),
+        (lambda: sweep_curves(history(), "beta"), 'no column "beta"'),
     ],
 )
 def test_bad_input_is_told_in_a_sentence(draw, sentence):

@@ -1,0 +1,135 @@
+"""What the training movie shows, kept epoch by epoch: reconstructions and codes."""
+
+import pathlib
+import zipfile
+
+import keras
+import numpy as np
+
+from keras_acn._errors import UserError
+from keras_acn.experiment.files import make_folder, replacing
+
+SNAPSHOTS = "snapshots"
+_ORIGINALS = "originals.npz"
+
+
+class Snapshots(keras.callbacks.Callback):
+    """A callback that keeps a snapshot of the model after every epoch.
+
+    `keras_acn.plots.training_movie(snapshots.frames, snapshots.labels)` makes a movie of
+    them. The first frame is the model before training.
+
+    Args:
+      images: What is encoded, [N, H, W, C]; the first `n` are reconstructed too.
+      labels: Class of each image, [N], or `None`.
+      n: Images to reconstruct.
+      every: Epochs from one snapshot to the next.
+      folder: Where to keep them, so that a training which goes on in another process adds to
+        them; `None` keeps them in memory, those of the last `fit`.
+
+    Attributes:
+      frames: One dict for each snapshot, in order, with `epoch`, `originals` [n, H, W, C],
+        `reconstructions` [n, H, W, C] and `codes` [N, d].
+      labels: As given.
+    """
+
+    def __init__(self, images, labels=None, n=10, every=1, folder=None):
+        super().__init__()
+        images = np.asarray(images)
+        if images.ndim != 4 or not len(images):
+            raise UserError(
+                f"Snapshots need images [N, H, W, C], at least one, not {list(images.shape)}."
+            )
+        if labels is not None and len(labels) != len(images):
+            raise UserError(
+                f"There are {len(labels)} labels for {len(images)} images: give one for each."
+            )
+        if int(n) < 1 or int(every) < 1:
+            raise UserError(f"Snapshots need n and every of at least 1, not {n} and {every}.")
+        self.images = images
+        self.labels = labels
+        self.n = int(n)
+        self.every = int(every)
+        self.folder = folder if folder is None else pathlib.Path(folder)
+        self._kept = {}
+
+    @property
+    def frames(self):
+        return [self._kept[epoch] for epoch in sorted(self._kept)]
+
+    def on_train_begin(self, logs=None):
+        self._kept = {}
+        if self.folder is not None:
+            make_folder(self.folder)
+            self._write(_ORIGINALS, originals=self.images[: self.n], labels=self._label_array())
+            self._kept = {frame["epoch"]: frame for frame in _frames(self.folder)}
+        if not self._kept:
+            self._take(0)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every == 0:
+            self._take(epoch + 1)
+
+    def _take(self, epoch):
+        rebuilt = self.model.reconstruct(self.images[: self.n])
+        codes = self.model.codes(self.images)
+        self._kept[epoch] = {
+            "epoch": epoch,
+            "originals": self.images[: self.n],
+            "reconstructions": rebuilt,
+            "codes": codes,
+        }
+        if self.folder is not None:
+            pixels = np.round(np.clip(rebuilt, 0, 1) * 255).astype(np.uint8)
+            self._write(f"{epoch:06d}.npz", reconstructions=pixels, codes=codes)
+
+    def _label_array(self):
+        return np.zeros(0) if self.labels is None else np.asarray(self.labels)
+
+    def _write(self, name, **arrays):
+        with replacing(self.folder / name) as temporary:
+            np.savez_compressed(temporary, **arrays)
+
+
+def chosen_images(images, seed, most=1000):
+    """Returns `(pixels, labels)` of a random part of an image set, the same for a seed.
+
+    Args:
+      images: A `keras_acn.data.ImageSet`.
+      seed: Seed of the choice.
+      most: How many, if there are as many.
+    """
+    pixels, labels = images.arrays()
+    rows = np.random.default_rng(seed).permutation(len(pixels))[:most]
+    return pixels[rows], None if labels is None else np.asarray(labels)[rows]
+
+
+def read_snapshots(folder):
+    """Returns `(frames, labels)` that a `Snapshots` callback kept in a folder.
+
+    The reconstructions come back as uint8. Labels are `None` where there were none.
+
+    Raises:
+      UserError: If a file is damaged.
+    """
+    folder = pathlib.Path(folder)
+    if not (folder / _ORIGINALS).exists():
+        return [], None
+    labels = _arrays(folder / _ORIGINALS)["labels"]
+    return _frames(folder), labels if len(labels) else None
+
+
+def _frames(folder):
+    originals = _arrays(folder / _ORIGINALS)["originals"]
+    return [
+        {"epoch": int(path.stem), "originals": originals, **_arrays(path)}
+        for path in sorted(folder.glob("[0-9]*.npz"))
+    ]
+
+
+def _arrays(path):
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"The snapshot {path} is damaged: delete it.") from error

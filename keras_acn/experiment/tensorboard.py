@@ -1,0 +1,124 @@
+"""What TensorBoard shows beside the scalars: images each epoch, and the codes at the end."""
+
+import importlib.util
+import math
+
+import keras
+import numpy as np
+
+from keras_acn.experiment.files import make_folder, write_text
+
+# The run that the images and the projector's files are in, under a run folder's tensorboard/.
+IMAGES = "images"
+# A sprite may have 8,192 pixels a side; more codes than these make the projector slow.
+MOST_CODES, SPRITE = 5000, 8192
+_CONFIG = """embeddings {{
+  tensor_name: "codes"
+  tensor_path: "codes.tsv"
+  metadata_path: "labels.tsv"
+  sprite {{
+    image_path: "sprite.png"
+    single_image_dim: {width}
+    single_image_dim: {height}
+  }}
+}}
+"""
+
+
+def installed():
+    """Whether TensorBoard is there to be written for."""
+    return importlib.util.find_spec("tensorboard") is not None
+
+
+class TensorBoardImages(keras.callbacks.Callback):
+    """Writes originals over reconstructions, and samples, as image summaries each epoch.
+
+    Args:
+      folder: A run folder's `tensorboard/`, a `pathlib.Path`.
+      images: The images to reconstruct, [N, H, W, C] with float values in [0, 1].
+      seed: Seed of all that is sampled.
+    """
+
+    def __init__(self, folder, images, seed=0):
+        super().__init__()
+        self.folder = folder
+        self.images = images
+        self.seed = seed
+        self._writer = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        import tensorflow as tf
+
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(str(self.folder / IMAGES))
+        model, count = self.model, len(self.images)
+        rows = {
+            "reconstructions": [self.images, model.reconstruct(self.images, seed=self.seed)],
+            "samples": [model.sample(count, seed=self.seed)],
+        }
+        with self._writer.as_default(step=epoch):
+            for name, images in rows.items():
+                tf.summary.image(name, tiled(images)[None])
+        self._writer.flush()
+
+    def on_train_end(self, logs=None):
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def tiled(rows):
+    """Returns rows of images [N, H, W, C] as one image, the pixels of small ones repeated."""
+    image = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+    times = max(1, round(56 / rows[0].shape[1]))
+    return np.clip(image, 0, 1).repeat(times, axis=0).repeat(times, axis=1)
+
+
+def write_projector(folder, codes, images, labels=None):
+    """Writes codes, labels and a sprite where `tensorboard --logdir RUN` finds them.
+
+    Args:
+      folder: A run folder's `tensorboard/`, a `pathlib.Path`.
+      codes: float [N, d].
+      images: float [N, H, W, C] in [0, 1], the image of each code.
+      labels: Class of each, [N], or `None`.
+    """
+    import tensorflow as tf
+
+    where = folder / IMAGES
+    make_folder(where)
+    write_text(where / "codes.tsv", _lines("\t".join(f"{v:.6g}" for v in row) for row in codes))
+    # Of one column the projector wants no header; the index tells points apart.
+    names = range(len(codes)) if labels is None else labels
+    write_text(where / "labels.tsv", _lines(str(name) for name in names))
+    height, width = images.shape[1:3]
+    side = math.ceil(math.sqrt(len(images)))
+    blank = np.zeros((side * side - len(images), *images.shape[1:]), images.dtype)
+    cells = np.concatenate([images, blank]).reshape(side, side, *images.shape[1:])
+    sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in cells])
+    pixels = np.round(np.clip(sheet, 0, 1) * 255).astype(np.uint8)
+    (where / "sprite.png").write_bytes(tf.io.encode_png(pixels).numpy())
+    write_text(where / "projector_config.pbtxt", _CONFIG.format(width=width, height=height))
+
+
+def write_codes(folder, model, images, seed=0):
+    """Writes the projector's files for the codes of (a random part of) an image set.
+
+    Args:
+      folder: A run folder's `tensorboard/`, a `pathlib.Path`.
+      model: The model.
+      images: A `keras_acn.data.ImageSet`, such as the training images, whose codes are the
+        codebook.
+      seed: Seed of the choice, where there are more than 5,000.
+    """
+    pixels, labels = images.arrays()
+    most = min(MOST_CODES, (SPRITE // max(pixels.shape[1:3])) ** 2)
+    rows = np.arange(len(pixels))
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
+    labels = None if labels is None else np.asarray(labels)[rows]
+    write_projector(folder, model.codes(pixels[rows]), pixels[rows], labels)
+
+
+def _lines(lines):
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,123 @@
+"""keras-acn plot: which figures, and the curves of several runs in one chart."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_acn.cli import main
+from keras_acn.cli.figures import FIGURES, compare, draw
+from keras_acn.cli.subject import Subject
+from keras_acn.experiment import open_run
+
+TINY = ["--set", "data.limit=60", "--set", "encoder.hidden=[8]", "--set", "decoder.hidden=[8]"]
+TINY += ["--batch-size", "20", "--epochs", "3", "-q", "--no-figures"]
+PLANE = ["--set", "model.name=VAE", "--set", "model.latent_dim=2"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The folders of an ACN, and of a VAE of two latents with a movie."""
+    folder = tmp_path_factory.mktemp("runs")
+    acn = ["train", *TINY, "--set", "prior.hidden=[8]", "--out", str(folder / "acn")]
+    assert main(acn) == 0
+    assert main(["train", *TINY, *PLANE, "--movie", "--out", str(folder / "vae")]) == 0
+    return folder / "acn", folder / "vae"
+
+
+def drawn(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_only_the_figures_named(runs, tmp_path, capsys):
+    acn, _ = runs
+    arguments = ["plot", str(acn), "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--only", "traversal", "--only", "loss"]) == 0
+    assert drawn(tmp_path / "out") == ["loss.png", "traversal.png"]
+    capsys.readouterr()
+    assert main([*arguments, "--only", "traversl"]) == 2
+    assert 'Did you mean "traversal"' in capsys.readouterr().err
+    for name in ("latent-grid", "movie", "gradients"):
+        assert main([*arguments, "--only", name]) == 2
+        assert f"has no figure {name}: {FIGURES[name][1]}" in capsys.readouterr().err
+    assert drawn(tmp_path / "out") == ["loss.png", "traversal.png"]
+
+
+def test_a_plane_of_latents_has_a_grid_and_a_movie(runs, tmp_path):
+    _, vae = runs
+    draw(open_run(vae), tmp_path, leave_out=["samples"])
+    names = ["codes-images.png", "codes.png", "latent-grid.png", "loss-log-log.png", "loss.png"]
+    assert drawn(tmp_path) == [*names, "many-from-one-code.png", "movie.gif", "reconstructions.png"]
+    with Image.open(tmp_path / "movie.gif") as movie:
+        assert movie.n_frames == 1 + 3
+    assert Image.open(tmp_path / "latent-grid.png").size[0] > 400
+
+
+def test_the_latents_to_traverse_are_named_or_those_that_vary_most(runs, tmp_path, capsys):
+    acn, _ = runs
+    subject = Subject(open_run(acn))
+    widest = sorted(np.argsort(subject.codes.std(axis=0))[-2:])
+    pictures = {}
+    for dims in ([], ["--dims", *map(str, widest)], ["--dims", "1", "0"], ["--dims", "0", "1"]):
+        out = tmp_path / "-".join(dims[1:] or ["default"])
+        assert main(["plot", str(acn), "--only", "traversal", *dims, "--out", str(out)]) == 0
+        pictures[tuple(dims[1:])] = (out / "traversal.png").read_bytes()
+    assert pictures[()] == pictures[tuple(map(str, widest))]
+    assert pictures["1", "0"] != pictures["0", "1"]
+    capsys.readouterr()
+    assert main(["plot", str(acn), "--only", "traversal", "--dims", "0", "99"]) == 2
+    assert "must be two different latents from 0 to 7" in capsys.readouterr().err
+
+
+def test_the_curves_of_several_runs_in_one_chart(runs, tmp_path, capsys):
+    acn, vae = map(str, runs)
+    arguments = ["plot", acn, "--compare", vae, "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--metric", "kl_nats", "--metric", "seconds"]) == 0
+    names = ["compared-loss.png", "compared-metrics.png", "compared-terms.png"]
+    assert drawn(tmp_path / "out") == names
+    for name in names:
+        assert np.asarray(Image.open(tmp_path / "out" / name).convert("L")).std() > 1
+    assert main(["plot", acn, "--metric", "bits_per_dim", "--out", str(tmp_path / "one")]) == 0
+    assert drawn(tmp_path / "one") == ["metrics.png"]
+    capsys.readouterr()
+    assert main(["plot", acn, "--metric", "kl_nat"]) == 2
+    assert 'Did you mean "kl_nats"' in capsys.readouterr().err
+    assert main(["plot", acn, "--compare", vae, "--only", "loss"]) == 2
+    assert "leave out --compare" in capsys.readouterr().err
+    lone = tmp_path / "lone"
+    lone.mkdir()
+    for name in ("config.yaml", "model.keras"):
+        shutil.copy(runs[0] / name, lone)
+    assert main(["plot", acn, "--compare", str(lone)]) == 2
+    assert "lone has no history" in capsys.readouterr().err
+
+
+def test_runs_of_one_name_are_told_apart_by_their_paths(runs, tmp_path, monkeypatch):
+    twin = tmp_path / "other" / "acn"
+    shutil.copytree(runs[0], twin)
+    from keras_acn import plots
+
+    seen = []
+    original = plots.loss_curves
+    monkeypatch.setattr(
+        plots, "loss_curves", lambda runs, *a, **k: seen.append(list(runs)) or original(runs, *a)
+    )
+    compare([open_run(runs[0]), open_run(twin)], tmp_path / "out")
+    assert seen[0] == [str(runs[0]), str(twin)]
+    compare([open_run(runs[0]), open_run(runs[1])], tmp_path / "out")
+    assert seen[-1] == ["acn", "vae"]
+
+
+def test_many_from_one_code_are_draws_from_the_posterior(runs, monkeypatch):
+    from keras_acn.cli import figures
+
+    subject, seen = Subject(open_run(runs[1])), []
+    monkeypatch.setattr(figures.plots, "comparison", lambda *images: seen.extend(images))
+    figures._many_from_one_code(subject)
+    originals, rows = seen
+    assert rows.shape == (5, *originals.shape)
+    q = subject.model.encode(originals)
+    many = np.mean([subject.decode(q.sample(seed=np.array([i, 9], np.int32))) for i in range(200)])
+    assert rows.mean() == pytest.approx(many, abs=0.02)
+    assert len({row.tobytes() for row in rows}) == 5

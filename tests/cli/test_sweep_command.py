@@ -1,0 +1,130 @@
+"""keras-acn sweep: the lines, the table, the figures, and going on."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from keras_acn.cli import main
+from keras_acn.experiment.sweep_folder import table
+
+TINY = ["--set", "data.limit=60", "--set", "encoder.hidden=[8]", "--set", "decoder.hidden=[8]"]
+TINY += ["--set", "model.name=VAE", "--set", "encoder.variance=learned", "--batch-size", "20"]
+TINY += ["--set", "training.kl_warmup_epochs=0"]
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """`(folder, arguments)` of a sweep of four runs."""
+    out = tmp_path_factory.mktemp("sweeps") / "sweep"
+    arguments = ["sweep", "digits", *TINY, "--grid", "latent_dim=2,3", "--grid", "beta=0,2"]
+    arguments += ["--epochs", "2", "--out", str(out)]
+    assert main([*arguments, "-q"]) == 0
+    return out, arguments
+
+
+def test_a_table_and_figures(swept):
+    out, _ = swept
+    written = pd.read_csv(out / "sweep.csv")
+    assert written[["latent_dim", "beta"]].values.tolist() == [[2, 0], [2, 2], [3, 0], [3, 2]]
+    np.testing.assert_allclose(
+        written["loss"],
+        written["reconstruction_nats"] + written["beta"] * written["kl_nats"],
+        rtol=1e-5,
+    )
+    names = ["loss", "nats-beta", "nats-latent_dim", "reconstructions", "samples"]
+    assert sorted(path.stem for path in (out / "figures").iterdir()) == names
+    for path in (out / "figures").iterdir():
+        pixels = np.asarray(Image.open(path).convert("L"))
+        assert min(pixels.shape) > 100 and pixels.std() > 1
+
+
+def test_the_rows_of_the_picture_are_the_runs(swept, monkeypatch):
+    from keras_acn.cli import sweep_figures
+    from keras_acn.experiment import open_run
+
+    out, _ = swept
+    seen = {}
+    for name in ("comparison", "rows"):
+        monkeypatch.setattr(
+            sweep_figures.plots, name, lambda *a, name=name, **k: seen.update({name: a})
+        )
+    sweep_figures._pictures(out, table(out), ["latent_dim", "beta"], seed=0)
+    originals, rebuilt = seen["comparison"]
+    assert list(rebuilt) == [f"latent_dim = {d}, beta = {b}" for d in (2, 3) for b in (0, 2)]
+    model = open_run(out / "latent_dim=3,beta=2").model
+    np.testing.assert_allclose(
+        rebuilt["latent_dim = 3, beta = 2"], model.reconstruct(originals), atol=1e-6
+    )
+    np.testing.assert_allclose(
+        seen["rows"][0]["latent_dim = 3, beta = 2"], model.sample(10, seed=0), atol=1e-6
+    )
+
+
+def test_a_second_call_says_what_is_done_and_prints_the_table(swept, capsys):
+    out, arguments = swept
+    assert main([*arguments, "--no-figures"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("done before") == 4 and "[1/4] latent_dim=2,beta=0  total" in printed
+    header = next(line for line in printed.splitlines() if line.strip().startswith("latent_dim"))
+    assert header.split() == ["latent_dim", "beta", "total", "reconstruction", "KL", "held", "out"]
+    first = printed.splitlines()[printed.splitlines().index(header) + 1].split()
+    expected = table(out)[0]
+    assert first[:3] == ["2", "0", f"{expected['total_nats']:.2f}"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "Missing option '--grid'"),
+        (["--grid", "bta=1"], 'Did you mean "beta"'),
+        (["--grid", "hidden=[1]"], "may be decoder.hidden or encoder.hidden"),
+        (["--grid", "beta"], "is no row of a grid"),
+        (["--grid", "beta=0,x"], 'model.beta must be a number, not "x"'),
+        (["--grid", "beta=1", "--grid", "encoder=mlp,con"], "The run beta=1,encoder=con cannot"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments, sentence, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["sweep", "digits", *TINY, *arguments, "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said and "Traceback" not in said and not out.exists()
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, capsys):
+    out = tmp_path / "sweep"
+    arguments = ["sweep", "digits", *TINY, "--grid", "beta=0,1", "--epochs", "30", "--no-figures"]
+    code = "import sys; from keras_acn.cli import main; sys.exit(main())"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments, "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 120
+    while not (out / "beta=0" / "history.csv").exists() and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert f"the same command and --out {out}" in said and "Traceback" not in said
+    assert len(table(out)) == 1 and not table(out)[0]["finished"]
+    assert main([*arguments, "--out", str(out), "-q"]) == 0
+    assert [(row["beta"], row["epochs"]) for row in table(out)] == [(0, 30), (1, 30)]
+
+
+def test_a_folder_of_its_own_by_default(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["sweep", "digits", *TINY, "--grid", "beta=1", "--epochs", "1", "-q"]
+    assert main([*arguments, "--no-figures"]) == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("sweep-digits-")
+    assert capsys.readouterr().out.strip() == f"runs/{folder.name}"
+    assert (folder / "beta=1" / "model.keras").exists()
