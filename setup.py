@@ -24,7 +24,7 @@ setup(
     package_dir={"keras_acn.saved_models": "saved_models"},
     package_data={
         "keras_acn.experiment": ["presets/*.yaml"],
-        "keras_acn.saved_models": ["*/*"],
+        "keras_acn.saved_models": ["*/*", "*/*/*", "*/*/*/*"],
     },
     install_requires=[
         "tensorflow>=2.18,<2.22",
@@ -55,8 +55,12 @@ setup(
             "nbformat>=5.10",
             "ipykernel>=6.29",
             "setuptools>=69",
+            "tensorflow-serving-api>=2.18,<2.22",
         ],
+        # For examples/grpc_client.py; an export needs nothing.
+        "serving": ["tensorflow-serving-api>=2.18,<2.22"],
         "notebooks": ["jupyterlab>=4,<5", "tensorboard>=2.18,<2.22"],
+        "codec": ["constriction>=0.4,<0.6"],
         "bench": ["torch>=2.2"],
         "mp4": ["imageio-ffmpeg>=0.5"],
     },

@@ -12,11 +12,15 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "ACN": "keras_acn.models",
     "VAE": "keras_acn.models",
+    "VHE": "keras_acn.models",
+    "Autoencoder": "keras_acn.models",
     "KNNCodebook": "keras_acn.codebook",
+    "PseudoLabels": "keras_acn.codebook",
     "MLPEncoder": "keras_acn.encoders",
     "ConvEncoder": "keras_acn.encoders",
     "StandardNormal": "keras_acn.priors",
     "MixturePrior": "keras_acn.priors",
+    "FittedNormal": "keras_acn.priors",
     "MLPDecoder": "keras_acn.decoders",
     "ConvDecoder": "keras_acn.decoders",
     "BernoulliMLP": "keras_acn.decoders",
@@ -25,10 +29,14 @@ _PUBLIC = {
     "load_data": "keras_acn.data",
     "load_model": "keras_acn.models",
     "load_pretrained": "keras_acn.models",
+    "Snapshots": "keras_acn.experiment.snapshots",
+    "compress": "keras_acn.codec",
+    "decompress": "keras_acn.codec",
     "UserError": "keras_acn._errors",
 }
 _ROOMS = (
     "codebook",
+    "codec",
     "data",
     "decoders",
     "encoders",
@@ -37,8 +45,9 @@ _ROOMS = (
     "models",
     "plots",
     "priors",
+    "serving",
 )
-_NEED_KERAS = ("codebook", "decoders", "encoders", "models", "priors")
+_NEED_KERAS = ("codebook", "decoders", "encoders", "models", "priors", "serving")
 _RENAMED = {"load_data": "load"}
 
 __all__ = [*_PUBLIC, *_ROOMS]

@@ -10,11 +10,16 @@ from keras_acn._errors import unknown_name
 # One command a line. The help stands here so that listing the commands imports none.
 COMMANDS = {
     "train": "Train a model on a preset or your own YAML.",
+    "sweep": "Train a preset once for every point of a grid.",
     "presets": "List the presets, or show one.",
     "datasets": "List the data sources.",
     "evaluate": "Measure a trained model.",
     "plot": "Draw a trained model's figures.",
-    "daydream": "Let a trained model daydream: a GIF and a strip.",
+    "daydream": "Let a trained model daydream: a GIF, a strip and a grid.",
+    "export": "Export a trained model for TensorFlow Serving.",
+    "compress": "Compress images with a trained model.",
+    "decompress": "Get the images of an .acn file back.",
+    "info": "Show what an .acn file holds.",
 }
 
 

@@ -39,13 +39,23 @@ def plot(model, data, data_dir, split, seed, out, only, compare, metrics, dims, 
     keras-acn plot runs/acn --compare runs/vae
     keras-acn plot runs/vhe --metric kl_nats --metric learning_rate
 
-    MODEL is a run folder, a .keras file, or a folder or name under saved_models/.
+    MODEL is a run folder, a .keras file, or a folder or name under saved_models/. Given the
+    folder of a sweep, the figures that compare its runs are drawn again.
     """
     import pathlib
 
     from keras_acn._errors import UserError
     from keras_acn.experiment import open_run
+    from keras_acn.experiment.sweep_folder import SWEEP
 
+    if (pathlib.Path(model) / SWEEP).exists():
+        _plot_sweep(
+            pathlib.Path(model),
+            out,
+            seed,
+            (data, data_dir, split, only, compare, metrics, dims, mp4),
+        )
+        return
     run = open_run(model)
     folder = pathlib.Path(out) if out else run.folder / "figures"
     if compare or metrics:
@@ -62,5 +72,25 @@ def plot(model, data, data_dir, split, seed, out, only, compare, metrics, dims, 
 
         video = ".mp4" if mp4 else ".gif"
         paths = draw(run, folder, split, seed, only=only, dims=dims or None, video=video)
+    for path in paths:
+        click.echo(path)
+
+
+def _plot_sweep(sweep, out, seed, options_of_runs):
+    import pathlib
+
+    from keras_acn._errors import UserError
+
+    if any(options_of_runs):
+        raise UserError(
+            f"{sweep} holds a sweep, for which only --out and --seed are: for the figures of one "
+            "of its runs, name the run's folder in it."
+        )
+    load_tensorflow()
+    from keras_acn.cli.sweep_figures import draw
+
+    paths = draw(sweep, pathlib.Path(out) if out else sweep / "figures", seed)
+    if not paths:
+        raise UserError(f"{sweep} has no finished run to draw: go on with it by keras-acn sweep.")
     for path in paths:
         click.echo(path)

@@ -80,6 +80,10 @@ class AutoregressiveImage(tfd.Distribution):
             params = tf.reshape(params, tf.concat([batch, params.shape[-3:]], 0))
         return self.likelihood.distribution(params, image_shape)
 
+    def sample_from(self, noise):
+        """Returns one image for each z, of a batch `[B]`, from uniform numbers [H, W, B, n]."""
+        return self._decoder.steps.images(self._z, noise)
+
     def _log_prob(self, image):
         return self.conditional(image).log_prob(image)
 

@@ -9,6 +9,8 @@ size (Ramachandran et al. 2017, arXiv 1704.06001, cache PixelCNN++ in the same w
 
 import tensorflow as tf
 
+from keras_acn._precision import widened
+
 
 class IncrementalDecoder:
     """Steps a `GatedPixelCNN` through its pixels, for many images side by side.
@@ -99,6 +101,33 @@ class IncrementalDecoder:
         state = {**state, "rows": rows, "contexts": contexts, "pixels": pixels, "row": filled}
         return features, state
 
+    def next_row(self, state, row, above):
+        """Returns the state with which `next_pixel` goes through a row.
+
+        `step` is this and `next_pixel` in one; apart, a loop over pixels does not carry along
+        what changes once a row.
+
+        Args:
+          state: From `init_state` or the previous row; `biases` and `rows` are read.
+          row: Index of the row, int or scalar tensor.
+          above: float32 [B, W, C] in [0, 1], the pixels of the row above; ignored in row 0.
+        """
+        row = tf.convert_to_tensor(row, tf.int32)
+        rows, contexts = self._advance_row(state["biases"], state["rows"], row, above)
+        return {**state, "rows": rows, "contexts": contexts}
+
+    def next_pixel(self, state, column, left):
+        """Returns the features [B, F] of the next pixel of a row, and the new `pixels`.
+
+        Args:
+          state: Of this row; `contexts` and `pixels` are read, the latter as the pixel before
+            left them.
+          column: Index of the pixel in its row, int or scalar tensor.
+          left: float32 [B, C] in [0, 1], the pixel before; ignored in column 0.
+        """
+        column = tf.convert_to_tensor(column, tf.int32)
+        return self._advance_pixel(state["pixels"], state["contexts"], column, left)
+
     def parameters(self, features, previous):
         """Returns what the output family needs for the next channel.
 
@@ -111,7 +140,7 @@ class IncrementalDecoder:
         """
         head = self.decoder.head
         block = previous.shape[-1] if head.linked else 0
-        return tf.cast(head.block(features, previous, block), tf.float32)
+        return widened(head.block(features, previous, block))
 
     def pmf(self, features, previous):
         """Returns the probabilities of the next channel's levels, float32 [B, levels].
@@ -144,6 +173,18 @@ class IncrementalDecoder:
         # Drawn here, since XLA turns a seed into other numbers.
         noise = tf.random.stateless_uniform(shape, seed)
         return (self._compiled if jit_compile else self._plain)(z, noise)
+
+    def images(self, z, noise):
+        """Returns the images that uniform numbers stand for: float32 [B, H, W, C].
+
+        `sample` draws the numbers; whoever has them already, each image's from a seed of
+        its own, begins here. Nothing is compiled or kept.
+
+        Args:
+          z: float [B, d].
+          noise: float32 [H, W, B, n] in [0, 1), n being the likelihood's `noise_size`.
+        """
+        return self._sample(tf.convert_to_tensor(z), noise)
 
     def _sample(self, z, noise):
         height, width, channels = self.decoder.image_shape

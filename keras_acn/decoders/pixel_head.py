@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_acn._precision import widened
+
 
 class PixelHead(keras.layers.Layer):
     """Features [..., F] and a pixel's own earlier channels -> parameters [..., P].
@@ -47,7 +49,9 @@ class PixelHead(keras.layers.Layer):
         """Returns the parameters of block c, given `previous` [..., >= c] in [0, 1]."""
         x = self.hidden[c](rectify(features))
         if c:
-            seen = self.embed[c - 1](2.0 * previous[..., :c] - 1.0)
+            # Cast first: 2 x - 1 in float32 is off by a bit from what it is in float64.
+            known = ops.cast(previous[..., :c], self.compute_dtype)
+            seen = self.embed[c - 1](2.0 * known - 1.0)
             x = x + self.embed_out[c - 1](rectify(seen))
         return self.output_layers[c](rectify(x))
 
@@ -60,7 +64,7 @@ class PixelHead(keras.layers.Layer):
         """
         blocks = [self.block(features, pixels, c) for c in range(self.blocks)]
         x = blocks[0] if self.blocks == 1 else ops.concatenate(blocks, axis=-1)
-        return ops.cast(x, "float32")
+        return widened(x)
 
 
 def rectify(x):

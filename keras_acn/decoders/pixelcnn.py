@@ -122,9 +122,10 @@ class GatedPixelCNN(keras.Model):
             self.image_shape, widths, self.conditioning, self.map_filters, **policy
         )
         self.biases.build((None, self.latent_dim))
-        # In float32 whatever the policy: a logit rounded to bfloat16 costs likelihood.
+        # In float32 at least: a logit rounded to bfloat16 costs likelihood.
+        wide = "float64" if self.compute_dtype == "float64" else "float32"
         self.head = PixelHead(
-            self.likelihood, channels, self.output_hidden or self.filters, dtype="float32"
+            self.likelihood, channels, self.output_hidden or self.filters, dtype=wide
         )
         self.head.build((None, None, None, self.filters))
 

@@ -123,14 +123,25 @@ def _number(value, digits=2):
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _label(name):
+def _label(name, homoencoders):
     if name.startswith("kl_k"):
         return f"KL, K={name[4:-5]} nearest"
+    if name == "unordered_nats" and any(homoencoders):
+        own = "reconstruction + KL of z + KL of c"
+        return f"total: {own}" if all(homoencoders) else f"unordered; of a VHE: {own}"
     return LABELS.get(name, name)
+
+
+def _is_homoencoder(report):
+    """Whether the total of a report is a homoencoder's, which has priors of its own."""
+    return "kl_c_nats" in report["code_length"]["costs"]
 
 
 def _table_2(reports):
     every = [each["code_length"] for each in reports]
+    homoencoders = [
+        _is_homoencoder(r) for r in reports if "unordered_nats" in r["code_length"]["costs"]
+    ]
     names = list(dict.fromkeys(name for each in every for name in each["costs"]))
     # The totals come last, whichever report had them first.
     totals = ("ordered_nats", "unordered_nats")
@@ -144,7 +155,7 @@ def _table_2(reports):
         cells = [_nats(each["costs"].get(name)) for each in every]
         is_loss = not any("unordered_nats" in each["costs"] for each in every)
         kind = LOSS if is_loss else kind_of(name)
-        rows.append([_label(name), *cells, _number(paper, 1), kind])
+        rows.append([_label(name, homoencoders), *cells, _number(paper, 1), kind])
     if any(each["importance_weighted"] for each in reports):
         cells = [_nats(each["importance_weighted"]) for each in reports]
         rows.append(["-log p(x), importance-weighted", *cells, "-", BOUND])
@@ -156,7 +167,8 @@ def _table_2(reports):
     for name in totals:
         if any(name in each["costs"] for each in every):
             bits = [_number(each["costs"].get(name, {}).get("bits_per_dim"), 4) for each in every]
-            rows.append([f"bits per dim, {name[:-5]}", *bits, _paper_bits(name), kind_of(name)])
+            of = "total" if homoencoders and all(homoencoders) else name[:-5]
+            rows.append([f"bits per dim, {of}", *bits, _paper_bits(name), kind_of(name)])
     return "Table 2. Code length, ± standard error\n" + align(rows)
 
 
@@ -171,7 +183,9 @@ def _table_1(reports):
         cost = each["code_length"]["costs"].get("unordered_nats")
         if cost is None:
             continue
-        rows.append((f"> {each['name']} (unordered)", f"{cost['nats']:.2f}", cost["nats"]))
+        # A homoencoder's receiver has the classes already: see the report's notes.
+        what = "classes known" if _is_homoencoder(each) else "unordered"
+        rows.append((f"> {each['name']} ({what})", f"{cost['nats']:.2f}", cost["nats"]))
         weighted = each["importance_weighted"]
         if weighted:
             label = f"> {each['name']} (unordered, {weighted['samples']} importance samples)"

@@ -52,6 +52,7 @@ class VHE(ClassSets, FewShot, LatentModel):
     unsupervised model first puts each image into the cluster its codes are nearest to.
 
     The decoder reads c and z as one vector, c first, so any decoder of the package does.
+    `codes` returns that vector, `decode` takes it; `encode` is q(z|c,x) alone.
 
     Args:
       image_shape: `(H, W, C)` of one image.

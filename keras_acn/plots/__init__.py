@@ -6,20 +6,12 @@ No function here needs a run folder or a model: `latents.grid` and `latents.trav
 take any callable from codes to images.
 """
 
-from keras_acn.plots import curves, images, latents, movie
+from keras_acn.plots import curves, dreams, images, latents, movie
 from keras_acn.plots.animation import Animation
 from keras_acn.plots.curves import loss_curves, loss_terms
+from keras_acn.plots.dreams import daydream_gif, daydream_grid, strip
 from keras_acn.plots.gradients import gradient_curves
-from keras_acn.plots.images import (
-    comparison,
-    daydream_gif,
-    daydream_grid,
-    grid,
-    neighbors_picture,
-    rows,
-    samples,
-    strip,
-)
+from keras_acn.plots.images import comparison, grid, neighbors_picture, rows, samples
 from keras_acn.plots.latents import image_scatter, scatter, traversal
 from keras_acn.plots.members import members_picture
 from keras_acn.plots.movie import training_movie
@@ -33,6 +25,7 @@ __all__ = [
     "curves",
     "daydream_gif",
     "daydream_grid",
+    "dreams",
     "gradient_curves",
     "grid",
     "image_scatter",

@@ -1,11 +1,8 @@
-"""Pictures made of images: grids, reconstructions, neighbours, daydreams, samples."""
+"""Pictures made of images: grids, reconstructions, neighbours, samples."""
 
 import math
 
-import numpy as np
-
 from keras_acn._errors import UserError
-from keras_acn.plots.animation import Animation
 from keras_acn.plots.checks import as_array, as_images, positive_int, same_count
 from keras_acn.plots.picture import sheet
 
@@ -164,82 +161,4 @@ def neighbors_picture(queries, neighbors, distances=None, *, title=None, scale=N
         footer=footer,
         title=title,
         scale=scale,
-    )
-
-
-def _daydream_frames(frames):
-    array = as_array(frames, "frames")
-    if array.ndim == 4:
-        array = array[:, None]
-    return as_images(array, "frames", "TBHWC")
-
-
-def strip(frames, every=None, *, title=None, scale=None):
-    """Draws a daydream as film strips: time runs to the right, one row for each dream.
-
-    Args:
-      frames: [T, B, H, W, C] as `model.daydream` returns them (the first is the input), or
-        [T, H, W, C] for one dream.
-      every: Draws frames 0, every, 2 * every, ...; `None` draws at most 11.
-      title: A line above.
-      scale: Times that each pixel is repeated; `None` makes small images legible.
-
-    Returns:
-      A `Picture` of B rows, the number of the step above each column.
-    """
-    pixels = _daydream_frames(frames)  # [T, B, H, W, C]
-    if every is None:
-        every = max(1, math.ceil((len(pixels) - 1) / 10))
-    steps = range(0, len(pixels), positive_int(every, "every"))
-    return sheet(
-        [[pixels[t, b] for t in steps] for b in range(pixels.shape[1])],
-        column_labels=["input" if t == 0 else t for t in steps],
-        title=title,
-        scale=scale,
-    )
-
-
-def daydream_grid(frames, columns=None, *, title=None, scale=None):
-    """Draws one daydream in reading order, the number of the step under each image.
-
-    Args:
-      frames: [T, H, W, C], such as `model.daydream(...)[:, 0]`.
-      columns: Images a row; `None` makes the grid about square.
-      title: A line above.
-      scale: Times that each pixel is repeated; `None` makes small images legible.
-
-    Returns:
-      A `Picture`.
-    """
-    pixels = as_images(frames, "frames", "THWC")
-    captions = ["input" if t == 0 else t for t in range(len(pixels))]
-    return grid(pixels, columns, captions=captions, title=title, scale=scale)
-
-
-def daydream_gif(frames, fps=5, *, columns=None, scale=None):
-    """Animates daydreams, all side by side, the number of the step above them.
-
-    Args:
-      frames: [T, B, H, W, C], or [T, H, W, C] for one dream.
-      fps: Frames a second.
-      columns: Dreams a row; `None` puts up to eight in a row.
-      scale: Times that each pixel is repeated; `None` makes small images legible.
-
-    Returns:
-      An `Animation` of T frames.
-    """
-    pixels = _daydream_frames(frames)
-    columns = positive_int(min(8, pixels.shape[1]) if columns is None else columns, "columns")
-    if scale is None:
-        cell = 128 if pixels.shape[1] == 1 else 64
-        scale = max(1, round(cell / max(pixels.shape[2:4])))
-    pictures = []
-    for t, batch in enumerate(pixels):
-        rows = [list(batch[s : s + columns]) for s in range(0, len(batch), columns)]
-        title = "input" if t == 0 else f"step {t}"
-        pictures.append(sheet(rows, title=title, scale=scale).to_array())
-    width = max(p.shape[1] for p in pictures)
-    pad = [((0, 0), (0, width - p.shape[1]), (0, 0)) for p in pictures]
-    return Animation(
-        [np.pad(p, w, constant_values=255) for p, w in zip(pictures, pad, strict=True)], fps
     )

@@ -8,7 +8,8 @@ from keras_acn._errors import UserError
 
 tfd = tfp.distributions
 
-# Keeps the Cholesky factor finite where codes do not fill their dimensions.
+# Keeps the Cholesky factor finite where codes do not fill their dimensions: added to every
+# variance, times the mean variance where that is above one.
 RIDGE = 1e-4
 
 
@@ -16,9 +17,14 @@ RIDGE = 1e-4
 class FittedNormal(keras.Model):
     """c -> N(m, S), with the mean and the covariance of the codes seen in training.
 
-    Moving averages of the first two moments over the batches, started from N(0, I):
-    `m <- a m + (1 - a) mean(z)` and `E[zz'] <- a E[zz'] + (1 - a) mean(zz')`, so that
-    `S = E[zz'] - mm'` is never negative. They are weights, and saved with the model.
+    Moving averages over the batches, started from N(0, I). With the mean m_b and the
+    covariance S_b of a batch, and a the share that a step keeps,
+
+        S <- a S + (1 - a) S_b + a (1 - a) (m_b - m)(m_b - m)',    m <- a m + (1 - a) m_b
+
+    which is the covariance that follows from moving averages of z and of zz', but as a sum
+    of terms that are never negative: no rounding makes it so, however far codes are from
+    zero. Both are weights, and saved with the model.
 
     Args:
       latent_dim: Number of latent dimensions d.
@@ -34,15 +40,15 @@ class FittedNormal(keras.Model):
             raise UserError(f"momentum must be at least 0 and less than 1, not {momentum}.")
         self.latent_dim = int(latent_dim)
         self.momentum = float(momentum)
-        self.first_moment = self.add_weight(
-            name="first_moment",
+        self.mean = self.add_weight(
+            name="mean",
             shape=(self.latent_dim,),
             initializer="zeros",
             dtype="float32",
             trainable=False,
         )
-        self.second_moment = self.add_weight(
-            name="second_moment",
+        self.covariance = self.add_weight(
+            name="covariance",
             shape=(self.latent_dim, self.latent_dim),
             initializer=keras.initializers.Identity(),
             dtype="float32",
@@ -51,13 +57,17 @@ class FittedNormal(keras.Model):
         self.built = True
 
     def update(self, code):
-        """Moves the averages towards the moments of `code` `[B, d]`."""
+        """Moves the averages towards the mean and the covariance of `code` `[B, d]`."""
         code = tf.stop_gradient(tf.cast(code, tf.float32))
-        second = tf.matmul(code, code, transpose_a=True) / tf.cast(tf.shape(code)[0], tf.float32)
-        keep = self.momentum
-        first = self.first_moment.value
-        self.first_moment.assign(keep * first + (1 - keep) * tf.reduce_mean(code, axis=0))
-        self.second_moment.assign(keep * self.second_moment.value + (1 - keep) * second)
+        keep, mean = self.momentum, self.mean.value
+        batch_mean = tf.reduce_mean(code, axis=0)
+        centred = code - batch_mean  # [B, d]
+        covariance = tf.matmul(centred, centred, transpose_a=True)
+        covariance /= tf.cast(tf.shape(code)[0], tf.float32)
+        step = (batch_mean - mean)[:, None]  # [d, 1]
+        covariance += keep * tf.matmul(step, step, transpose_b=True)
+        self.covariance.assign(keep * self.covariance.value + (1 - keep) * covariance)
+        self.mean.assign(keep * mean + (1 - keep) * batch_mean)
 
     def call(self, code, training=False):
         """Returns N(m, S) with batch `[B]` and event `[d]`; of `code` only B is used.
@@ -66,9 +76,10 @@ class FittedNormal(keras.Model):
           code: `[B, ...]`.
           training: Unused.
         """
-        mean = self.first_moment.value
-        covariance = self.second_moment.value - mean[:, None] * mean[None, :]
-        cholesky = tf.linalg.cholesky(covariance + RIDGE * tf.eye(self.latent_dim))
+        mean, covariance = self.mean.value, self.covariance.value
+        variance = tf.linalg.trace(covariance) / self.latent_dim
+        ridge = RIDGE * tf.maximum(variance, 1.0)
+        cholesky = tf.linalg.cholesky(covariance + ridge * tf.eye(self.latent_dim))
         batch = tf.zeros([tf.shape(code)[0], 1])
         return tfd.MultivariateNormalTriL(batch + mean, scale_tril=cholesky)
 

@@ -1,5 +1,6 @@
 """keras-acn sweep: the lines, the table, the figures, and going on."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -76,6 +77,22 @@ def test_a_second_call_says_what_is_done_and_prints_the_table(swept, capsys):
     first = printed.splitlines()[printed.splitlines().index(header) + 1].split()
     expected = table(out)[0]
     assert first[:3] == ["2", "0", f"{expected['total_nats']:.2f}"]
+
+
+def test_plot_draws_a_sweeps_figures_again(swept, tmp_path, capsys):
+    out, _ = swept
+    assert main(["plot", str(out), "--out", str(tmp_path / "again")]) == 0
+    drawn, before = (
+        sorted(f.name for f in d.iterdir()) for d in (tmp_path / "again", out / "figures")
+    )
+    assert drawn == before
+    for arguments in (["--only", "loss"], ["--dims", "0", "1"], ["--compare", str(out)]):
+        assert main(["plot", str(out), *arguments]) == 2
+        assert "name the run's folder" in capsys.readouterr().err
+    (tmp_path / "begun").mkdir()
+    shutil.copy(out / "sweep.yaml", tmp_path / "begun")
+    assert main(["plot", str(tmp_path / "begun")]) == 2
+    assert "has no finished run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

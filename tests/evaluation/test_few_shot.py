@@ -89,10 +89,24 @@ def test_a_report_gives_what_applies(cls):
         total = (each["reconstruction_nats"] + each["kl_nats"]).mean()
         assert lengths.mean("unordered_nats") == pytest.approx(total)
         assert "KL of c, over the size of its class" in text and "known to the receiver" in text
+        rows = [line.split("  ")[0] for line in text.splitlines()]
+        assert "total: reconstruction + KL of z + KL of c" in rows and "bits per dim, total" in rows
+        assert "> VHE (classes known)" in rows and "best unconditional" not in text
     else:
         assert "unordered_nats" not in lengths.per_image
         assert "no code length" in text and "training loss" in text
     assert report.probes["knn_accuracy"] > 0.2 and report.importance_bound is None
+
+
+def test_the_total_of_a_homoencoder_beside_another_model():
+    models = VHE((4, 4, 1), 2, class_encoder=MLP, **PARTS), VAE((4, 4, 1), 2, **PARTS)
+    parts = (IMAGES, LABELS), (IMAGES[::2], LABELS[::2])
+    options = {"samples": 1, "iwae_samples": 0, "probes": False}
+    both = evaluate_model(models[0], *parts, compare=models[1], **options).to_text()
+    assert "unordered; of a VHE: reconstruction + KL of z + KL of c" in both
+    assert "> VHE (classes known)" in both and "> VAE (unordered)" in both
+    alone = evaluate_model(models[1], *parts, **options).to_text()
+    assert "unordered: reconstruction + best unconditional" in alone and "VHE" not in alone
 
 
 def test_no_probes_on_classes_that_training_never_saw():

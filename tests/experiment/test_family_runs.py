@@ -9,7 +9,7 @@ import pytest
 
 from keras_acn._errors import UserError
 from keras_acn.experiment import checkpoint, load_config, open_run
-from keras_acn.experiment.build import build_model
+from keras_acn.experiment.build import build_data, build_model
 from keras_acn.experiment.folder import CHECKPOINT
 from keras_acn.experiment.interrupt import Interrupted
 from keras_acn.experiment.run import train
@@ -98,6 +98,20 @@ def test_the_presets_are_the_posts():
         assert part.hidden == (512,)
     omniglot = build_model(load_config("vhe-omniglot"), (28, 28, 1), 200)
     assert omniglot.supervised and omniglot.decoder.is_autoregressive
+
+
+def test_the_strokes_of_omniglot_stay_whole(tmp_path):
+    """Black lines three pixels wide on white, at every place that a pixel of 28 can have."""
+    images = np.full((8, 105, 105, 3), 255, np.uint8)
+    for i in range(8):
+        images[i, 20:90, 40 + i : 43 + i] = 0
+    np.save(tmp_path / "strokes.npy", images)
+    source = f"data.source=npy:{tmp_path / 'strokes.npy'}"
+    images = build_data(load_config("vhe-omniglot", overrides=[source])).train.arrays()[0]
+    assert images.shape[1:] == (28, 28, 1) and set(np.unique(images)) == {0, 1}
+    # Rows 6 to 23 lie within the stroke.
+    ink = (images[:, 6:23, :, 0] == 0).sum(axis=2)
+    assert (ink >= 1).all() and (ink <= 2).all()
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,35 @@ def test_fitted_normal_before_training_is_standard():
         FittedNormal(2, momentum=1.0)
 
 
+def test_fitted_normal_averages_the_first_two_moments():
+    """Against moving averages of z and of zz' in float64, from which S = E[zz'] - mm'."""
+    rng, prior, keep = np.random.default_rng(1), FittedNormal(3, momentum=0.8), 0.8
+    first, second = np.zeros(3), np.eye(3)
+    for step in range(12):
+        z = (rng.normal(size=(20, 3)) @ rng.normal(size=(3, 3)) + step).astype(np.float32)
+        prior.update(z)
+        z = z.astype(np.float64)
+        first = keep * first + (1 - keep) * z.mean(0)
+        second = keep * second + (1 - keep) * z.T @ z / len(z)
+    np.testing.assert_allclose(prior.mean.numpy(), first, rtol=1e-5)
+    covariance = second - np.outer(first, first)
+    np.testing.assert_allclose(prior.covariance.numpy(), covariance, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("mean, stddev", [(10.0, 0.01), (1000.0, 1.0), (0.0, 300.0)])
+def test_fitted_normal_far_from_zero(mean, stddev):
+    """Codes far from zero with little spread, one of them repeating another."""
+    rng, prior = np.random.default_rng(0), FittedNormal(4, momentum=0.9)
+    for _ in range(300):
+        z = mean + stddev * rng.normal(size=(64, 4))
+        z[:, 3] = z[:, 0]
+        prior.update(z.astype(np.float32))
+    p = prior(np.zeros([1, 4], np.float32))
+    assert np.isfinite(p.sample(5, seed=1)).all()
+    np.testing.assert_allclose(p.mean()[0], np.full(4, mean), atol=stddev)
+    np.testing.assert_allclose(p.stddev()[0], np.hypot(stddev, 0.01), rtol=0.2)
+
+
 def test_errors_name_the_fix():
     with pytest.raises(UserError, match="has variance learned, but the model needs unit"):
         Autoencoder((4, 4, 1), 3, encoder={**MLP, "variance": "learned"})

@@ -84,38 +84,6 @@ def test_neighbours_stand_beside_their_image():
     assert picture.size[1] > images.neighbors_picture(DIGITS[:3], DIGITS[index]).size[1]
 
 
-def test_a_strip_draws_every_nth_frame_of_each_dream():
-    frames = DIGITS[:30].reshape(10, 3, 8, 8, 1)
-    picture = images.strip(frames, every=4)
-    assert [len(row) for row in picture.boxes] == [3, 3, 3]
-    for b in range(3):
-        for column, step in enumerate((0, 4, 8)):
-            assert_cell(picture, b, column, frames[step, b])
-
-
-@pytest.mark.parametrize(("steps", "columns"), [(1, 1), (11, 11), (31, 11), (38, 10)])
-def test_a_strip_keeps_to_eleven_frames(steps, columns):
-    picture = images.strip(DIGITS[:steps])
-    assert len(picture.boxes[0]) == columns
-
-
-def test_a_daydream_moves_through_its_frames(tmp_path):
-    frames = DIGITS[:24].reshape(12, 2, 8, 8, 1)
-    moving = images.daydream_gif(frames, fps=8, scale=3)
-    assert len(moving) == 12 and moving.fps == 8
-    for t in (0, 11):
-        still = images.grid(frames[t], columns=2, scale=3)
-        size = still.boxes[0][1][2] - still.boxes[0][0][0], 24
-        left = still.boxes[0][0][0]
-        block = still.to_array()[still.boxes[0][0][1] :][: size[1], left : left + size[0]]
-        frame = moving.frames[t]
-        top = frame.shape[0] - 6 - 24
-        np.testing.assert_array_equal(frame[top : top + 24, left : left + size[0]], block)
-    moving.save(tmp_path / "dream.gif")
-    assert 0 < (tmp_path / "dream.gif").stat().st_size < 200_000
-    assert len(images.daydream_gif(DIGITS[:3])) == 3
-
-
 FIVE = DIGITS[None, :5]
 
 
@@ -135,9 +103,6 @@ FIVE = DIGITS[None, :5]
         (lambda: images.neighbors_picture(DIGITS[:1], DIGITS), r"shape \[Q, K, H, W, C\]"),
         (lambda: images.neighbors_picture(COLOR[:1], FIVE), "give both at one size"),
         (lambda: images.neighbors_picture(DIGITS[:1], FIVE, [[1, 2]]), r"must have shape \[1, 5\]"),
-        (lambda: images.strip(DIGITS[0]), r"shape \[T, B, H, W, C\]"),
-        (lambda: images.strip(DIGITS, every=0), "`every` must be"),
-        (lambda: images.daydream_gif(DIGITS[:3] * np.nan), "frames hold NaN"),
     ],
 )
 def test_bad_input_is_told_in_a_sentence(draw, sentence):

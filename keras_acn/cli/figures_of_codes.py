@@ -1,0 +1,72 @@
+"""Figures of a model's codes: where they lie, what lies between them, what lies near."""
+
+import numpy as np
+
+from keras_acn import plots
+
+NEIGHBORS = 8
+# The most points of a t-SNE, which takes a second for a hundred.
+TSNE_POINTS = 1000
+
+
+def codes(subject):
+    """The codes of the images by class, on their principal components."""
+    if not _is_a_plane(subject):
+        return None
+    return plots.scatter(subject.codes, subject.images[1], seed=subject.seed)
+
+
+def codes_tsne(subject):
+    """The same by t-SNE."""
+    if not _is_a_plane(subject) or subject.codes.shape[1] == 2 or len(subject.codes) < 5:
+        return None
+    labels = subject.images[1]
+    return plots.scatter(subject.codes, labels, "tsne", limit=TSNE_POINTS, seed=subject.seed)
+
+
+def codes_images(subject):
+    """The images themselves where their codes are."""
+    if not _is_a_plane(subject):
+        return None
+    return plots.image_scatter(subject.codes, *subject.images, seed=subject.seed)
+
+
+def _is_a_plane(subject):
+    return len(subject.images[0]) > 2 and subject.codes.shape[1] > 1
+
+
+def latent_grid(subject):
+    """Images decoded from a grid of the plane of two latents."""
+    if subject.codes.shape[1] != 2:
+        return None
+    low, high = np.percentile(subject.codes, [1, 99])
+    n = 10 if subject.draws_only else 20
+    return plots.latents.grid(subject.decode, 2, n=n, span=(min(low, -0.1), max(high, 0.1)))
+
+
+def traversal(subject):
+    """Two latents moved about the mean code: those named, or the two that vary most."""
+    codes = subject.codes
+    if codes.shape[1] < 2:
+        return None
+    dims = subject.dims
+    if dims is None:
+        if codes.shape[1] == 2:
+            return None  # the grid shows it
+        dims = tuple(int(d) for d in np.sort(np.argsort(-codes.std(axis=0), kind="stable")[:2]))
+    known = [d for d in dims if 0 <= d < codes.shape[1]]
+    span = 2 * max(float(codes[:, known].std(axis=0).max()) if known else 1.0, 0.05)
+    return plots.traversal(subject.decode, codes.mean(axis=0), dims, 10, span)
+
+
+def neighbors(subject):
+    """Images beside the training images whose codes are nearest."""
+    model = subject.model
+    if not hasattr(model, "neighbors"):
+        return None
+    train = subject.run.data.train.arrays()[0]
+    if len(train) != model.codebook.size:
+        return None
+    count = min(NEIGHBORS, model.codebook.size)
+    distance, index = model.neighbors(subject.chosen, k=count)
+    return plots.neighbors_picture(subject.chosen, train[index], distance)

@@ -1,0 +1,159 @@
+"""A trained model into a folder that TensorFlow Serving serves."""
+
+import contextlib
+import dataclasses
+import logging
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from keras_acn._errors import UserError
+from keras_acn.serving import model_card, recorded, versions, warmup
+from keras_acn.serving.encoded_images import ImageDecoder
+from keras_acn.serving.signatures import signatures_of, trace
+from keras_acn.serving.standard_ops import check_servable
+from keras_acn.serving.weights import StoredWeights
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """What `export_model` wrote.
+
+    Attributes:
+      path: The version's folder.
+      version: Its number.
+      name: The model's name.
+      signatures: `{name: (inputs, outputs)}`, each `{name: tf.TensorSpec}`.
+      weight_bytes: What the weights take in it.
+      full_weight_bytes: What they would take in full precision and with the codebook.
+      total_bytes: What the whole folder takes.
+    """
+
+    path: pathlib.Path
+    version: int
+    name: str
+    signatures: dict
+    weight_bytes: int
+    full_weight_bytes: int
+    total_bytes: int
+
+
+def export_model(
+    model,
+    folder,
+    version=None,
+    quantize=None,
+    codebook=True,
+    name=None,
+    config=None,
+    metrics=None,
+    examples=None,
+):
+    """Writes a SavedModel that TensorFlow Serving loads, at `folder/VERSION/`.
+
+    It needs nothing of this package, nor Keras: only standard TensorFlow operations. It
+    is written beside and renamed into place, so that a server that polls the folder sees
+    all of it or nothing.
+
+    Beside the graph and the weights, `assets.extra/` holds the requests that the server
+    warms up with, one a signature; the same requests with their answers, to check a
+    deployment by; a model card; and the config where one is given.
+
+    Args:
+      model: A trained model.
+      folder: The folder that the server is pointed at; made where it is missing.
+      version: A number, by default the next free one.
+      quantize: `"float16"` stores kernels and codes in half precision, which halves the
+        size. Computing stays in the model's own precision.
+      codebook: Whether the codebook comes along. Without it the export is smaller, and has
+        neither `neighbors` nor `nats`, which search it.
+      name: The model's name for the server, the folder's by default.
+      config: The `keras_acn.experiment.Config` that the model was trained with: its data
+        section says what is done to PNG and JPEG files.
+      metrics: The figures of the model, as a run's `metrics.json` holds them.
+      examples: Images for the warm-up requests, of which up to four are used; by default
+        black and white noise.
+
+    Returns:
+      An `Export`.
+
+    Raises:
+      UserError: If the version exists, the model has not been trained, a part of it runs
+        Python inside the graph, or an option does not fit.
+    """
+    folder = pathlib.Path(folder).expanduser()
+    name = name or folder.absolute().name
+    own = getattr(model, "codebook", None)
+    if own is not None:
+        if codebook:
+            own.require_codes()
+    elif not codebook:
+        raise UserError(f"A {type(model).__name__} has no codebook to leave out.")
+    decoder = None
+    if ImageDecoder.can_decode(model.image_shape):
+        decoder = ImageDecoder(model.image_shape, getattr(config, "data", None))
+    weights = StoredWeights(model, quantize)
+    table = signatures_of(model, decoder, codebook)
+
+    with versions.new_version(folder, version) as (path, finish):
+        concrete = trace(table, weights.scope)
+        archive = tf.Module()
+        archive.weights = weights.used_by(concrete.values())
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        with _saving_quietly():
+            tf.saved_model.save(archive, str(path), signatures=concrete, options=options)
+        check_servable(path)
+
+        requests = recorded.requests(model, table, decoder, examples)
+        extra = path / "assets.extra"
+        extra.mkdir()
+        first = [(each, {k: v[:1] for k, v in inputs.items()}) for each, inputs in requests.items()]
+        warmup.write(extra / warmup.FILE, name, first)
+        answers = {each: _answers(concrete[each], inputs) for each, inputs in requests.items()}
+        recorded.write(extra / recorded.FILE, requests, answers)
+        if config is not None:
+            (extra / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+
+        full = weights.full_bytes(archive.weights)
+        if own is not None and not codebook and own.built:
+            full += own.codes.numpy().nbytes
+        stored = sum(int(np.prod(v.shape)) * v.dtype.size for v in archive.weights)
+        export = Export(
+            path=path,
+            version=version,
+            name=name,
+            signatures={
+                each.name: (each.inputs, _specs(concrete[each.name].structured_outputs))
+                for each in table
+            },
+            weight_bytes=stored,
+            full_weight_bytes=full,
+            total_bytes=0,
+        )
+        card = model_card.text(model, export, table, decoder, quantize, codebook, config, metrics)
+        (extra / model_card.FILE).write_text(card, encoding="utf-8")
+        total = sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+        path = finish()
+    return dataclasses.replace(export, path=path, version=int(path.name), total_bytes=total)
+
+
+def _specs(tensors):
+    return {name: tf.TensorSpec(each.shape, each.dtype) for name, each in tensors.items()}
+
+
+def _answers(function, inputs):
+    tensors = {key: tf.constant(value) for key, value in inputs.items()}
+    return {key: value.numpy() for key, value in function(*tensors.values()).items()}
+
+
+@contextlib.contextmanager
+def _saving_quietly():
+    # TensorFlow would tell of the hidden folder that it writes to.
+    logger = logging.getLogger("tensorflow")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

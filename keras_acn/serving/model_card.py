@@ -1,0 +1,154 @@
+"""The model card: what a served model is, takes and answers, for whoever calls it."""
+
+import keras
+import tensorflow as tf
+
+from keras_acn import __version__
+from keras_acn.serving.signatures import DEFAULT
+
+FILE = "model_card.md"
+
+_TENSORS = {
+    "image": "an image, [height, width, channels], values in [0, 1]",
+    "image_bytes": "a PNG or JPEG file, as bytes",
+    "seed": "the row's seed: the same row and seed give the same answer, in any batch",
+    "latent": "a latent z",
+    "code": "a code c, as `encode` gives it; from `neighbors`, those of the neighbours",
+    "code_stddev": "its standard deviation under q(c|{x})",
+    "mean": "the mean; from `encode`, the code of an image",
+    "stddev": "the standard deviation",
+    "sample": "an image drawn",
+    "index": "rows of the training data, from 0",
+    "distance": "Euclidean distances to their codes",
+    "reconstruction": "nats, -log r(x|z) summed over the pixels",
+    "kl": "nats, the cost of z, summed over the latent dimensions",
+    "total": "nats, the sum of both: an upper bound of -log p(x), on average",
+}
+
+
+def text(model, export, table, decoder, quantize, codebook, config=None, metrics=None):
+    """Returns the model card, Markdown.
+
+    Args:
+      model: The model.
+      export: The `Export`; of its path and total nothing is told.
+      table: The list of `Signature`s.
+      decoder: The `ImageDecoder`, or `None`.
+      quantize: As given to `export_model`.
+      codebook: Likewise.
+      config: Likewise.
+      metrics: Likewise.
+    """
+    sections = [
+        f"# {export.name}",
+        _what_it_is(model, config),
+        "## Signatures",
+        "Every input and output has the batch as its first dimension, of any size from one up. "
+        "A request that breaks a rule (a wrong shape, an empty batch, a NaN, values outside "
+        "[0, 1], bytes that are no image) gets an error that names the input.",
+        *(_signature(each, export.signatures[each.name]) for each in table),
+        "## What the names mean",
+        _names(export.signatures),
+    ]
+    if decoder is not None:
+        sections += [
+            "## Files",
+            f"What the `*_png` signatures do to a PNG or JPEG file: {decoder.describe()}. The "
+            "orientation that a camera notes in a file is not applied.",
+        ]
+    sections += ["## Weights", _weights(export, model, quantize, codebook)]
+    figures = _figures(metrics)
+    if figures:
+        sections += ["## Figures", figures]
+    sections += [
+        "## Limits",
+        "Answers equal those of the Python model up to rounding: about 1e-5 of their size on "
+        "one machine. An image that is drawn can differ in a pixel whose probability lies that "
+        "close to the number drawn"
+        + (
+            ", and an autoregressive decoder then draws other pixels after it."
+            if getattr(model.decoder, "is_autoregressive", False)
+            else "."
+        ),
+        "## Versions",
+        f"keras-acn {__version__}, Keras {keras.__version__}, TensorFlow {tf.__version__}. Serving "
+        "it takes TensorFlow Serving alone, of this TensorFlow's version or newer.",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _what_it_is(model, config):
+    height, width, channels = model.image_shape
+    lines = [
+        f"The class is `{type(model).__name__}` of keras-acn, for images of {height} x {width} x "
+        f"{channels}, with {model.latent_dim} latent dimensions."
+    ]
+    if config is not None and config.description:
+        lines.append(config.description)
+    parts = [("encoder", model.encoder), ("prior", getattr(model, "prior", None))]
+    parts.append(("decoder", model.decoder))
+    lines.append("")
+    lines += [f"- {kind}: `{type(part).__name__}`" for kind, part in parts if part is not None]
+    book = getattr(model, "codebook", None)
+    if book is not None and book.built:
+        lines.append(f"- codebook: {book.size} codes, k = {book.k}")
+    if config is not None:
+        lines.append(
+            f"- trained on `{config.data.source}`, binarization `{config.data.binarize}`, "
+            f"{config.training.epochs} epochs, seed {config.seed}; all of it in `config.yaml`"
+        )
+    return "\n".join(lines)
+
+
+def _signature(signature, tensors):
+    inputs, outputs = tensors
+    rows = [
+        f"| {kind} | `{name}` | {spec.dtype.name} | {_shape(spec)} |"
+        for kind, specs in (("input", inputs), ("output", outputs))
+        for name, spec in specs.items()
+    ]
+    head = ["| | name | type | shape |", "|---|---|---|---|"]
+    title = f"### `{signature.name}`"
+    if signature.name == DEFAULT:
+        return f"{title}\n\n{signature.says}"
+    return "\n".join([title, "", signature.says, "", *head, *rows])
+
+
+def _shape(spec):
+    return "[" + ", ".join("B" if n is None else str(n) for n in spec.shape) + "]"
+
+
+def _names(signatures):
+    used = {name for pair in signatures.values() for specs in pair for name in specs}
+    return "\n".join(f"- `{name}`: {says}" for name, says in _TENSORS.items() if name in used)
+
+
+def _weights(export, model, quantize, codebook):
+    lines = [
+        f"{export.weight_bytes / 1e6:.2f} MB; in full precision"
+        + (" and with the codebook" if getattr(model, "codebook", None) is not None else "")
+        + f" {export.full_weight_bytes / 1e6:.2f} MB."
+    ]
+    if quantize:
+        lines.append(
+            f"Kernels and codes are stored as {quantize}, and computed with in "
+            f"{model.compute_dtype}."
+        )
+    if not codebook:
+        lines.append("The codebook was left out, so there is neither `neighbors` nor `nats`.")
+    return " ".join(lines)
+
+
+def _figures(metrics):
+    rows = []
+    for part in ("train", "validation", "test"):
+        values = (metrics or {}).get(part)
+        if isinstance(values, dict) and "total_nats" in values:
+            rows.append(
+                f"| {part} | {values['total_nats']:.2f} | {values['reconstruction_nats']:.2f} | "
+                f"{values['kl_nats']:.2f} | {values['bits_per_dim']:.4f} |"
+            )
+    if not rows:
+        return ""
+    head = ["| nats per image | total | reconstruction | KL | bits/dim |", "|---|---|---|---|---|"]
+    return "\n".join(["At the end of training:", "", *head, *rows])
