@@ -1,6 +1,7 @@
 """keras-acn export: a trained model for TensorFlow Serving."""
 
 import json
+import shlex
 
 import click
 
@@ -86,10 +87,11 @@ def _summary(exported):
     width = max(map(len, exported.signatures))
     for name, (inputs, outputs) in exported.signatures.items():
         lines.append(f"{name:<{width}}  {', '.join(inputs)} -> {', '.join(outputs)}")
-    folder = exported.path.parent.absolute()
+    volume = shlex.quote(f"{exported.path.parent.absolute()}:/models/{exported.name}")
+    variable = shlex.quote(f"MODEL_NAME={exported.name}")
     lines += [
         "",
-        "serve it   docker run --rm -p 8500:8500 -p 8501:8501 "
-        f"-v {folder}:/models/{exported.name} -e MODEL_NAME={exported.name} tensorflow/serving",
+        f"serve it   docker run --rm -p 8500:8500 -p 8501:8501 -v {volume} -e {variable} "
+        "tensorflow/serving",
     ]
     return "\n".join(lines)

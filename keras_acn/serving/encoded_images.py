@@ -18,8 +18,8 @@ class ImageDecoder:
     The steps and their order are those of `keras_acn.data.load`: decode to 8 bits, crop
     around the centre, grey (BT.601), resize (bilinear, antialiased, rounded to 8 bits in
     each direction), divide by 255, binarize. Differences to Pillow, which reads the
-    training images: an orientation noted by a camera is not applied, JPEG decoders may
-    differ by a few levels and 16-bit files by one.
+    training images: an orientation noted by a camera is not applied, and 16-bit files may
+    differ by a level.
 
     Where training binarized by a draw (`static`, `dynamic`), every image is compared with
     one fixed field of uniform numbers: so each pixel is 1 with the probability of its
@@ -99,9 +99,11 @@ class ImageDecoder:
             tf.reduce_any(known), ["image_bytes must be PNG or JPEG files, unlike row", index]
         )
         with tf.control_dependencies([is_image]):
-            # The name stands in the error of a file that is cut off or damaged.
-            pixels = tf.io.decode_image(
-                tf.identity(data), channels=3, expand_animations=False, name="image_bytes"
+            # This op decodes PNG as well, and unlike `decode_image` it can be told to decode
+            # JPEG to the very pixels of Pillow. The name stands in the error of a file that is
+            # cut off or damaged.
+            pixels = tf.io.decode_jpeg(
+                tf.identity(data), channels=3, dct_method="INTEGER_ACCURATE", name="image_bytes"
             )
         pixels = tf.ensure_shape(pixels, [None, None, 3])
         pixels = tf.cast(self._cropped(pixels, index), tf.float32)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import logging
+import os
 import pathlib
 
 import numpy as np
@@ -83,7 +84,7 @@ def export_model(
         Python inside the graph, or an option does not fit.
     """
     folder = pathlib.Path(folder).expanduser()
-    name = name or folder.absolute().name
+    name = name or os.path.basename(os.path.abspath(folder))
     own = getattr(model, "codebook", None)
     if own is not None:
         if codebook:

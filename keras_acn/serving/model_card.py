@@ -18,11 +18,11 @@ _TENSORS = {
     "mean": "the mean; from `encode`, the code of an image",
     "stddev": "the standard deviation",
     "sample": "an image drawn",
-    "index": "rows of the training data, from 0",
+    "index": "rows of the training part of the data, from 0",
     "distance": "Euclidean distances to their codes",
     "reconstruction": "nats, -log r(x|z) summed over the pixels",
     "kl": "nats, the cost of z, summed over the latent dimensions",
-    "total": "nats, the sum of both: an upper bound of -log p(x), on average",
+    "total": "nats, the sum of both",
 }
 
 

@@ -121,6 +121,10 @@ def _of_images(model, answers):
             says += " and of one of its neighbours" if answers.codebook is not None else ""
             says += " and of c, the image alone in its class" if has_class_code else ""
             says += "; average over seeds for less noise."
+            if answers.codebook is not None:
+                says += " No code length, as nothing is paid for saying which neighbour it was."
+            elif has_class_code or not getattr(model.prior, "is_conditional", True):
+                says += " On average `total` is an upper bound of -log p(x)."
         yield Signature("nats", one if answers.is_deterministic else seeded, answers.nats, says)
     says = "z is drawn from p(z|c) with the image's code c" + (
         ", itself drawn from q(c|{x})," if has_class_code else ","

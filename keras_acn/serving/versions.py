@@ -5,6 +5,7 @@ import errno
 import os
 import pathlib
 import shutil
+import uuid
 
 from keras_acn._errors import UserError
 
@@ -36,8 +37,8 @@ def new_version(folder, version=None):
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _check_free(folder, version)
-        temporary = folder / f".export.{os.getpid()}.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
+        # Threads have one process number, and so may two containers on one volume.
+        temporary = folder / f".export.{uuid.uuid4().hex}.tmp"
         temporary.mkdir()
     except (FileExistsError, NotADirectoryError) as error:
         raise UserError(f"{folder} is no folder: choose another one to export to.") from error

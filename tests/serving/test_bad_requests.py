@@ -29,6 +29,8 @@ def encoded(image, kind):
 SMALL = encoded(Image.new("L", (4, 8)), "PNG")
 BMP = encoded(Image.new("L", (8, 8)), "BMP")
 CUT = png(GOOD[0])[:40]
+# Its head is whole, its pixels are not.
+HALF = encoded(Image.effect_noise((8, 8), 99), "JPEG")[:-20]
 
 BAD = {
     "empty batch": ("encode", {"image": GOOD[:0]}, "image must hold at least one row"),
@@ -61,6 +63,7 @@ BAD = {
     ),
     "a BMP": ("neighbors_png", {"image_bytes": files(BMP)}, "image_bytes must be PNG or JPEG"),
     "cut off": ("encode_png", {"image_bytes": files(CUT)}, "image_bytes"),
+    "cut off JPEG": ("encode_png", {"image_bytes": files(HALF)}, "image_bytes"),
     "wrong size": (
         "encode_png",
         {"image_bytes": files(SMALL)},

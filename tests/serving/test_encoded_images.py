@@ -77,10 +77,12 @@ def test_equals_training(kind, look, channels, tmp_path):
     assert (difference > 0.5).mean() < 0.02
 
 
-def test_jpeg(tmp_path):
-    data = encoded(PICTURES["rgb"].resize((40, 40)), "JPEG", quality=90)
-    got = decode(ImageDecoder((40, 40, 3)), data)[0] * 255
-    assert np.abs(got - as_trained(data, tmp_path)).mean() < 1
+@pytest.mark.parametrize("kind, channels", [("rgb", 3), ("grey", 1)])
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_jpeg(tmp_path, kind, channels, subsampling):
+    data = encoded(PICTURES[kind], "JPEG", quality=90, subsampling=subsampling)
+    got = decode(ImageDecoder((37, 53, channels)), data)[0] * 255
+    np.testing.assert_allclose(got, as_trained(data, tmp_path), atol=1e-4)
 
 
 def test_sixteen_bits(tmp_path):

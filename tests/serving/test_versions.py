@@ -59,6 +59,16 @@ def test_one_that_comes_in_between(tmp_path):
             finish()
 
 
+def test_two_that_write_at_the_same_time(tmp_path):
+    with new_version(tmp_path) as (one, finish_one), new_version(tmp_path) as (other, finish_other):
+        (one / "data").write_text("one")
+        (other / "data").write_text("other")
+        assert versions(tmp_path) == []
+        assert (finish_other().name, finish_one().name) == ("1", "2")
+    assert [(tmp_path / n / "data").read_text() for n in "12"] == ["other", "one"]
+    assert sorted(os.listdir(tmp_path)) == ["1", "2"]
+
+
 def test_a_failure_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError):
         with new_version(tmp_path) as (path, _):
