@@ -49,6 +49,7 @@ setup(
     ],
     extras_require={
         "test": [
+            "constriction>=0.5,<0.6",
             "pytest>=8,<10",
             "ruff>=0.17,<0.18",
             "nbclient>=0.10",
@@ -60,7 +61,7 @@ setup(
         # For examples/grpc_client.py; an export needs nothing.
         "serving": ["tensorflow-serving-api>=2.18,<2.22"],
         "notebooks": ["jupyterlab>=4,<5", "tensorboard>=2.18,<2.22"],
-        "codec": ["constriction>=0.4,<0.6"],
+        "codec": ["constriction>=0.5,<0.6"],
         "bench": ["torch>=2.2"],
         "mp4": ["imageio-ffmpeg>=0.5"],
     },

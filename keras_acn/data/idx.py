@@ -60,7 +60,15 @@ def read_idx_file(path, axes):
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def _find(folder, part, what, axes):
+def find_idx_file(folder, part, what, axes):
+    """Returns the path of a file of a folder, or `None` where there is none.
+
+    Args:
+      folder: The folder.
+      part: `"train"` or `"t10k"`.
+      what: `"images"` or `"labels"`.
+      axes: 3 or 1.
+    """
     for dash in "-.":
         for ending in ("", ".gz"):
             path = os.path.join(folder, f"{part}-{what}{dash}idx{axes}-ubyte{ending}")
@@ -70,7 +78,8 @@ def _find(folder, part, what, axes):
 
 
 def _read_part(folder, part):
-    images, labels = _find(folder, part, "images", 3), _find(folder, part, "labels", 1)
+    images = find_idx_file(folder, part, "images", 3)
+    labels = find_idx_file(folder, part, "labels", 1)
     if images is None:
         if labels is not None:
             raise UserError(f'"{labels}" has no {part}-images-idx3-ubyte[.gz] beside it: add it.')

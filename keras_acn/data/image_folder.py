@@ -20,8 +20,8 @@ class _Listing(NamedTuple):
     names: list | None  # class of each file, None where there are no class folders
 
 
-def _list(folder):
-    """Lists the images of one part and their classes."""
+def list_folder(folder):
+    """Returns the images of one part, and their classes: `files` and `names`."""
     try:
         entries = sorted(e for e in os.listdir(folder) if not e.startswith("."))
     except OSError as error:
@@ -40,7 +40,7 @@ def _list(folder):
         return _Listing(np.array(images, object), None)
     files, names = [], []
     for path in classes:
-        found = _list(path)
+        found = list_folder(path)
         if found.names is not None:
             raise UserError(
                 f'"{path}" holds folders: give a folder of images, or of one folder a class.'
@@ -124,10 +124,10 @@ def read_folder(folder, request):
     train_folder, test_folder = os.path.join(folder, "train"), os.path.join(folder, "test")
     test = None
     if os.path.isdir(train_folder):
-        train = _list(train_folder)
-        test = _list(test_folder) if os.path.isdir(test_folder) else None
+        train = list_folder(train_folder)
+        test = list_folder(test_folder) if os.path.isdir(test_folder) else None
     else:
-        train = _list(folder)
+        train = list_folder(folder)
     listings = [x for x in (train, test) if x is not None]
     if len({x.names is None for x in listings}) == 2:
         raise UserError(

@@ -49,7 +49,7 @@ class MixtureOfCodes:
         self.latent_dim = self.table.latent_dim
         every = nearest is None or int(nearest) >= self.num_codes
         self.nearest = None if every else int(nearest)
-        self._ranking = None if every else _moment_ranking(self.table)
+        self._ranking = None if every else moment_ranking(*_parameters(self.table))
         self._all_terms = tf.function(self._log_prob_all, reduce_retracing=True, autograph=False)
         self._near_terms = tf.function(
             self._log_prob_nearest, reduce_retracing=True, autograph=False
@@ -139,12 +139,21 @@ def _logaddexp(a, b):
     return tf.reduce_logsumexp(tf.stack([a, b]), axis=0)
 
 
-def _moment_ranking(table):
-    """Returns `(weights [2d, N], offset [N])` of the log density of the matched Gaussians."""
-    weight = tf.exp(table.log_weight)
-    mean = tf.reduce_sum(weight * table.mean, axis=-1)  # [N, d]
-    second = tf.square(table.stddev) + tf.square(table.mean - mean[..., None])
+def moment_ranking(log_weight, mean, stddev):
+    """Returns `(weights [2d, N], offset [N])` of the log density of the matched Gaussians.
+
+    For N mixtures per dimension, each replaced by the Gaussian of its mean and variance,
+    `[z^2, z] @ weights + offset` is log p(z|c_n) up to a constant.
+
+    Args:
+      log_weight: `[N, d, M]`, normalised over M.
+      mean: `[N, d, M]`.
+      stddev: `[N, d, M]`.
+    """
+    weight = tf.exp(log_weight)
+    centre = tf.reduce_sum(weight * mean, axis=-1)  # [N, d]
+    second = tf.square(stddev) + tf.square(mean - centre[..., None])
     variance = tf.reduce_sum(weight * second, axis=-1)
-    weights = tf.concat([-0.5 / variance, mean / variance], axis=-1)
-    offset = -0.5 * tf.reduce_sum(tf.square(mean) / variance + tf.math.log(variance), axis=-1)
+    weights = tf.concat([-0.5 / variance, centre / variance], axis=-1)
+    offset = -0.5 * tf.reduce_sum(tf.square(centre) / variance + tf.math.log(variance), axis=-1)
     return tf.transpose(weights), offset

@@ -1,5 +1,7 @@
 """The priors p(z|c_n) of many codes at once, evaluated without the network."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -8,7 +10,7 @@ from keras_acn._errors import UserError
 
 tfd = tfp.distributions
 
-LOG_SQRT_2PI = 0.5 * np.log(2.0 * np.pi)
+LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
 def mixture_parameters(distribution):
@@ -52,7 +54,7 @@ def mixture_log_prob(z, log_weight, mean, stddev):
         marginal = each[..., 0]
     else:
         marginal = tf.reduce_logsumexp(each, axis=-1)
-    return tf.reduce_sum(marginal - np.float32(LOG_SQRT_2PI), axis=-1)
+    return tf.reduce_sum(marginal - LOG_SQRT_2PI, axis=-1)
 
 
 class PriorTable:

@@ -1,0 +1,229 @@
+"""Compressed sizes and speeds: this package beside general-purpose and image compressors.
+
+    python benchmarks/codec.py --data idx:DIR [--model acn-mnist] [--limit N] [--lanes N]
+    python benchmarks/codec.py --speed [--images 4096]
+
+The first prints bits per pixel from the sizes of files, of the test images binarized by a draw
+from a seed (`--binarize none` for 8-bit models and their images as they are). Ours are decoded
+again, compared, and timed both ways. The others are given the same bits: packed, eight pixels
+a byte, or a pixel a byte; and, where they take images, image by image or as one big one;
+whichever is smallest.
+
+The second times coding with feed-forward and PixelCNN decoders that were not trained, which
+changes no time but that of the latents, on noise.
+"""
+
+import argparse
+import bz2
+import gzip
+import io
+import lzma
+import time
+
+import numpy as np
+
+
+def image_files(images, binary, **options):
+    """Returns the bytes of images one by one, and as one big image: `(sum, one)`."""
+    from PIL import Image
+
+    def size(array):
+        image = Image.fromarray(array)
+        out = io.BytesIO()
+        if binary and options["format"] == "PNG":
+            image = image.convert("1")
+        image.save(out, **options)
+        return out.tell()
+
+    count, height, width = images.shape
+    across = int(np.ceil(np.sqrt(count)))
+    big = np.zeros((-(-count // across) * across, height, width), np.uint8)
+    big[:count] = images
+    big = big.reshape(-1, across, height, width).swapaxes(1, 2).reshape(-1, across * width)
+    # WebP ends at 16,383 pixels: several big images then.
+    most = 16_380
+    parts = [
+        big[top : top + most, left : left + most]
+        for top in range(0, big.shape[0], most)
+        for left in range(0, big.shape[1], most)
+    ]
+    return sum(map(size, images)), sum(map(size, parts))
+
+
+def others(images, binary):
+    """Yields `(name, {way: bytes})` of the compressors that are installed."""
+    raw = {"a byte a pixel": images.tobytes()}
+    if binary:
+        raw["packed"] = np.packbits(images > 0).tobytes()
+    for name, pack in (
+        ("gzip -9", lambda content: gzip.compress(content, 9)),
+        ("bz2 -9", lambda content: bz2.compress(content, 9)),
+        ("xz -9e", lambda content: lzma.compress(content, preset=9 | lzma.PRESET_EXTREME)),
+        ("zstd -22", zstandard),
+    ):
+        sizes = {way: pack(content) for way, content in raw.items()}
+        yield name, {way: len(packed) for way, packed in sizes.items() if packed is not None}
+    for name, options in (
+        ("PNG", {"format": "PNG", "optimize": True}),
+        ("WebP lossless", {"format": "WEBP", "lossless": True, "quality": 100, "method": 6}),
+        ("JPEG XL lossless", {"format": "JXL", "lossless": True, "effort": 9}),
+    ):
+        try:
+            if options["format"] == "JXL":
+                import pillow_jxl  # noqa: F401 (makes Pillow know the format)
+            one_by_one, one = image_files(images, binary, **options)
+        except (ImportError, KeyError, OSError) as error:
+            yield f"{name} ({type(error).__name__})", {}
+            continue
+        yield name, {"image by image": one_by_one, "one image": one}
+
+
+def zstandard(content):
+    """Returns the content packed by zstd, or `None` where it is not installed."""
+    try:
+        import zstandard as library
+    except ImportError:
+        return None
+    return library.ZstdCompressor(level=22).compress(content)
+
+
+def ours(model, images, lanes):
+    """Yields `(name, bytes, report, images a second in, images a second out)`."""
+    from keras_acn import codec
+
+    modes = [("stream", False)]
+    if getattr(model, "codebook", None) is not None:
+        modes += [("set", True), ("set", False)]
+    for mode, keep_order in modes:
+        # All is in the time: graphs, and the priors of the training codes.
+        began = time.perf_counter()
+        data = codec.compress(
+            model, images, mode=mode, keep_order=keep_order, lanes=lanes, verify=False
+        )
+        packing = time.perf_counter() - began
+        began = time.perf_counter()
+        again = codec.decompress(data, model)
+        unpacking = time.perf_counter() - began
+        if mode == "stream" or keep_order:
+            assert np.array_equal(again, images)
+        else:
+            assert sorted(map(bytes, again)) == sorted(map(bytes, images))
+        yield (
+            f"{mode}{', order kept' if keep_order else ''}",
+            data.report,
+            len(images) / packing,
+            len(images) / unpacking,
+        )
+
+
+def table(options):
+    import keras_acn
+    from keras_acn.codec.inputs import Treated, open_input
+    from keras_acn.experiment import open_run
+
+    model = open_run(options.model).model
+    source = Treated(
+        open_input(options.data, "test"),
+        binarize=options.binarize,
+        seed=options.seed,
+        limit=options.limit,
+    )
+    images = np.concatenate(list(source.blocks(4096)))
+    images = images.reshape(len(images), *images.shape[1:3])
+    values = images.size
+    binary = int(images.max()) <= 1
+    print(
+        f"{len(images)} images of {images.shape[1]}x{images.shape[2]}, {options.data}, binarize "
+        f"{options.binarize}, seed {options.seed}; keras_acn {keras_acn.__version__}\n"
+    )
+    heads = f"{'bytes':>12}{'bits/pixel':>12}{'net':>9}  {'nats':>7}{'in /s':>8}{'out /s':>8}"
+    print(" " * 28 + heads)
+    for name, report, packing, unpacking in ours(model, images, options.lanes):
+        print(
+            f"{options.model + ' ' + name:<28}{report.file_bytes:>12,}"
+            f"{report.gross_bits_per_dim:>12.4f}{report.net_bits_per_dim:>9.4f}  "
+            f"{report.net_nats_per_image:>7.2f}{packing:>8.1f}{unpacking:>8.1f}"
+            f"   initial {report.initial_bits}, lanes {report.lane_bits} ({report.lanes}), "
+            f"order {report.order_bits} bits",
+            flush=True,
+        )
+    for name, sizes in others(images * 255 if binary else images, binary):
+        if not sizes:
+            print(f"{name:<28}{'not installed':>12}")
+            continue
+        way = min(sizes, key=sizes.get)
+        print(f"{name:<28}{sizes[way]:>12,}{8 * sizes[way] / values:>12.4f}   {way}", flush=True)
+    print("BB-ANS (Townsend et al. 2019, as published)      0.19")
+
+
+def speed(options):
+    import keras
+
+    import keras_acn
+    from keras_acn.codec.codec import Codec
+    from keras_acn.codec.lanes import default_lanes
+
+    shape = (28, 28, 1)
+    rng = np.random.default_rng(0)
+    kinds = {
+        "VAE, MLP": (keras_acn.VAE, {"name": "mlp"}, "stream", options.images),
+        "ACN, MLP": (keras_acn.ACN, {"name": "mlp"}, "set", options.images),
+        "ACN, MLP, 60,000 codes": (keras_acn.ACN, {"name": "mlp"}, "stream", options.images),
+        "ACN, PixelCNN 6x32": (
+            keras_acn.ACN,
+            {"name": "pixelcnn", "conditioning": "spatial"},
+            "set",
+            max(256, options.images // 16),
+        ),
+    }
+    print(f"{'':<26}{'mode':<8}{'lanes':>6}{'images':>8}{'in /s':>9}{'out /s':>9}   ready in s")
+    for name, (kind, decoder, mode, count) in kinds.items():
+        keras.utils.set_random_seed(0)
+        extra = {}
+        if kind is keras_acn.ACN:
+            size = 60_000 if "60,000" in name else 4096
+            extra["codebook"] = keras_acn.KNNCodebook(size=size)
+        model = kind(shape, latent_dim=16, encoder="mlp", decoder=decoder, **extra)
+        if extra:
+            model.codebook.codes.assign(rng.normal(size=(size, 16)))
+        levels = rng.integers(0, 2, (count, *shape)).astype(np.uint8)
+        lanes = options.lanes or default_lanes(model, 2**14)
+        began = time.perf_counter()
+        codec = Codec(model, mode, lanes)
+        codec.decode(codec.encode(levels[: 2 * lanes]).block)
+        ready = time.perf_counter() - began
+        began = time.perf_counter()
+        coded = codec.encode(levels)
+        packing = time.perf_counter() - began
+        began = time.perf_counter()
+        again = codec.decode(coded.block)
+        unpacking = time.perf_counter() - began
+        assert np.array_equal(again, levels if coded.order is None else levels[coded.order])
+        print(
+            f"{name:<26}{mode:<8}{lanes:>6}{count:>8}{count / packing:>9.0f}"
+            f"{count / unpacking:>9.0f}   {ready:.1f}",
+            flush=True,
+        )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="idx:DIR, npy:FILE, ...")
+    parser.add_argument("--model", default="acn-mnist")
+    parser.add_argument("--binarize", default="static", choices=["none", "threshold", "static"])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--lanes", type=int)
+    parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--images", type=int, default=4096)
+    options = parser.parse_args()
+    if options.speed:
+        speed(options)
+    elif options.data is None:
+        parser.error("give --data, or --speed")
+    else:
+        table(options)
+
+
+if __name__ == "__main__":
+    main()

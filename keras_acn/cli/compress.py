@@ -1,0 +1,101 @@
+"""keras-acn compress: images into a file as short as the model can make it."""
+
+import click
+
+from keras_acn.cli.options import model_argument
+from keras_acn.cli.quiet import load_tensorflow
+from keras_acn.cli.stages import stage_line
+
+
+@click.command()
+@model_argument
+@click.argument("input_", metavar="INPUT")
+@click.argument("output", metavar="OUTPUT.acn")
+@click.option(
+    "--mode",
+    type=click.Choice(["stream", "set"]),
+    default="stream",
+    show_default=True,
+    help="stream: the images come back in their order. set: in another one, for fewer bits.",
+)
+@click.option("--keep-order", is_flag=True, help="With --mode set: store the order too.")
+@click.option(
+    "--binarize",
+    type=click.Choice(["none", "threshold", "static"]),
+    default="none",
+    show_default=True,
+    help="Make the images black and white first: above a threshold, or by a draw.",
+)
+@click.option("--threshold", type=float, default=0.5, show_default=True, metavar="X")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Seed of --binarize static.",
+)
+@click.option("--resize", type=click.IntRange(1), metavar="PIXELS", help="Resize the images first.")
+@click.option("--crop", type=click.IntRange(1), metavar="PIXELS", help="Crop them first.")
+@click.option("--grey", is_flag=True, help="Make colour images grey first.")
+@click.option("--split", type=click.Choice(["test", "train"]), help="Which part of INPUT.")
+@click.option("--data-dir", metavar="DIR", help="Where TensorFlow Datasets keeps its files.")
+@click.option("--limit", type=click.IntRange(0), metavar="N", help="At most the first N images.")
+@click.option(
+    "--lanes",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Images coded side by side: more are faster, and cost some bits.  [default: 1 to 256]",
+)
+@click.option(
+    "--block",
+    "block_images",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Images in memory at a time; a set's tour goes through so many.  [default: 16,384]",
+)
+@click.option(
+    "--nearest",
+    type=click.IntRange(1),
+    default=128,
+    show_default=True,
+    metavar="N",
+    help="Training codes that are considered for an image.",
+)
+@click.option(
+    "--verify/--no-verify",
+    default=None,
+    help="Decode what was written, and compare.  [default: where it takes no more than a minute]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compress(model, input_, output, as_json, split, data_dir, **options):
+    """Compress the images of INPUT with MODEL into OUTPUT.acn.
+
+    MODEL is a run folder, a .keras file, or a folder or name under saved_models/. INPUT is
+    npy:FILE, npz:FILE, idx:DIR, images:DIR, digits or a TensorFlow dataset; or the path of a
+    file or folder of these kinds. decompress gives the images back, bit for bit.
+    """
+    import json
+
+    from keras_acn._errors import UserError
+    from keras_acn.experiment import open_run
+
+    if not output.endswith(".acn"):
+        raise UserError(f"Compressed images are written as an .acn file: name it so, not {output}.")
+    run = open_run(model)
+    load_tensorflow()
+    from keras_acn import codec
+    from keras_acn.models import pretrained_folders
+
+    shipped = {folder.resolve(): name for name, folder in pretrained_folders().items()}
+    trained = run.model
+    source = codec.open_input(input_, split, trained.image_shape[2], data_dir)
+    report = codec.compress(
+        trained,
+        source,
+        output,
+        model_name=shipped.get(run.folder.resolve()) or run.path.resolve().stem[:60],
+        progress=stage_line(as_json),
+        **options,
+    )
+    click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.to_text())

@@ -1,0 +1,31 @@
+"""keras-acn decompress: the images of an .acn file."""
+
+import click
+
+from keras_acn.cli.quiet import load_tensorflow
+from keras_acn.cli.stages import stage_line
+
+
+@click.command()
+@click.argument("input_", metavar="INPUT.acn")
+@click.argument("output", metavar="OUTPUT.npy")
+@click.option(
+    "--model", metavar="MODEL", help="The model it was compressed with, if it is none of ours."
+)
+def decompress(input_, output, model):
+    """Write the images of INPUT.acn to OUTPUT.npy, bit for bit as they were.
+
+    The file says which model it was compressed with: one that comes with keras-acn is found
+    by itself, another is named with --model: a run folder, a .keras file, or a folder or name
+    under saved_models/.
+    """
+    from keras_acn.experiment import open_run
+
+    run = None if model is None else open_run(model)
+    from keras_acn import codec
+
+    header, _ = codec.info(input_)
+    load_tensorflow()
+    codec.decompress(input_, None if run is None else run.model, output, stage_line())
+    shape = "x".join(map(str, header.array_shape))
+    click.echo(f"{output}: {shape} numbers of type {header.values.dtype}")

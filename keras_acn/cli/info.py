@@ -1,0 +1,31 @@
+"""keras-acn info: what an .acn file holds."""
+
+import json
+
+import click
+
+
+@click.command()
+@click.argument("file", metavar="FILE.acn")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def info(file, as_json):
+    """Show what FILE.acn holds: sizes, rates, model, order."""
+    from keras_acn import codec
+
+    header, report = codec.info(file)
+    about = {
+        "file": file,
+        "model": header.model_name or None,
+        "model_hash": header.fingerprint.hex(),
+        "array_shape": list(header.array_shape),
+        "array_dtype": header.values.dtype,
+        "written_by": f"keras_acn {header.writer}",
+    }
+    if as_json:
+        click.echo(json.dumps({**about, **report.to_dict()}, indent=2))
+        return
+    shape = "x".join(map(str, header.array_shape))
+    click.echo(f"file     {file}, written by keras_acn {header.writer}")
+    click.echo(f"model    {header.model_name or 'unnamed'}, {header.fingerprint.hex()}")
+    click.echo(f"array    {shape} of {header.values.dtype}")
+    click.echo(report.to_text())

@@ -1,0 +1,322 @@
+"""The bytes of an `.acn` file: header, blocks, end. docs/codec.md has the format.
+
+Every part ends with a checksum of its own, and every number is checked before anything is
+done with it, so that a file which is damaged, cut off or no such file is told in a sentence.
+"""
+
+import dataclasses
+import io
+import math
+import struct
+import zlib
+
+import numpy as np
+
+from keras_acn._errors import UserError
+from keras_acn.codec.latent_grid import MIN_EXPONENT, LatentGrid
+from keras_acn.codec.values import PixelValues
+
+MAGIC = b"\x93ACN"
+FORMAT = 1
+MODES = ("stream", "set")
+BLOCK, END = b"B", b"E"
+DIGEST_SIZE = 16
+# Larger numbers than these come from damage: nothing so large is ever written.
+MAX_HEADER = 4096
+MAX_PIXELS = 2**26
+MAX_LATENTS = 2**16
+MAX_LANES = 2**16
+MAX_BLOCK = 2**20
+MAX_COUNT = 2**48
+
+_DAMAGED = "is damaged"
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What a file says before its blocks.
+
+    Attributes:
+      mode: `"stream"` or `"set"`.
+      keep_order: Whether a set's original order is kept, too.
+      fingerprint: 16 bytes that stand for the model.
+      model_name: Name of the model in `saved_models/`; empty if it has none.
+      image_shape: `(H, W, C)`.
+      has_channel_axis: Whether the array has an axis for the channels.
+      latent_dim: d.
+      count: N, the number of images.
+      block: Images of each block but the last.
+      lanes: Images side by side.
+      nearest: Codes taken to matter at a z, 0 where no prior is a mixture of codes.
+      values: `PixelValues`.
+      writer: Version of the package that wrote the file.
+    """
+
+    mode: str
+    keep_order: bool
+    fingerprint: bytes
+    model_name: str
+    image_shape: tuple
+    has_channel_axis: bool
+    latent_dim: int
+    count: int
+    block: int
+    lanes: int
+    nearest: int
+    values: PixelValues
+    writer: str
+
+    @property
+    def array_shape(self):
+        """The shape of the whole array."""
+        shape = self.image_shape if self.has_channel_axis else self.image_shape[:2]
+        return (self.count, *shape)
+
+    def to_bytes(self):
+        """Returns the header with magic, version, length and checksum."""
+        flags = self.keep_order | self.has_channel_axis << 1
+        body = struct.pack("<BB", MODES.index(self.mode), flags) + self.fingerprint
+        body += b"".join(_text(each) for each in (self.model_name, self.values.dtype, self.writer))
+        numbers = (
+            *self.image_shape,
+            self.latent_dim,
+            self.count,
+            self.block,
+            self.lanes,
+            self.nearest,
+            self.values.scale,
+            self.values.levels,
+        )
+        body += b"".join(map(_number, numbers))
+        head = MAGIC + struct.pack("<B", FORMAT) + _number(len(body)) + body
+        return head + _checksum(head)
+
+    @classmethod
+    def read(cls, reader):
+        """Reads a header; `reader` is a `Reader` at its beginning."""
+        if reader.take(len(MAGIC), "begins") != MAGIC:
+            raise UserError(f"{reader.name} is no .acn file.")
+        version = reader.take(1)[0]
+        if version > FORMAT:
+            raise UserError(
+                f"{reader.name} was written by a newer version of keras_acn: update this one."
+            )
+        size = reader.number(MAX_HEADER)
+        body = Reader(reader.take(size), reader.name)
+        reader.checksum()
+        mode, flags = body.take(1)[0], body.take(1)[0]
+        if version != FORMAT or mode >= len(MODES) or flags > 3:
+            raise body.damaged()
+        fingerprint = body.take(16)
+        name, dtype, writer = body.text(), body.text(), body.text()
+        shape = tuple(body.number(MAX_PIXELS, least=1) for _ in range(3))
+        if math.prod(shape) > MAX_PIXELS:
+            raise body.damaged()
+        header = cls(
+            mode=MODES[mode],
+            keep_order=bool(flags & 1),
+            fingerprint=fingerprint,
+            model_name=name,
+            image_shape=shape,
+            has_channel_axis=bool(flags & 2),
+            latent_dim=body.number(MAX_LATENTS, least=1),
+            count=body.number(MAX_COUNT),
+            block=body.number(MAX_BLOCK, least=1),
+            lanes=body.number(MAX_LANES, least=1),
+            nearest=body.number(MAX_BLOCK),
+            values=_values(body, dtype),
+            writer=writer,
+        )
+        if not body.at_end() or (shape[2] != 1 and not header.has_channel_axis):
+            raise body.damaged()
+        return header
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Some images.
+
+    Attributes:
+      count: How many.
+      grid: The `LatentGrid` they were coded on.
+      words: uint32 `[W]`, the stack.
+    """
+
+    count: int
+    grid: LatentGrid
+    words: np.ndarray
+
+    def to_bytes(self):
+        """Returns the block with its checksum."""
+        exponents = self.grid.exponents
+        same = len(set(exponents)) == 1
+        coded = bytes(e - MIN_EXPONENT for e in (exponents[:1] if same else exponents))
+        head = BLOCK + _number(self.count) + _number(len(self.words))
+        head += struct.pack("<B", same) + coded + _number(self.grid.reach)
+        body = head + self.words.astype("<u4").tobytes()
+        return body + _checksum(body)
+
+    @classmethod
+    def read(cls, reader, header):
+        """Reads a block, whose tag the caller has read."""
+        count = reader.number(header.block, least=1)
+        size = reader.number(reader.left() // 4)
+        same = reader.take(1)[0]
+        if same > 1:
+            raise reader.damaged()
+        coded = reader.take(1 if same else header.latent_dim)
+        reach = reader.number(MAX_BLOCK)
+        words = np.frombuffer(reader.take(4 * size), "<u4").astype(np.uint32)
+        reader.checksum()
+        exponents = [byte + MIN_EXPONENT for byte in coded] * (header.latent_dim if same else 1)
+        return cls(count, LatentGrid(tuple(exponents), reach), words)
+
+
+@dataclasses.dataclass(frozen=True)
+class End:
+    """What a file says after its blocks.
+
+    Attributes:
+      digest: 16 bytes, BLAKE2b of the header and of the array's bytes in the order in which
+        they come out.
+      initial_bits: Bits that the choice of latents took where the stack was empty.
+      lane_bits: Bits that the first images of the lanes cost more than others do.
+    """
+
+    digest: bytes
+    initial_bits: int
+    lane_bits: int
+
+    def to_bytes(self):
+        """Returns the end with its checksum."""
+        body = END + self.digest + _number(self.initial_bits) + _number(self.lane_bits)
+        return body + _checksum(body)
+
+    @classmethod
+    def read(cls, reader):
+        """Reads the end, whose tag the caller has read, and sees that nothing follows."""
+        digest = reader.take(DIGEST_SIZE)
+        end = cls(digest, reader.number(MAX_COUNT), reader.number(MAX_COUNT))
+        reader.checksum()
+        if not reader.at_end():
+            raise reader.damaged()
+        return end
+
+
+class Reader:
+    """Reads a file from its beginning, counting what it reads into a checksum.
+
+    Attributes:
+      size: Bytes of the file.
+
+    Args:
+      content: Bytes, or a binary file that can seek.
+      name: What to call the file in an error.
+    """
+
+    def __init__(self, content, name):
+        self.name = name
+        if isinstance(content, (bytes, bytearray, memoryview)):
+            content = io.BytesIO(content)
+        self._file = content
+        self._crc = 0
+        self.size = content.seek(0, 2)
+        content.seek(0)
+
+    def left(self):
+        """Returns how many bytes are left."""
+        return self.size - self._file.tell()
+
+    def at_end(self):
+        """Returns whether nothing is left."""
+        return self.left() == 0
+
+    def damaged(self):
+        """Returns the error that says so."""
+        return UserError(f"{self.name} {_DAMAGED}: get it, or compress its images, again.")
+
+    def take(self, size, where="ends"):
+        """Returns the next bytes."""
+        if size > self.left():
+            if where == "begins":
+                raise UserError(f"{self.name} is no .acn file.")
+            raise UserError(f"{self.name} is cut off: get it, or compress its images, again.")
+        content = self._file.read(size)
+        self._crc = zlib.crc32(content, self._crc)
+        return content
+
+    def number(self, most, least=0):
+        """Returns the next number, which must lie between `least` and `most`."""
+        value = 0
+        for place in range(0, 64, 7):
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << place
+            if not byte & 0x80:
+                break
+        else:
+            raise self.damaged()
+        if not least <= value <= most:
+            raise self.damaged()
+        return value
+
+    def text(self):
+        """Returns the next text."""
+        try:
+            return self.take(self.take(1)[0]).decode("utf-8")
+        except UnicodeDecodeError:
+            raise self.damaged() from None
+
+    def checksum(self):
+        """Reads the checksum over all that was read since the last one."""
+        expected = struct.pack("<I", self._crc)
+        if self.take(4) != expected:
+            raise self.damaged()
+        self._crc = 0
+
+
+def read_parts(reader, header):
+    """Yields the blocks of a file after its header, then its `End`.
+
+    Raises:
+      UserError: If the file is damaged or cut off.
+    """
+    left = header.count
+    while True:
+        tag = reader.take(1)
+        if tag == BLOCK:
+            block = Block.read(reader, header)
+            if block.count != min(left, header.block):
+                raise reader.damaged()
+            left -= block.count
+            yield block
+        elif tag == END and left == 0:
+            yield End.read(reader)
+            return
+        else:
+            raise reader.damaged()
+
+
+def _values(body, dtype):
+    scale, levels = body.number(255), body.number(256)
+    try:
+        return PixelValues(dtype, scale, levels)
+    except UserError:
+        raise body.damaged() from None
+
+
+def _number(value):
+    """Returns a number in seven bits a byte, the low ones first."""
+    value, coded = int(value), b""
+    while value > 0x7F:
+        coded += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return coded + bytes([value])
+
+
+def _text(value):
+    content = value.encode("utf-8")
+    return bytes([len(content)]) + content
+
+
+def _checksum(content):
+    return struct.pack("<I", zlib.crc32(content))

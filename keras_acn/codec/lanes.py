@@ -1,0 +1,43 @@
+"""How the images of a block are dealt out to lanes.
+
+A lane is one of the sequences of images that are coded side by side, a step of all lanes at a
+time. The lanes share one stack, so a lane costs no bits of its own: only where each begins.
+"""
+
+import numpy as np
+
+# Images of a lane, where the number of lanes is chosen: what a lane's beginning costs is then
+# a small part of a lane.
+IMAGES_PER_LANE = 64
+MAX_LANES = 256
+# Floats of the biases of an autoregressive decoder's gates, which are there all the time:
+# 512 MiB in float64.
+MAX_BIAS_FLOATS = 2**26
+
+
+def default_lanes(model, count):
+    """Returns the number of lanes for blocks of `count` images: a power of two, 1 to 256."""
+    most = MAX_LANES
+    if getattr(model.decoder, "is_autoregressive", False):
+        height, width = model.image_shape[:2]
+        per_image = height * width * sum(model.decoder.biases.widths)
+        most = max(1, min(most, MAX_BIAS_FLOATS // per_image))
+    wanted = max(1.0, min(count / IMAGES_PER_LANE, most))
+    return 2 ** min(round(np.log2(wanted)), int(np.log2(most)))
+
+
+def steps_of(count, lanes):
+    """Returns how many images each step has: the first lanes are longer by one."""
+    full, rest = divmod(count, lanes)
+    return [lanes] * full + ([rest] if rest else [])
+
+
+def segments(count, lanes):
+    """Returns the rows of each step where lanes are consecutive segments: a list of int `[n]`.
+
+    Row `starts[l] + t` is the image of lane l at step t.
+    """
+    lane = np.arange(min(lanes, count))
+    # One more image for each of the first lanes.
+    starts = lane * (count // lanes) + np.minimum(lane, count % lanes)
+    return [starts[:n] + t for t, n in enumerate(steps_of(count, lanes))]

@@ -1,0 +1,92 @@
+"""What a file costs, and how it is told."""
+
+import dataclasses
+import math
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Sizes and rates of a compressed file.
+
+    Attributes:
+      images: N.
+      values_per_image: H W C.
+      mode: `"stream"` or `"set"`.
+      lanes: Images side by side.
+      file_bytes: Bytes of the file, all told.
+      initial_bits: Of these, bits that bits-back coding did not get back: what went into the
+        choice of the first latents.
+      lane_bits: Of these, what the first images of the lanes cost more than others.
+      order_bits: Of these, what the order of the set cost; 0 where it is not kept, or where
+        the images come out in their order anyway.
+      array_bytes: Bytes of the array that was compressed.
+      seconds: Time taken, `None` where it is not known.
+      verified: Whether the file was decoded and found to hold the images.
+    """
+
+    images: int
+    values_per_image: int
+    mode: str
+    lanes: int
+    file_bytes: int
+    initial_bits: int
+    lane_bits: int
+    order_bits: int
+    array_bytes: int
+    seconds: float | None = None
+    verified: bool = False
+
+    @property
+    def gross_bits_per_dim(self):
+        """Bits per pixel and channel by the file's size; `None` without images."""
+        return self._per_dim(8 * self.file_bytes)
+
+    @property
+    def net_bits_per_dim(self):
+        """The same without the initial bits and the order's: what the model is charged with."""
+        return self._per_dim(8 * self.file_bytes - self.initial_bits - self.order_bits)
+
+    @property
+    def net_nats_per_image(self):
+        """The net rate in nats an image, to compare with a model's negative ELBO."""
+        rate = self.net_bits_per_dim
+        return None if rate is None else rate * self.values_per_image * math.log(2.0)
+
+    def _per_dim(self, bits):
+        values = self.images * self.values_per_image
+        return bits / values if values else None
+
+    def to_dict(self):
+        """Returns what there is to tell, as JSON can write it."""
+        rates = ("gross_bits_per_dim", "net_bits_per_dim", "net_nats_per_image")
+        return {**dataclasses.asdict(self), **{name: getattr(self, name) for name in rates}}
+
+    def to_text(self):
+        """Returns what there is to tell, in lines."""
+        size = f"{self.file_bytes:,} bytes"
+        lines = [f"images   {self.images:,} in {size}; the array has {self.array_bytes:,} bytes"]
+        if self.images:
+            lines += [
+                f"rate     {self.gross_bits_per_dim:.4f} bits per dimension by the file's size",
+                f"net      {self.net_bits_per_dim:.4f} without the initial bits"
+                + (" and the order's" if self.order_bits else "")
+                + f" ({self.net_nats_per_image:.2f} nats an image)",
+                f"bits     {self.initial_bits:,} initial, {self.lane_bits:,} for the beginnings of "
+                f"{self.lanes} lanes, {self.order_bits:,} for the order",
+            ]
+        if self.mode == "stream":
+            lines.append("order    as it was")
+        elif self.order_bits:
+            lines.append("order    as it was (kept beside the set)")
+        else:
+            lines.append("order    that of the tour: the set is kept, its order is not")
+        if self.seconds:
+            speed = self.images / self.seconds
+            checked = ", decoded again to verify" if self.verified else ""
+            lines.append(f"time     {self.seconds:.1f} s, {speed:,.0f} images a second{checked}")
+        return "\n".join(lines)
+
+
+def order_bits(counts):
+    """Returns the bits of the orders of sets of so many images: sum of log2(N!)."""
+    return round(sum(math.lgamma(count + 1) for count in counts) / math.log(2.0))

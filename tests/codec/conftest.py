@@ -1,0 +1,6 @@
+"""Makes `codec_models`, which lies beside this file, importable."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
