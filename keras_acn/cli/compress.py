@@ -38,7 +38,11 @@ from keras_acn.cli.stages import stage_line
 @click.option("--resize", type=click.IntRange(1), metavar="PIXELS", help="Resize the images first.")
 @click.option("--crop", type=click.IntRange(1), metavar="PIXELS", help="Crop them first.")
 @click.option("--grey", is_flag=True, help="Make colour images grey first.")
-@click.option("--split", type=click.Choice(["test", "train"]), help="Which part of INPUT.")
+@click.option(
+    "--split",
+    type=click.Choice(["test", "train"]),
+    help="Which part of INPUT.  [default: test, or train where there is no test part]",
+)
 @click.option("--data-dir", metavar="DIR", help="Where TensorFlow Datasets keeps its files.")
 @click.option("--limit", type=click.IntRange(0), metavar="N", help="At most the first N images.")
 @click.option(
@@ -73,7 +77,8 @@ def compress(model, input_, output, as_json, split, data_dir, **options):
 
     MODEL is a run folder, a .keras file, or a folder or name under saved_models/. INPUT is
     npy:FILE, npz:FILE, idx:DIR, images:DIR, digits or a TensorFlow dataset; or the path of a
-    file or folder of these kinds. decompress gives the images back, bit for bit.
+    file or folder of these kinds. decompress gives the images back, bit for bit. An .npz file,
+    an IDX folder or a dataset has a test and a train part: one of them is compressed.
     """
     import json
 
@@ -82,8 +87,9 @@ def compress(model, input_, output, as_json, split, data_dir, **options):
 
     if not output.endswith(".acn"):
         raise UserError(f"Compressed images are written as an .acn file: name it so, not {output}.")
-    run = open_run(model)
+    # First, as the name of a model that comes with the package is looked up with TensorFlow.
     load_tensorflow()
+    run = open_run(model)
     from keras_acn import codec
     from keras_acn.models import pretrained_folders
 

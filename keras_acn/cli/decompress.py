@@ -19,13 +19,15 @@ def decompress(input_, output, model):
     by itself, another is named with --model: a run folder, a .keras file, or a folder or name
     under saved_models/.
     """
+    from keras_acn import codec
+    from keras_acn._errors import UserError
     from keras_acn.experiment import open_run
 
-    run = None if model is None else open_run(model)
-    from keras_acn import codec
-
+    if not output.endswith(".npy"):
+        raise UserError(f"The images are written as an .npy file: name it so, not {output}.")
     header, _ = codec.info(input_)
     load_tensorflow()
+    run = None if model is None else open_run(model)
     codec.decompress(input_, None if run is None else run.model, output, stage_line())
     shape = "x".join(map(str, header.array_shape))
     click.echo(f"{output}: {shape} numbers of type {header.values.dtype}")

@@ -53,4 +53,6 @@ def opened(data):
         reason = (error.strerror or "unknown reason").lower()
         raise UserError(f"{path} cannot be read ({reason}): give an .acn file.") from error
     with file:
+        if not file.seekable():
+            raise UserError(f"{path} can be read only once, as a pipe: save it as a file first.")
         yield file, str(path)

@@ -11,6 +11,8 @@ from keras_acn.priors.mixture_of_codes import moment_ranking
 # Images ranked at a time, and looked up at a time: the scores are 64 x N floats, and what is
 # gathered for a look-up the priors of 16 x 128 codes.
 RANKED, LOOK_UP = 64, 16
+# Floats of a look-up at most, where very many codes are taken to matter.
+LOOK_UP_FLOATS = 2**24
 # Scores are ranked after rounding to 2**-16, and log-probabilities taken after rounding to
 # 2**-8 nats: far above what float64 leaves open, far below what costs bits.
 RANK_ROUNDING = 2.0**16
@@ -67,6 +69,8 @@ class CodeIndex:
         fill = -self.num_codes % GROUP
         self._weights = tf.pad(weights, [[0, 0], [0, fill]])
         self._offset = tf.pad(offset, [[0, fill]], constant_values=-1e30)
+        per_image = self.nearest * mean.shape[1] * mean.shape[2]
+        self._looked_up = max(1, min(LOOK_UP, LOOK_UP_FLOATS // per_image))
         self._rank = Compiled(self._rank_batch)
         self._look_up = Compiled(self._look_up_batch)
 
@@ -89,7 +93,7 @@ class CodeIndex:
             rows = np.tile(np.arange(self.num_codes, dtype=np.int32), (len(z), 1))
         else:
             rows = in_passes(self._rank, RANKED, z)
-        nats = in_passes(self._look_up, LOOK_UP, z, rows)
+        nats = in_passes(self._look_up, self._looked_up, z, rows)
         nats = np.rint(nats * NATS_ROUNDING) / NATS_ROUNDING
         probabilities = np.exp(nats - nats.max(axis=1, keepdims=True))
         return rows, probabilities / probabilities.sum(axis=1, keepdims=True)

@@ -8,8 +8,9 @@ from keras_acn._errors import UserError, unknown_name
 from keras_acn.codec.code_index import CodeIndex
 from keras_acn.codec.container import MODES, Block
 from keras_acn.codec.image_coder import image_coder
+from keras_acn.codec.lanes import check_lanes
 from keras_acn.codec.latent_grid import LatentGrid
-from keras_acn.codec.networks import Networks
+from keras_acn.codec.networks import Networks, check_model, is_associative
 from keras_acn.codec.permutation import pop_order, push_order
 from keras_acn.codec.stack import Stack
 from keras_acn.codec.stream_mode import StreamMode
@@ -54,6 +55,10 @@ class Codec:
     def __init__(self, model, mode, lanes, keep_order=False, nearest=NEAREST):
         if mode not in MODES:
             raise unknown_name("mode", mode, MODES)
+        Stack()  # Tells at once, and not after long work, if its library is missing.
+        check_model(model)
+        codes = model.codebook.codes.shape[0] if is_associative(model) else 0
+        check_lanes(model, lanes, min(nearest, codes))
         self.networks = Networks(model, lanes)
         self.keeps_order = keep_order and mode == "set"
         self._coder = image_coder(self.networks)

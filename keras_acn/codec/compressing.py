@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 import math
+import numbers
 import time
 
 import numpy as np
@@ -11,7 +12,15 @@ import numpy as np
 from keras_acn import __version__
 from keras_acn._errors import UserError
 from keras_acn.codec.codec import NEAREST, Codec
-from keras_acn.codec.container import DIGEST_SIZE, MAX_BLOCK, MAX_LANES, MODES, End, Header
+from keras_acn.codec.container import (
+    DIGEST_SIZE,
+    MAX_BLOCK,
+    MAX_BLOCK_VALUES,
+    MAX_LANES,
+    MODES,
+    End,
+    Header,
+)
 from keras_acn.codec.decompressing import read_images
 from keras_acn.codec.files import appearing
 from keras_acn.codec.inputs import Treated
@@ -191,8 +200,17 @@ class _Job:
         limits = {"lanes": MAX_LANES, "block_images": MAX_BLOCK, "nearest": MAX_BLOCK}
         for name, most in limits.items():
             value = getattr(self, name)
-            if value is not None and not 1 <= value <= most:
-                raise UserError(f"{name} must be from 1 to {most}, not {value}.")
+            whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+            if value is not None and not (whole and 1 <= value <= most):
+                raise UserError(f"{name} must be from 1 to {most}, and whole, not {value}.")
+        if self.nearest is None:
+            self.nearest = NEAREST
+        name = str(self.model_name)
+        if len(name.encode(errors="replace")) > 255:
+            raise UserError(
+                "model_name is longer than the 255 bytes that a file has for it: shorten it."
+            )
+        self.model_name = "".join(c for c in name if c.isprintable())
         if self.keep_order and self.mode == "stream":
             raise UserError(
                 'The mode "stream" keeps the order anyway: leave out keep_order, or take the mode '
@@ -203,6 +221,8 @@ class _Job:
         """Returns the images of each block but the last: blocks of about one size."""
         most = min(BLOCK_IMAGES, max(1, BLOCK_VALUES // math.prod(self.model.image_shape)))
         most = self.block_images or most
+        fits = max(1, MAX_BLOCK_VALUES // math.prod(self.model.image_shape))
+        most = min(most, fits)
         blocks = max(1, -(-len(self.source) // most))
         return max(1, -(-len(self.source) // blocks))
 

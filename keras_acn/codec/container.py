@@ -27,6 +27,7 @@ MAX_PIXELS = 2**26
 MAX_LATENTS = 2**16
 MAX_LANES = 2**16
 MAX_BLOCK = 2**20
+MAX_BLOCK_VALUES = 2**32
 MAX_COUNT = 2**48
 
 _DAMAGED = "is damaged"
@@ -47,7 +48,7 @@ class Header:
       count: N, the number of images.
       block: Images of each block but the last.
       lanes: Images side by side.
-      nearest: Codes taken to matter at a z, 0 where no prior is a mixture of codes.
+      nearest: Codes taken to matter at a z; of no meaning where no prior is a mixture of codes.
       values: `PixelValues`.
       writer: Version of the package that wrote the file.
     """
@@ -129,6 +130,9 @@ class Header:
         )
         if not body.at_end() or (shape[2] != 1 and not header.has_channel_axis):
             raise body.damaged()
+        too_large = header.block * math.prod(shape) > MAX_BLOCK_VALUES
+        if too_large or header.lanes > header.block:
+            raise body.damaged()
         return header
 
 
@@ -168,6 +172,9 @@ class Block:
         reach = reader.number(MAX_BLOCK)
         words = np.frombuffer(reader.take(4 * size), "<u4").astype(np.uint32)
         reader.checksum()
+        if size and not words[-1]:
+            # No stack ends so: the coder drops zeros at its top.
+            raise reader.damaged()
         exponents = [byte + MIN_EXPONENT for byte in coded] * (header.latent_dim if same else 1)
         return cls(count, LatentGrid(tuple(exponents), reach), words)
 
@@ -262,9 +269,13 @@ class Reader:
     def text(self):
         """Returns the next text."""
         try:
-            return self.take(self.take(1)[0]).decode("utf-8")
+            text = self.take(self.take(1)[0]).decode("utf-8")
         except UnicodeDecodeError:
             raise self.damaged() from None
+        if not text.isprintable():
+            # A terminal obeys some of these when the text is shown.
+            raise self.damaged()
+        return text
 
     def checksum(self):
         """Reads the checksum over all that was read since the last one."""

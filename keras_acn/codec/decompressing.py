@@ -32,6 +32,8 @@ def decompress(data, model=None, file=None, progress=None):
       UserError: If the file is damaged or cut off, or the model is another one. Then
         nothing is written.
     """
+    if file is not None and pathlib.Path(file).suffix != ".npy":
+        raise UserError(f"The images are written as an .npy file: name it so, not {file}.")
     with opened(data) as (content, name):
         header = check_whole(content, name)
         model = _model_of(header, name) if model is None else model
@@ -42,8 +44,6 @@ def decompress(data, model=None, file=None, progress=None):
             out = Collected(header.array_shape, dtype)
             read_images(content, name, codec, out, progress)
             return out.array
-        if pathlib.Path(file).suffix != ".npy":
-            raise UserError(f"The images are written as an .npy file: name it so, not {file}.")
         with appearing(file) as written:
             read_images(
                 content, name, codec, NpyWriter(written, header.array_shape, dtype), progress

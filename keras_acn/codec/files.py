@@ -1,12 +1,15 @@
 """Files that are whole or not there, and arrays that are written a block at a time."""
 
 import contextlib
+import errno
 import os
 import pathlib
 
 import numpy as np
 
 from keras_acn._errors import UserError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
@@ -19,9 +22,9 @@ def appearing(path):
       UserError: If it cannot be written there.
     """
     path = pathlib.Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     if path.is_dir():
         raise UserError(f"{path} is a folder: give the path of a file to write.")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         file = open(beside, "w+b")  # noqa: SIM115 (closed below, before it is moved)
     except OSError as error:
@@ -33,6 +36,11 @@ def appearing(path):
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        reason = error.strerror.lower()
+        raise UserError(f"{path} cannot be written ({reason}): make room there.") from error
     finally:
         beside.unlink(missing_ok=True)
 

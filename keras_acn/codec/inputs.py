@@ -148,6 +148,7 @@ class Treated(Source):
             raise UserError(
                 "Images that are drawn anew each time cannot be compressed: take --binarize static."
             )
+        _check_images(source, limit)
         self.source = source
         self.part = source.part
         self._count = len(source) if limit is None else min(limit, len(source))
@@ -202,6 +203,16 @@ class Treated(Source):
         if self._binarize != "none":
             self.scale = 1
         return images[..., 0] if flat else images
+
+
+def _check_images(source, limit):
+    if limit is not None and limit < 0:
+        raise UserError(f"The limit is a number of images, at least 0, not {limit}.")
+    shape = tuple(source.shape)
+    if len(shape) not in (3, 4) or 0 in shape[1:]:
+        raise UserError(
+            f"Images have the shape [N, H, W] or [N, H, W, C], not {list(shape)}: reshape them."
+        )
 
 
 def _one_image(source):

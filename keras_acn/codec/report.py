@@ -74,7 +74,7 @@ class Report:
                 f"bits     {self.initial_bits:,} initial, {self.lane_bits:,} for the beginnings of "
                 f"{self.lanes} lanes, {self.order_bits:,} for the order",
             ]
-        if self.mode == "stream":
+        if self.mode == "stream" or self.images < 2:
             lines.append("order    as it was")
         elif self.order_bits:
             lines.append("order    as it was (kept beside the set)")

@@ -1,4 +1,6 @@
+import errno
 import gzip
+import os
 import struct
 
 import numpy as np
@@ -9,7 +11,9 @@ from PIL import Image
 import keras_acn
 from keras_acn import codec
 from keras_acn._errors import UserError
+from keras_acn.codec.files import appearing
 from keras_acn.codec.inputs import Treated, open_input
+from keras_acn.codec.lanes import check_lanes
 from keras_acn.codec.sources import ArraySource
 
 
@@ -179,3 +183,50 @@ def test_images_that_the_model_cannot_code(images, sentence, tmp_path):
     with pytest.raises(UserError, match=sentence):
         codec.compress(small_model(), images, tmp_path / "x.acn")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [{}, {"resize": 4}, {"binarize": "threshold"}])
+@pytest.mark.parametrize("shape", [(), (5,), (2, 9), (2, 0, 8), (2, 3, 4, 1, 1)])
+def test_arrays_that_are_no_images(shape, options):
+    with pytest.raises(UserError, match="Images have the shape"):
+        Treated(ArraySource(np.zeros(shape, np.uint8)), **options)
+
+
+def test_numbers_that_make_no_sense():
+    model = small_model(kind="VAE")
+    for options, sentence in (
+        ({"limit": -3}, "limit"),
+        ({"lanes": 2.5}, "and whole, not 2.5"),
+        ({"lanes": 0}, "from 1 to"),
+        ({"model_name": "m" * 300}, "shorten"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            codec.compress(model, noise(3), **options)
+
+
+def test_more_lanes_than_memory():
+    with pytest.raises(UserError, match="at most"):
+        check_lanes(small_model("pixelcnn"), 2**26, 1)
+    with pytest.raises(UserError, match="nearest"):
+        check_lanes(small_model(), 2**16, 60_000)
+    check_lanes(small_model(), 2**16, 128)
+
+
+def test_a_full_disk(tmp_path):
+    (tmp_path / "x.acn").write_bytes(b"before")
+    with pytest.raises(UserError, match="x.acn cannot be written .*make room"):  # noqa: SIM117
+        with appearing(tmp_path / "x.acn") as file:
+            file.write(b"some")
+            raise OSError(errno.ENOSPC, "No space left on device")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.acn"]
+    assert (tmp_path / "x.acn").read_bytes() == b"before"
+
+
+def test_a_pipe_is_told(tmp_path):
+    reads, writes = os.pipe()
+    os.close(writes)
+    try:
+        with pytest.raises(UserError, match="save it as a file"):
+            codec.info(f"/dev/fd/{reads}")
+    finally:
+        os.close(reads)

@@ -123,6 +123,36 @@ def test_blocks_that_do_not_add_up():
             read(header.to_bytes() + rest)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"block": 100, "lanes": 101},
+        {"image_shape": (8192, 8192, 1)},
+        {"model_name": "a\x1b[2Jmodel"},
+        {"writer": "1\n2"},
+    ],
+)
+def test_a_header_that_nobody_writes(change):
+    header = dataclasses.replace(HEADER, **change)
+    with pytest.raises(UserError, match="damaged"):
+        Header.read(Reader(header.to_bytes(), "x.acn"))
+
+
+def test_many_images_announced_and_not_there():
+    header = dataclasses.replace(HEADER, count=10**12, block=2**20)
+    rest = dataclasses.replace(BLOCKS[1], count=2**20).to_bytes() + END.to_bytes()
+    with pytest.raises(UserError, match="damaged"):
+        read(header.to_bytes() + rest)
+    with pytest.raises(UserError, match="cut off"):
+        read(header.to_bytes())
+
+
+def test_a_stack_that_ends_in_zero():
+    zero = dataclasses.replace(BLOCKS[0], words=np.array([5, 0], np.uint32))
+    with pytest.raises(UserError, match="damaged"):
+        read(HEADER.to_bytes() + zero.to_bytes() + BLOCKS[1].to_bytes() + END.to_bytes())
+
+
 def test_a_newer_version_is_told():
     content = bytearray(whole())
     content[4] = 9
