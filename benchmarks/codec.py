@@ -88,7 +88,7 @@ def zstandard(content):
 
 
 def ours(model, images, lanes):
-    """Yields `(name, bytes, report, images a second in, images a second out)`."""
+    """Yields `(name, report, images a second in, images a second out)`."""
     from keras_acn import codec
 
     modes = [("stream", False)]
