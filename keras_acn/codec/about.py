@@ -1,14 +1,11 @@
 """What an `.acn` file says about itself."""
 
 import contextlib
-import math
 import pathlib
-
-import numpy as np
 
 from keras_acn._errors import UserError
 from keras_acn.codec.container import Header, Reader, read_parts
-from keras_acn.codec.report import Report, order_bits
+from keras_acn.codec.report import Report
 
 
 def info(data):
@@ -25,19 +22,7 @@ def info(data):
         header = Header.read(reader)
         *blocks, end = read_parts(reader, header)
         size = reader.size
-    sizes = [block.count for block in blocks]
-    dtype = np.dtype(header.values.dtype)
-    return header, Report(
-        images=header.count,
-        values_per_image=math.prod(header.image_shape),
-        mode=header.mode,
-        lanes=header.lanes,
-        file_bytes=size,
-        initial_bits=end.initial_bits,
-        lane_bits=end.lane_bits,
-        order_bits=order_bits(sizes) if header.keep_order else 0,
-        array_bytes=math.prod(header.array_shape) * dtype.itemsize,
-    )
+    return header, Report.of(header, end, [block.count for block in blocks], size)
 
 
 @contextlib.contextmanager

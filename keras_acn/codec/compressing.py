@@ -27,7 +27,7 @@ from keras_acn.codec.inputs import Treated
 from keras_acn.codec.lanes import default_lanes
 from keras_acn.codec.model_hash import fingerprint
 from keras_acn.codec.networks import check_model
-from keras_acn.codec.report import Report, order_bits
+from keras_acn.codec.report import Report
 from keras_acn.codec.sources import SCAN, ArraySource, Source
 from keras_acn.codec.values import PixelValues
 
@@ -126,18 +126,8 @@ class _Job:
         file_bytes = out.tell()
         if verify:
             self._verify(out, codec, header)
-        return Report(
-            images=header.count,
-            values_per_image=math.prod(header.image_shape),
-            mode=header.mode,
-            lanes=header.lanes,
-            file_bytes=file_bytes,
-            initial_bits=end.initial_bits,
-            lane_bits=end.lane_bits,
-            order_bits=order_bits(sizes) if header.keep_order else 0,
-            array_bytes=math.prod(header.array_shape) * np.dtype(values.dtype).itemsize,
-            seconds=time.monotonic() - began,
-            verified=verify,
+        return Report.of(
+            header, end, sizes, file_bytes, seconds=time.monotonic() - began, verified=verify
         )
 
     def _write(self, out, codec, header):

@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+import numpy as np
+
 
 @dataclasses.dataclass(frozen=True)
 class Report:
@@ -35,6 +37,30 @@ class Report:
     array_bytes: int
     seconds: float | None = None
     verified: bool = False
+
+    @classmethod
+    def of(cls, header, end, block_sizes, file_bytes, **how):
+        """Returns the report of a file.
+
+        Args:
+          header: Its `Header`.
+          end: Its `End`.
+          block_sizes: The number of images of each block.
+          file_bytes: Its size.
+          **how: `seconds` and `verified`, where they are known.
+        """
+        return cls(
+            images=header.count,
+            values_per_image=math.prod(header.image_shape),
+            mode=header.mode,
+            lanes=header.lanes,
+            file_bytes=file_bytes,
+            initial_bits=end.initial_bits,
+            lane_bits=end.lane_bits,
+            order_bits=order_bits(block_sizes) if header.keep_order else 0,
+            array_bytes=math.prod(header.array_shape) * np.dtype(header.values.dtype).itemsize,
+            **how,
+        )
 
     @property
     def gross_bits_per_dim(self):

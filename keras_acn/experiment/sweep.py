@@ -1,12 +1,11 @@
 """A sweep: one run for every point of a grid."""
 
-import contextlib
 import dataclasses
 import gc
 import json
-import logging
 
 from keras_acn._errors import UserError
+from keras_acn._quiet import tensorflow_errors_only
 from keras_acn.experiment import config as config_lib
 from keras_acn.experiment import grid as grid_lib
 from keras_acn.experiment.folder import CHECKPOINT, CONFIG, open_run
@@ -121,28 +120,17 @@ def run(planned, out, on_begin=None, on_end=None, callbacks=()):
       Interrupted: After Ctrl-C, once the run in hand is saved. A `KeyboardInterrupt`.
     """
     folders = find_runs(out, planned)
-    todo = [point for point in planned.points if not _finished(folders[point.name], point)]
-    check(dataclasses.replace(planned, points=todo))
+    unfinished = [point for point in planned.points if not _finished(folders[point.name], point)]
+    check(dataclasses.replace(planned, points=unfinished))
     write_sweep(out, planned)
     try:
-        with _no_warning_of_tracing():
+        # Each model traces its functions once; TensorFlow takes that for one that can't stop.
+        with tensorflow_errors_only():
             _train_all(planned, folders, on_begin, on_end, callbacks)
     finally:
         rows = table(out)
         write_table(out, rows)
     return rows
-
-
-@contextlib.contextmanager
-def _no_warning_of_tracing():
-    # Each model traces its functions once; TensorFlow takes that for one that can't stop.
-    logger = logging.getLogger("tensorflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _train_all(planned, folders, on_begin, on_end, callbacks):

@@ -1,8 +1,6 @@
 """A trained model into a folder that TensorFlow Serving serves."""
 
-import contextlib
 import dataclasses
-import logging
 import os
 import pathlib
 
@@ -10,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_acn._errors import UserError
+from keras_acn._quiet import tensorflow_errors_only
 from keras_acn.serving import model_card, recorded, versions, warmup
 from keras_acn.serving.encoded_images import ImageDecoder
 from keras_acn.serving.signatures import signatures_of, trace
@@ -102,7 +101,8 @@ def export_model(
         archive = tf.Module()
         archive.weights = weights.used_by(concrete.values())
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        with _saving_quietly():
+        # TensorFlow would tell of the hidden folder that it writes to.
+        with tensorflow_errors_only():
             tf.saved_model.save(archive, str(path), signatures=concrete, options=options)
         check_servable(path)
 
@@ -146,15 +146,3 @@ def _specs(tensors):
 def _answers(function, inputs):
     tensors = {key: tf.constant(value) for key, value in inputs.items()}
     return {key: value.numpy() for key, value in function(*tensors.values()).items()}
-
-
-@contextlib.contextmanager
-def _saving_quietly():
-    # TensorFlow would tell of the hidden folder that it writes to.
-    logger = logging.getLogger("tensorflow")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
