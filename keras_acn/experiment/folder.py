@@ -5,6 +5,7 @@ import json
 import pathlib
 
 from keras_acn._errors import UserError, did_you_mean
+from keras_acn._shipped import pretrained_folders
 from keras_acn.experiment import config as config_lib
 from keras_acn.experiment import history, yaml_text
 
@@ -144,9 +145,7 @@ def _config_beside(model_file):
 
 
 def _saved_model(name):
-    from keras_acn import models
-
-    folders = models.pretrained_folders()
+    folders = pretrained_folders()
     beside = pathlib.Path("saved_models")
     if beside.is_dir():
         folders |= {each.name: each for each in beside.iterdir() if (each / MODEL).exists()}
