@@ -50,6 +50,7 @@ setup(
     extras_require={
         "test": [
             "constriction>=0.5,<0.6",
+            "faiss-cpu>=1.8,<2",
             "pytest>=8,<10",
             "ruff>=0.17,<0.18",
             "nbclient>=0.10",
@@ -63,6 +64,7 @@ setup(
         "notebooks": ["jupyterlab>=4,<5", "tensorboard>=2.18,<2.22"],
         "codec": ["constriction>=0.5,<0.6"],
         "bench": ["torch>=2.2"],
+        "faiss": ["faiss-cpu>=1.8,<2"],
         "mp4": ["imageio-ffmpeg>=0.5"],
     },
     entry_points={"console_scripts": ["keras-acn = keras_acn.cli:main"]},

@@ -31,6 +31,11 @@ def text(run, figures=()):
             f"{book['codebook_distance']:.2f}, drift {book['codebook_drift']:.2f}, used "
             f"{book['codebook_used']:.0%}{', each at most once a pass' if unique else ''}"
         )
+        if "codebook_recall" in book:
+            lines.append(
+                f"{'':<11}{book['search']} search, which found {book['codebook_recall']:.1%} of "
+                "the true neighbours in the last epoch"
+            )
     kept = metrics["epoch_of_the_model"]
     which = "" if kept == metrics["epochs"] else f"; the model is that of epoch {kept}, the best"
     lines.append(

@@ -5,6 +5,7 @@ from keras_acn.codebook.code_store import CodeStore as CodeStore
 from keras_acn.codebook.codebook import KNNCodebook as KNNCodebook
 from keras_acn.codebook.codebook import Neighbor as Neighbor
 from keras_acn.codebook.exact import ExactSearch as ExactSearch
+from keras_acn.codebook.graph import GraphSearch as GraphSearch
 from keras_acn.codebook.members import ClassLists as ClassLists
 from keras_acn.codebook.members import Members as Members
 from keras_acn.codebook.members import class_lists as class_lists

@@ -18,7 +18,7 @@ def pick_uniform(index, seed):
     return tf.where(count > 0, tf.gather(index, rank, batch_dims=1), -1)
 
 
-def pick_unique(index, k, seed, search_rest):
+def pick_unique(index, complete, k, seed, search_rest):
     """Picks a neighbour for each query such that no row is picked twice.
 
     The queries choose one after another, in the order of the batch: each picks
@@ -27,8 +27,8 @@ def pick_unique(index, k, seed, search_rest):
     in this pass, which makes the order a legal one for sequential compression.
 
     Args:
-      index: int32 `[B, C]`, C >= k, free rows nearest first, -1 for none. A list with a
-        -1 holds every row that is free for its query.
+      index: int32 `[B, C]`, C >= k, free rows nearest first, -1 for none.
+      complete: bool `[B]`, whether a list holds every row that is free for its query.
       k: Among how many a query picks.
       seed: int32 `[2]`, a stateless seed.
       search_rest: `search_rest(b, picks) -> int32 [C]`: the list of query b with the
@@ -40,7 +40,6 @@ def pick_unique(index, k, seed, search_rest):
     """
     batch = tf.shape(index)[0]
     uniform = tf.random.stateless_uniform([batch], seed)
-    complete = tf.reduce_any(index < 0, axis=1)  # [B]
 
     def free_of(rows, picks):
         taken = tf.reduce_any(rows[:, None] == picks[None, :], axis=1)  # [C]

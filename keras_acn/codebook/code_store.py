@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_acn._errors import UserError
+from keras_acn.codebook.replicas import here
 
 
 class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
@@ -100,7 +101,7 @@ class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
         """
         self.require_codes()
         index = tf.cast(index, tf.int32)
-        self.codes.value.scatter_nd_update(index[:, None], tf.cast(code, tf.float32))
+        here(self.codes).scatter_nd_update(index[:, None], tf.cast(code, tf.float32))
 
     def gather(self, index):
         """Returns the codes `[B, d]` in the rows `index` `[B]`, zeros for row -1."""

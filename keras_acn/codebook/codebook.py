@@ -8,6 +8,8 @@ import tensorflow as tf
 from keras_acn._errors import UserError
 from keras_acn.codebook.assign import pick_uniform, pick_unique
 from keras_acn.codebook.code_store import CodeStore
+from keras_acn.codebook.recall import RecallCheck
+from keras_acn.codebook.replicas import gather, here, own
 from keras_acn.codebook.search import get_search
 
 Neighbor = collections.namedtuple("Neighbor", ["code", "index", "distance"])
@@ -41,13 +43,15 @@ class KNNCodebook(CodeStore):
     Logged at the end of each epoch: `codebook_distance`, the mean Euclidean distance
     to the neighbour picked; `codebook_drift`, the mean distance between a datum's new
     code and its old one; `codebook_used`, the share of codes that were a neighbour in
-    this pass.
+    this pass; and, of an approximate search, `codebook_recall`, the share of the true k
+    nearest codes that it found, on a sample of the steps.
 
     Args:
       size: Number of data N. `None`: found when training begins.
       k: Number of nearest neighbours to pick from.
       unique: Whether a code may be a neighbour only once per pass.
-      search: Name, config or instance of the search strategy.
+      search: Name, config or instance of the search strategy: `"exact"`, `"graph"`,
+        `"faiss"`, or `"auto"`, which chooses by the number of codes and their dimension.
       latent_dim: Dimension d of a code; `ACN` fills it in.
       seed: Seed of the initial codes, drawn from N(0, 1).
     """
@@ -61,7 +65,8 @@ class KNNCodebook(CodeStore):
         self.k = int(k)
         self.unique = bool(unique)
         self.search = search
-        self.search_strategy = get_search(search)
+        # A wrong name is said at once; what "auto" means is known with the size.
+        self.search_strategy = get_search(search, self.size, self.latent_dim)
         self.build_if_known()
 
     # -- the layer ---------------------------------------------------------------------
@@ -78,7 +83,23 @@ class KNNCodebook(CodeStore):
         self.health = self.add_weight(
             name="health", shape=(5,), initializer="zeros", trainable=False
         )
+        self.search_strategy = get_search(self.search, self.size, self.latent_dim)
+        self.search_strategy.build(self)
+        self.recall = None if self.search_strategy.is_exact else RecallCheck(self)
         self.built = True
+
+    def add_state(self, name, shape, initializer, dtype):
+        """Adds a weight of the search strategy, saved and restored with the codes.
+
+        Args:
+          name: Its name.
+          shape: Its shape.
+          initializer: As in Keras.
+          dtype: Its dtype.
+        """
+        return self.add_weight(
+            name=name, shape=shape, initializer=initializer, dtype=dtype, trainable=False
+        )
 
     def neighbors(self, query, k=None, exclude=None):
         """Finds the nearest codes; changes nothing.
@@ -118,29 +139,35 @@ class KNNCodebook(CodeStore):
         seed = tf.constant([self.seed, 1]) if seed is None else seed
         if not training:
             _, rows = self.neighbors(code, exclude=index)
-            return self._neighbor(code, pick_uniform(rows, seed))
+            return self._neighbor(code, own(pick_uniform(gather(rows), seed)))
 
-        given = tf.cast(index, tf.int32)
+        # From here on the rows are those of all replicas, save where they are a replica's
+        # own: each does the search of its own, and all make the same choice and updates.
+        given, code = gather(tf.cast(index, tf.int32), code)
         # Compiled code would drop or clamp a wrong row without a word, so it is counted
         # here, and told at the end of the epoch.
         index = tf.clip_by_value(given, 0, self.size - 1)
-        drift = tf.norm(code - tf.gather(self.codes.value, index), axis=1)  # [B]
-        self.write(index, code)
+        drift = tf.norm(code - tf.gather(here(self.codes), index), axis=1)  # [B]
+        # The rows depend on the drift, which is never negative, so that the old codes are
+        # read before they are overwritten: else XLA copies the whole codebook.
+        self.write(index + tf.cast(tf.reduce_any(drift < 0), tf.int32), code)
+        rows, complete = self._follow(index, code, seed)
+        if self.recall is not None:
+            self.recall.check(index, code, rows)
         if self.unique:
-            picked = self._pick_unique(code, index, seed)
+            picked = pick_unique(rows, complete, self.k, seed, self._search_rest(index, code))
         else:
-            _, rows = self.neighbors(code, exclude=index)
             picked = pick_uniform(rows, seed)
         # A scatter needs a row for every datum. One without a neighbour marks a row that
         # another one marks as well or, where nobody has one, leaves its own as it is.
         some = tf.reduce_max(picked)
         where = tf.where(picked >= 0, picked, tf.where(some >= 0, some, index))
-        mark = (some >= 0) | tf.gather(self.used.value, where)
-        self.used.value.scatter_nd_update(where[:, None], mark)
+        mark = (some >= 0) | tf.gather(here(self.used), where)
+        here(self.used).scatter_nd_update(where[:, None], mark)
 
         neighbor = self._neighbor(code, picked)
         found = tf.cast(picked >= 0, tf.float32)
-        self.health.assign_add(
+        here(self.health).assign_add(
             tf.stack(
                 [
                     tf.reduce_sum(neighbor.distance),
@@ -151,21 +178,42 @@ class KNNCodebook(CodeStore):
                 ]
             )
         )
-        return neighbor
+        return Neighbor(*(own(each) for each in neighbor))
 
-    def _pick_unique(self, code, index, seed):
-        codes, used = self.codes.value, tf.identity(self.used.value)
+    @property
+    def list_length(self):
+        """How many nearest codes a step finds for each datum."""
         # Longer lists than k, since the others of the batch take from them too.
-        length = max(4 * self.k, self.k + 16)
+        return max(4 * self.k, self.k + 16) if self.unique else self.k
+
+    def _follow(self, index, code, seed):
+        """Searches for the data of all replicas: `(rows [B, length], complete [B])`."""
+        strategy = self.search_strategy
+        strategy.arrive(index)
+        found = strategy.follow(
+            here(self.codes),
+            own(code),
+            own(index),
+            self.list_length,
+            self.k,
+            here(self.used) if self.unique else None,
+            tf.random.fold_in(seed, 1),
+        )
+        if found.note is not None:
+            strategy.remember(index, gather(found.note), tf.random.fold_in(seed, 2))
+        return gather(found.index, found.complete)
+
+    def _search_rest(self, index, code):
+        """Returns the exact search for one datum, without what the others have picked."""
+        codes, used = here(self.codes), here(self.used)
 
         def search_rest(b, picks):
             times = tf.scatter_nd((picks + 1)[:, None], tf.ones_like(picks), [self.size + 1])
-            taken = used | (times[1:] > 0)
-            one = tf.gather(code, [b])
-            return self.search_strategy(codes, one, length, tf.gather(index, [b]), taken)[1][0]
+            taken = tf.identity(used) | (times[1:] > 0)
+            one, row = tf.gather(code, [b]), tf.gather(index, [b])
+            return self.search_strategy(tf.identity(codes), one, self.list_length, row, taken)[1][0]
 
-        _, rows = self.search_strategy(codes, code, length, index, used)
-        return pick_unique(rows, self.k, seed, search_rest)
+        return search_rest
 
     def _neighbor(self, code, picked):
         picked_code = self.gather(picked)
@@ -176,17 +224,29 @@ class KNNCodebook(CodeStore):
         """Starts a new pass over the data: every code may be a neighbour again."""
         self.used.assign(tf.zeros([self.size], tf.bool))
         self.health.assign(tf.zeros([5]))
+        if self.recall is not None:
+            self.recall.reset()
 
     def get_health(self):
         """Returns the health of this pass so far, as a dict of floats."""
         distance, found, drift, written, _ = (float(v) for v in self.health.numpy())
-        return {
+        health = {
             "codebook_distance": distance / max(found, 1.0),
             "codebook_drift": drift / max(written, 1.0),
             "codebook_used": float(self.used.numpy().mean()),
         }
+        if self.recall is not None:
+            health |= self.recall.result()
+        return health
 
     # -- the callback ------------------------------------------------------------------
+
+    def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
+        self.search_strategy.on_epoch_begin(self.codes.value, epoch)
+
+    def on_train_end(self, logs=None):
+        self.search_strategy.on_train_end()
 
     def on_epoch_end(self, epoch, logs=None):
         outside = int(self.health.numpy()[4])
@@ -202,6 +262,9 @@ class KNNCodebook(CodeStore):
 
     def get_config(self):
         search = self.search
+        if search == "auto" and self.built:
+            # A saved model keeps the weights of the strategy that was chosen.
+            search = self.search_strategy
         if not isinstance(search, (str, dict)):
             search = keras.saving.serialize_keras_object(search)
         return {

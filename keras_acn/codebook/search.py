@@ -1,19 +1,34 @@
 """What every search strategy promises, and which ones there are."""
 
+import collections
+
 from keras_acn._registry import Registry
+
+Found = collections.namedtuple("Found", ["distance", "index", "complete", "note"])
+Found.__doc__ = """What a strategy found for the data of a training step.
+
+distance, index: float32 and int32 [B, k], nearest first; infinity and -1 for none.
+complete: bool [B], whether the list holds every row that is allowed.
+note: A tensor [B, ...] that `remember` gets, of the data of all replicas; `None` for none.
+"""
 
 
 class NeighborSearch:
     """Finds the nearest codes of each query by Euclidean distance, inside the graph.
 
     A strategy of your own is a subclass, registered with
-    `keras.saving.register_keras_serializable` so that it is saved with the model.
+    `keras.saving.register_keras_serializable` so that it is saved with the model. One
+    without a state gives `__call__` alone. One with a state adds its weights in `build`
+    and follows the training: in each step the codebook, which has just written the
+    batch's codes, calls `arrive`, `follow` and `remember`.
 
     Attributes:
-      is_exact: Whether the result is always the true nearest neighbours.
+      is_exact: Whether the neighbours found in training are always the true nearest.
+      supports_xla: Whether XLA can compile it.
     """
 
     is_exact = True
+    supports_xla = True
 
     def __call__(self, codes, query, k, exclude=None, used=None):
         """Searches the codes.
@@ -33,6 +48,61 @@ class NeighborSearch:
         """
         raise NotImplementedError
 
+    # -- following the training --------------------------------------------------------
+
+    def build(self, codebook):
+        """Adds the strategy's weights to a `KNNCodebook` that has its size.
+
+        Args:
+          codebook: The layer; its `add_weight` makes them.
+        """
+
+    def arrive(self, index):
+        """Takes note that the codes in the rows `index`, int32 `[B]`, are new."""
+
+    def follow(self, codes, query, index, k, least, used, seed):
+        """Searches for data whose new codes have just been written.
+
+        Args:
+          codes: float32 `[N, d]`, a `tf.Variable`.
+          query: float32 `[B, d]`, the codes of this replica's data.
+          index: int32 `[B]`, their rows, which they may not return.
+          k: Length of the lists.
+          least: How many rows a list must hold that is not complete, at most k.
+          used: bool `[N]`, a `tf.Variable`, or `None`.
+          seed: int32 `[2]`, a stateless seed.
+
+        Returns:
+          A `Found`.
+        """
+        import tensorflow as tf
+
+        used = None if used is None else tf.identity(used)
+        distance, rows = self(tf.identity(codes), query, k, index, used)
+        return Found(distance, rows, tf.reduce_any(rows < 0, axis=1), None)
+
+    def remember(self, index, note, seed):
+        """Keeps what `follow` noted.
+
+        Args:
+          index: int32 `[B]`, the rows of the data of all replicas.
+          note: `[B, ...]`, their notes.
+          seed: int32 `[2]`, a stateless seed.
+        """
+
+    def on_epoch_begin(self, codes, epoch):
+        """Readies the strategy for an epoch, outside the graph.
+
+        Args:
+          codes: The `tf.Variable` of the codes.
+          epoch: Number of the epoch, from 0.
+        """
+
+    def on_train_end(self):
+        """Lets go of what only training needs."""
+
+    # -- configuration -----------------------------------------------------------------
+
     def get_config(self):
         """Returns the options of the strategy."""
         return {}
@@ -43,17 +113,25 @@ class NeighborSearch:
         return cls(**config)
 
 
-def get_search(identifier):
+def get_search(identifier, size=None, dim=None):
     """Returns the strategy for a name, a config or an instance.
 
-    `"auto"` is the best strategy for the number of codes; so far exact search is the
-    best at every size.
+    Args:
+      identifier: As a registry takes it. `"auto"`, or `None`, is the best strategy for
+        the number of codes and their dimension (`keras_acn.codebook.auto`).
+      size: Number of codes N, for `"auto"`; where it isn't known, that is `"exact"`.
+      dim: Dimension of a code, likewise.
 
     Raises:
       UserError: If the name is unknown.
     """
+    from keras_acn.codebook.auto import choose
     from keras_acn.codebook.exact import ExactSearch
+    from keras_acn.codebook.faiss_index import FaissSearch
+    from keras_acn.codebook.graph import GraphSearch
 
-    registry = Registry("search strategy", [ExactSearch], NeighborSearch)
-    registry.by_name["auto"] = ExactSearch
-    return registry.get(identifier, default="auto")
+    strategies = [ExactSearch, GraphSearch, FaissSearch]
+    registry = Registry("search strategy", strategies, NeighborSearch)
+    if identifier in (None, "auto"):
+        identifier = "exact" if size is None or dim is None else choose(size, dim)
+    return registry.get(identifier, default="exact")

@@ -7,6 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from keras_acn import UserError
 from keras_acn.codebook import ExactSearch, get_search
+from keras_acn.codebook.tournament import best_of_columns
 
 RNG = np.random.default_rng(0)
 
@@ -136,6 +137,115 @@ def test_when_few_rows_are_left_each_is_found_once(n, block, jit):
     own = np.array([0, 1, n - 1], np.int32)
     check_search(codes, codes[own], 5, None, used, ExactSearch(block), jit)
     check_search(codes, codes[own], 5, own, used, ExactSearch(block), jit)
+
+
+def test_many_parts():
+    """More blocks than are kept at a time, with a part and a block left over."""
+    codes = RNG.normal(size=(1700, 3)).astype(np.float32)
+    used = RNG.random(1700) < 0.3
+    own = np.array([0, 511, 512, 1699], np.int32)
+    for jit in (False, True):
+        check_search(codes, codes[own], 5, own, used, ExactSearch(16), jit)
+    # The nearest lie in the last rows.
+    codes[-3:] = codes[0]
+    check_search(codes, codes[:1], 4, None, None, ExactSearch(16))
+
+
+@pytest.mark.parametrize("k", [1, 5, 21, 60, 300])
+def test_any_number_of_neighbours(k):
+    """Groups become smaller as more are wanted, down to single rows."""
+    codes = RNG.normal(size=(2500, 5)).astype(np.float32)
+    check_search(codes, codes[:6], k, np.arange(6, dtype=np.int32))
+
+
+def test_near_ties():
+    """Distances that agree to a few parts in a million are told apart."""
+    n = 6000
+    direction = RNG.normal(size=(n, 8))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    codes = (direction * (3 + 1e-5 * RNG.permutation(n))[:, None]).astype(np.float32)
+    query = np.zeros((1, 8), np.float32)
+    for jit in (False, True):
+        found = tf.function(ExactSearch(), jit_compile=jit)(codes, query, 5)[1].numpy()[0]
+        want = np.argsort(np.linalg.norm(codes.astype(np.float64), axis=1))[:5]
+        np.testing.assert_array_equal(found, want)
+
+
+def test_tight_clusters_far_apart():
+    """Distances a ten-thousandth of the codes' spread."""
+    centers = 10 * RNG.normal(size=(40, 8))
+    codes = centers[RNG.integers(40, size=6000)] + 1e-3 * RNG.normal(size=(6000, 8))
+    codes = codes.astype(np.float32)
+    own = np.arange(30, dtype=np.int32)
+    _, index = ExactSearch()(tf.constant(codes), tf.constant(codes[:30]), 5, tf.constant(own))
+    truth = np.linalg.norm(codes[:30, None].astype(np.float64) - codes, axis=-1)  # [30, N]
+    truth[own, own] = np.inf
+    found = np.take_along_axis(truth, index.numpy(), axis=1)
+    # Scores are off by some 1e-5, squared distances here are 1e-5: neighbours, if not
+    # always the nearest, at no more than a hair's breadth.
+    assert (found < 0.02).all()
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("n", [40, 3000])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
+def test_a_few_broken_codes_do_no_harm(n, value, jit):
+    codes = RNG.normal(size=(n, 4)).astype(np.float32)
+    query = codes[:7].copy()
+    whole = np.delete(np.arange(n), [20, 33])
+    codes[[20, 33]] = value
+    distance, index = tf.function(ExactSearch(64), jit_compile=jit)(
+        tf.constant(codes), tf.constant(query), 5
+    )
+    np.testing.assert_allclose(distance, brute_force(codes[whole], query, 5), rtol=1e-5, atol=1e-6)
+    assert not np.isin(index, [20, 33]).any()
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("scale", [0.0, 1e-39, 1e-15, 1e15, 1e18])
+def test_any_scale(scale, jit):
+    codes = (RNG.normal(size=(3000, 4)) * scale).astype(np.float32)
+    distance, index = tf.function(ExactSearch(64), jit_compile=jit)(
+        tf.constant(codes), tf.constant(codes[:7]), 5
+    )
+    # Denormal numbers count as zero.
+    want = brute_force(codes, codes[:7], 5)
+    np.testing.assert_allclose(distance, want, rtol=1e-5, atol=1e-19)
+    assert (index.numpy() >= 0).all()
+
+
+def test_only_broken_codes_or_queries():
+    codes = np.full((3000, 4), np.nan, np.float32)
+    distance, index = ExactSearch(64)(tf.constant(codes), tf.zeros([3, 4]), 5)
+    assert (index.numpy() == -1).all() and np.isinf(distance).all()
+    codes = RNG.normal(size=(3000, 4)).astype(np.float32)
+    _, index = ExactSearch(64)(tf.constant(codes), tf.fill([3, 4], np.nan), 5)
+    assert (index.numpy() == -1).all()
+
+
+@pytest.mark.parametrize("size, count", [(1, 3), (40, 40), (500, 3), (7001, 14), (7001, 200)])
+def test_tournament_finds_the_highest_of_each_column(size, count):
+    values = RNG.permutation(size * 3).reshape(size, 3).astype(np.float32)
+    value, row = (each.numpy() for each in best_of_columns(tf.constant(values), count))
+    want = -np.sort(-values.T, axis=1)[:, :count]
+    found = min(size, count)
+    np.testing.assert_array_equal(value[:, :found], want)
+    np.testing.assert_array_equal(np.take_along_axis(values.T, row[:, :found], axis=1), want)
+    assert np.isneginf(value[:, found:]).all() and (row[:, found:] == -1).all()
+
+
+def test_tournament_among_columns_without_a_value():
+    values = np.full((7001, 2), -np.inf, np.float32)
+    values[[5, 6999], 0] = 1, 2
+    value, row = (each.numpy() for each in best_of_columns(tf.constant(values), 14))
+    np.testing.assert_array_equal(row[0, :2], [6999, 5])
+    assert np.isneginf(value[0, 2:]).all() and np.isneginf(value[1]).all()
+    assert row.max() < 7001
+
+
+def test_a_block_needs_a_row():
+    with pytest.raises(UserError, match="block of at least 1 row"):
+        ExactSearch(block=0)
 
 
 def test_unknown_search_names_the_nearest():

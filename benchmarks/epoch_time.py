@@ -1,0 +1,61 @@
+"""An epoch of an ACN against one of the VAE of the same sizes, side by side.
+
+The models are those of the presets blog-vae and blog-acn (784-512-20), trained by `fit`; what
+is timed is whole epochs, after one in which XLA compiles. The models take turns, so that
+whatever else the machine does meets all of them; the ratio is that of the shortest epochs.
+
+    python benchmarks/epoch_time.py [--data idx:DIR] [--batch-size 128 512] [--turns 5]
+        [--models vae exact graph "exact unique" "graph unique"]
+
+Without --data the images are noise of MNIST's size.
+"""
+
+import argparse
+import statistics
+
+from _setup import MODELS, in_turn, model, training_images
+
+
+def epochs_of(name, images, batch_size):
+    """Returns a function that trains a model for one more epoch."""
+    trained, done = model(name, images, batch_size), [0]
+
+    def one():
+        trained.fit(
+            images,
+            batch_size=batch_size,
+            initial_epoch=done[0],
+            epochs=done[0] + 1,
+            verbose=0,
+        )
+        done[0] += 1
+
+    return one
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="such as idx:DIR")
+    parser.add_argument("--batch-size", type=int, nargs="*", default=[128, 512])
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--models", nargs="*", default=list(MODELS)[:3], choices=list(MODELS))
+    arguments = parser.parse_args()
+    images = training_images(arguments.data)
+    print(f"{len(images)} images; seconds an epoch, ratios to the first model")
+    print(f"{'batch':>6}  {'model':<14}{'shortest':>9}{'median':>9}{'ratio':>8}{'median':>8}")
+    for batch_size in arguments.batch_size:
+        functions = {name: epochs_of(name, images, batch_size) for name in arguments.models}
+        in_turn(functions, 1)
+        seconds = in_turn(functions, arguments.turns)
+        first = seconds[arguments.models[0]]
+        for name, found in seconds.items():
+            ratios = [a / b for a, b in zip(found, first, strict=True)]
+            print(
+                f"{batch_size:>6}  {name:<14}{min(found):>9.2f}{statistics.median(found):>9.2f}"
+                f"{min(found) / min(first):>8.2f}{statistics.median(ratios):>8.2f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
