@@ -40,8 +40,8 @@ def main(argv=None):
       argv: The arguments, those of the process by default.
     """
     # The chatter of TensorFlow's start: information and warnings of its C++ side. Errors
-    # are level 2, and stay.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # are level 2, and stay, save where workers may lose each other: that is said in a sentence.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if os.environ.get("TF_CONFIG") else "2")
     # The one back end there is; which one the user's own Keras runs on doesn't matter here.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     try:

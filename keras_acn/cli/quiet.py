@@ -14,8 +14,12 @@ _CHATTER = re.compile(
 )
 
 
-def load_tensorflow():
-    """Imports TensorFlow; what it says about its own start is left out, the rest is kept."""
+def load_tensorflow(start=None):
+    """Imports TensorFlow; what it says about its own start is left out, the rest is kept.
+
+    Args:
+      start: Optional function to call before TensorFlow does anything else.
+    """
     if "tensorflow" in sys.modules:
         return
     sys.stderr.flush()
@@ -29,6 +33,8 @@ def load_tensorflow():
             logging.set_verbosity(logging.ERROR)
             # A sweep's figures trace functions once a model, which TensorFlow warns of.
             tf.get_logger().setLevel("ERROR")
+            if start is not None:
+                start()
             # The first operation starts the devices; this one calls on oneDNN as well.
             tf.transpose(tf.zeros([2, 3], tf.int32))
         finally:

@@ -1,5 +1,6 @@
 """keras-acn train: a run, then its figures, then its table."""
 
+import os
 import sys
 
 import click
@@ -30,6 +31,12 @@ from keras_acn.cli.quiet import load_tensorflow
     help="Set one option, such as codebook.unique=true; may be repeated.",
 )
 @click.option("--resume", metavar="RUN", help="Go on with a run; --epochs may be raised.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Train on N processes of this machine that share each batch.  [default: 1]",
+)
 @click.option("--movie", is_flag=True, help="Keep a frame of every epoch; draw them as a GIF.")
 @click.option("--no-figures", is_flag=True, help="Draw no figures at the end.")
 @click.option("--quiet", "-q", is_flag=True, help="Print only where the files are.")
@@ -44,6 +51,7 @@ def train(
     config,
     overrides,
     resume,
+    workers,
     movie,
     no_figures,
     quiet,
@@ -57,11 +65,14 @@ def train(
     keras-acn train --resume runs/digits-20250101-120000 --epochs 100
 
     Ctrl-C saves the run and ends it with exit code 130; --resume goes on exactly.
+    Started with a TF_CONFIG, it is one worker of a cluster, whose chief writes the run.
     """
     from keras_acn._errors import UserError
+    from keras_acn.experiment import cluster
     from keras_acn.experiment.begin import new_folder, resumed_config
     from keras_acn.experiment.config import load_config
 
+    team = cluster.from_environment()
     given = {
         "data.source": data,
         "data.data_dir": data_dir,
@@ -74,15 +85,23 @@ def train(
     if resume is None:
         settings = load_config(preset, config, overrides)
         # Before TensorFlow is loaded, so that a folder in use is said at once.
-        new_folder(out, settings)
+        folder = new_folder(out, settings) if team is None or team.is_chief else out
     else:
         if out is not None or config is not None:
             raise UserError(
                 "--resume goes on in the run's own folder and with its own settings: "
                 "leave out --out and --config."
             )
-        settings = _resumed(resumed_config(resume), resume, preset, overrides)
-    _run(settings, out, resume, not no_figures, quiet)
+        settings, folder = _resumed(resumed_config(resume), resume, preset, overrides), resume
+    if workers is not None and workers > 1:
+        if _told_finished(settings, resume):
+            return 0
+        from keras_acn.cli import launch
+
+        launch.check(workers, settings.training.batch_size)
+        flags = [*["--no-figures"] * no_figures, *["--quiet"] * quiet]
+        return launch.run(settings, workers, folder, resume is not None, flags)
+    return _run(settings, out, resume, team, not no_figures, quiet)
 
 
 def _resumed(stored, resume, preset, overrides):
@@ -102,34 +121,58 @@ def _resumed(stored, resume, preset, overrides):
     return resumed_config(resume, wanted)
 
 
-def _run(settings, out, resume, figures, quiet):
+def _told_finished(settings, resume):
+    """Returns whether a run has nothing left to do, having said so."""
     from keras_acn.experiment import open_run
 
-    if resume is not None and (before := open_run(resume)).finished:
-        done, wanted = before.metrics["epochs"], settings.training.epochs
-        if wanted == before.config.training.epochs:
-            click.echo(
-                f"The run {resume} is finished, after {done} epochs: raise --epochs to go on."
-            )
-            return
-    load_tensorflow()
+    if resume is None or not (before := open_run(resume)).finished:
+        return False
+    if settings.training.epochs != before.config.training.epochs:
+        return False
+    click.echo(
+        f"The run {resume} is finished, after {before.metrics['epochs']} epochs: raise --epochs to "
+        "go on."
+    )
+    return True
+
+
+def _run(settings, out, resume, team, figures, quiet):
+    if _told_finished(settings, resume):
+        return 0
+    load_tensorflow(None if team is None else lambda: _join(team))
     from keras_acn.cli import progress, summary
+    from keras_acn.cli.launch import LAUNCHED, LOST
     from keras_acn.experiment import train as train_run
     from keras_acn.experiment.interrupt import Interrupted
+    from keras_acn.experiment.workers import WorkerLost
 
     bar = sys.stdout.isatty() and not quiet
     callbacks = [] if bar or quiet else [progress.EpochLines(settings.training.epochs)]
     try:
         run = train_run(settings, out, resume, callbacks, verbose=1 if bar else 0)
+    except WorkerLost:
+        if LAUNCHED in os.environ:
+            # The launcher knows which one, and says it.
+            return LOST
+        raise
     except Interrupted as interrupted:
         click.echo(
             f"\nStopped and saved. Go on with: keras-acn train --resume {interrupted.folder}",
             err=True,
         )
         raise
+    if team is not None and not team.is_chief:
+        return 0
     drawn = []
     if figures:
         from keras_acn.cli.figures import SLOW, draw
 
         drawn = draw(run, run.folder / "figures", leave_out=SLOW)
     click.echo(str(run.path) if quiet else summary.text(run, drawn))
+    return 0
+
+
+def _join(team):
+    from keras_acn.experiment import workers
+
+    workers.join(team)

@@ -34,7 +34,8 @@ def new_folder(out, config):
             f"{path} holds a run already: go on with it by --resume {path}, or choose another "
             "--out."
         )
-    if path.is_dir() and any(path.iterdir()):
+    # The logs of the other workers are made before the first one begins.
+    if path.is_dir() and any(each.name != "workers" for each in path.iterdir()):
         raise UserError(f"{path} is not empty, and no run folder: choose another --out.")
     return path
 

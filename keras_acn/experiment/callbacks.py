@@ -10,12 +10,19 @@ TENSORBOARD = "tensorboard"
 SHOWN = 10
 
 
-def own_callbacks(run):
-    """Returns the Keras callbacks of a `Run`: averages, TensorBoard, the movie's frames."""
+def own_callbacks(run, writes=True):
+    """Returns the Keras callbacks of a `Run`: averages, TensorBoard, the movie's frames.
+
+    Args:
+      run: The `Run`.
+      writes: Whether this worker writes the run's folder.
+    """
     callbacks = []
     training, data = run.config.training, run.data
     if training.ema is not None:
         callbacks.append(keras.callbacks.SwapEMAWeights())
+    if not writes:
+        return callbacks
     every = training.snapshots_every
     if not every and not tensorboard.installed():
         return callbacks

@@ -41,7 +41,7 @@ class Progress:
     history: list = dataclasses.field(default_factory=list)
 
 
-def _variables(model):
+def variables_of(model):
     """Returns the variables of a compiled model by what holds them.
 
     The codebook (codes, what is used up, its health) and the state of the random
@@ -55,19 +55,23 @@ def _variables(model):
     }
 
 
-def save(path, model, progress):
+def state(model):
+    """Returns the arrays that `restore` puts back, of a compiled model."""
+    return {
+        f"{kind}/{i:05d}": np.asarray(variable)
+        for kind, variables in variables_of(model).items()
+        for i, variable in enumerate(variables)
+    }
+
+
+def save(path, arrays, progress):
     """Writes a checkpoint, replacing the one before in one step.
 
     Args:
       path: The `.npz` file.
-      model: A compiled model whose optimizer is built.
+      arrays: The `state` of a compiled model whose optimizer is built.
       progress: Its `Progress`.
     """
-    arrays = {
-        f"{kind}/{i:05d}": np.asarray(variable)
-        for kind, variables in _variables(model).items()
-        for i, variable in enumerate(variables)
-    }
     meta = json.dumps(dataclasses.asdict(progress)).encode()
     with replacing(path) as temporary:
         np.savez(temporary, meta=np.frombuffer(meta, np.uint8), **arrays)
@@ -105,7 +109,7 @@ def restore(model, arrays, path):
     Raises:
       UserError: If they belong to a model of another shape.
     """
-    for kind, variables in _variables(model).items():
+    for kind, variables in variables_of(model).items():
         keys = [f"{kind}/{i:05d}" for i in range(len(variables))]
         count = sum(key.startswith(f"{kind}/") for key in arrays)
         fits = count == len(keys) and all(

@@ -18,14 +18,21 @@ class Recorder(keras.callbacks.Callback):
       progress: The `Progress` to go on from; kept up to date.
       request: The `StopRequest` to obey.
       metrics: Values of the metrics' variables in the middle of an epoch, or `None`.
+      writes: Whether this worker writes the folder, and obeys the request. The others keep
+        the same progress in memory, and end when the one that writes does.
+
+    Attributes:
+      state: The arrays of the newest checkpoint; `None` before there is one.
     """
 
-    def __init__(self, folder, training, progress, request, metrics=None):
+    def __init__(self, folder, training, progress, request, metrics=None, writes=True):
         super().__init__()
         self.folder = folder
         self.training = training
         self.progress = progress
         self.request = request
+        self.writes = writes
+        self.state = None
         self._metrics = metrics
         self._offset = 0
         self._began = self._saved = time.monotonic()
@@ -57,9 +64,9 @@ class Recorder(keras.callbacks.Callback):
         self.progress.step = self._offset + batch + 1
         minutes = self.training.checkpoint_minutes
         overdue = minutes and time.monotonic() - self._saved > 60 * minutes
-        if self.request.requested or overdue:
+        if self._stopping or (overdue and self.writes):
             self._save()
-        if self.request.requested:
+        if self._stopping:
             raise Interrupted(self.folder)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -71,23 +78,31 @@ class Recorder(keras.callbacks.Callback):
         progress.history.append(row)
         progress.epoch, progress.step, progress.seconds = epoch + 1, 0, 0.0
 
-        if self.training.keep_best and history.best_epoch(progress.history) == progress.epoch:
+        best = self.training.keep_best and history.best_epoch(progress.history) == progress.epoch
+        if best and self.writes:
             checkpoint.save_weights(self.best, self.model)
         stop = stopped_early(self.training, progress.history)
         last = stop or progress.epoch >= self.training.epochs
         due = progress.epoch % self.training.checkpoint_every == 0
         # What is left of an epoch is a fit of its own, whose end must not be lost.
-        if due or last or self._offset or self.request.requested:
+        if due or last or self._offset or self._stopping:
             self._save()
-        history.write(self.folder / "history.csv", progress.history)
+        if self.writes:
+            history.write(self.folder / "history.csv", progress.history)
         if stop:
             self.model.stop_training = True
-        if self.request.requested and not last:
+        if self._stopping and not last:
             raise Interrupted(self.folder)
+
+    @property
+    def _stopping(self):
+        return self.writes and self.request.requested
 
     def _save(self):
         self.progress.seconds = time.monotonic() - self._began if self.progress.step else 0.0
-        checkpoint.save(self.last, self.model, self.progress)
+        self.state = checkpoint.state(self.model)
+        if self.writes:
+            checkpoint.save(self.last, self.state, self.progress)
         self._saved = time.monotonic()
 
 

@@ -1,10 +1,11 @@
 """A run: data and model from a config, a fit, and the folder that it leaves."""
 
+import contextlib
 import json
 import pathlib
 
 from keras_acn._errors import UserError
-from keras_acn.experiment import build, checkpoint, history, tensorboard
+from keras_acn.experiment import build, checkpoint, cluster, history, tensorboard, workers
 from keras_acn.experiment.begin import new_folder, resumed_config
 from keras_acn.experiment.callbacks import TENSORBOARD, own_callbacks
 from keras_acn.experiment.checkpoint import Progress
@@ -45,12 +46,19 @@ def train(config=None, out=None, resume=None, callbacks=(), verbose=0):
     Returns:
       The `Run`, with its `model` and `data`.
 
+    Where TF_CONFIG names several workers, each of them calls this, and they train together
+    (see `keras_acn.models.workers`). The first of them, the chief, writes the folder, which
+    the others must only see to resume; they return a `Run` whose model is not saved.
+
     Raises:
       UserError: If the config, the data or the folder cannot be used.
+      WorkerLost: If another worker is gone. A `UserError`.
       Interrupted: After Ctrl-C, once everything is saved. A `KeyboardInterrupt`.
     """
+    team = cluster.from_environment()
+    chief = team is None or team.is_chief
     if resume is None:
-        folder = new_folder(out, config)
+        folder = new_folder(out, config) if chief else pathlib.Path(out or "RUN")
     else:
         folder = pathlib.Path(resume)
         config = resumed_config(folder, config)
@@ -58,19 +66,33 @@ def train(config=None, out=None, resume=None, callbacks=(), verbose=0):
             finished.config.training.epochs == config.training.epochs
         ):
             return finished
+    if team is not None and config.training.batch_size < team.size:
+        raise UserError(
+            f"A batch of {config.training.batch_size} has no row for each of {team.size} workers: "
+            f"set --batch-size to at least {team.size}, or start fewer."
+        )
+    strategy = None if team is None else workers.join(team)
     data = build.build_data(config)
     check_validation(config.training, data.validation is not None)
-    model = build.build_model(config, data.image_shape, len(data.train))
+    with contextlib.nullcontext() if strategy is None else strategy.scope():
+        model = build.build_model(config, data.image_shape, len(data.train))
     config = config.model_copy(update={"versions": versions()})
     run = Run(folder, folder, folder / MODEL, config)
     run.model, run.data = model, data
 
-    make_folder(folder)
-    make_folder(folder / CHECKPOINT.parent)
-    write_text(folder / CONFIG, config.to_yaml())
-    with StopRequest() as request:
-        progress, interrupted = _fit(run, request, callbacks, verbose)
-    _finish(run, progress)
+    if chief:
+        make_folder(folder)
+        make_folder(folder / CHECKPOINT.parent)
+        write_text(folder / CONFIG, config.to_yaml())
+    with StopRequest() as request, workers.noticing_a_loss(team, folder):
+        progress, interrupted = _fit(run, team, request, callbacks, verbose)
+    if not chief:
+        return run
+    if team is not None:
+        # What is left is for one, and the others may go.
+        run.model = build.build_model(config, data.image_shape, len(data.train))
+        workers.copy_state(model, run.model)
+    _finish(run, progress, team)
     if interrupted is not None:
         raise interrupted
     return run
@@ -86,25 +108,29 @@ def check_validation(training, has_validation):
             )
 
 
-def _fit(run, request, callbacks, verbose):
+def _fit(run, team, request, callbacks, verbose):
     """Fits until the last epoch or Ctrl-C; returns `(progress, Interrupted or None)`."""
     training, model = run.config.training, run.model
+    chief = team is None or team.is_chief
     last = run.folder / CHECKPOINT
     progress, metrics = Progress(), None
     if last.exists():
         progress, arrays = checkpoint.read(last)
         checkpoint.restore(model, arrays, last)
         metrics = unfinished_metrics(arrays, progress)
-        history.write(run.folder / "history.csv", progress.history)
-    recorder = Recorder(run.folder, training, progress, request, metrics)
-    callbacks = [*own_callbacks(run), recorder, *callbacks]
+        if chief:
+            history.write(run.folder / "history.csv", progress.history)
+    if team is not None:
+        workers.check_agreement(model.distribute_strategy, run.config, progress)
+    recorder = Recorder(run.folder, training, progress, request, metrics, writes=chief)
+    callbacks = [*own_callbacks(run, chief), recorder, *callbacks]
     try:
         if progress.step:
             model.continue_pass()
             _fit_epochs(run, progress, progress.epoch + 1, callbacks, verbose)
             if training.ema is not None:
                 # The end of a fit puts the averages in the weights' place.
-                checkpoint.restore(model, checkpoint.read(last)[1], last)
+                checkpoint.restore(model, recorder.state, last)
         done = progress.epoch >= training.epochs
         if not done and not (progress.history and stopped_early(training, progress.history)):
             _fit_epochs(run, progress, training.epochs, callbacks, verbose)
@@ -143,7 +169,7 @@ def _fit_epochs(run, progress, epochs, callbacks, verbose):
     )
 
 
-def _finish(run, progress):
+def _finish(run, progress, team=None):
     """Writes the model and its figures: of the best epoch where one is kept."""
     training, model = run.config.training, run.model
     best_file = run.folder / "checkpoints" / "best.npz"
@@ -163,6 +189,8 @@ def _finish(run, progress):
             run.folder / TENSORBOARD, model, run.data.train, seed=run.config.seed
         )
     figures = _figures(run, progress, kept)
+    if team is not None:
+        figures["workers"] = team.size
     write_text(run.folder / METRICS, json.dumps(figures, indent=2) + "\n")
 
 
@@ -190,6 +218,9 @@ def _figures(run, progress, kept):
     if getattr(run.model, "pseudo_labels", None) is not None and labels is not None:
         figures["pseudo_label_ami"] = run.model.pseudo_labels.agreement(labels)
     figures["codebook"] = {k: v for k, v in row.items() if k.startswith("codebook_")}
+    if figures["codebook"]:
+        strategy = type(run.model.codebook.search_strategy)
+        figures["codebook"]["search"] = getattr(strategy, "short_name", strategy.__name__)
     sizes = {
         split: len(images)
         for split in ("train", "validation", "test")

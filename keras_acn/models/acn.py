@@ -1,12 +1,17 @@
 """The Associative Compression Network."""
 
+import logging
+
 import keras
 import tensorflow as tf
 
 from keras_acn import codebook as codebook_lib
 from keras_acn._errors import UserError
+from keras_acn.codebook.auto import describe_choice
 from keras_acn.models.base import LatentModel
 from keras_acn.models.generation import batched
+
+log = logging.getLogger(__name__)
 
 
 @keras.saving.register_keras_serializable("keras_acn")
@@ -132,7 +137,18 @@ class ACN(LatentModel):
                 f"A datum among {self.codebook.size} has fewer than k={self.codebook.k} "
                 f"neighbours: give more data, or KNNCodebook(k=...) a smaller k."
             )
-        return super()._prepare_fit(self.codebook.size, callbacks)
+        callbacks = super()._prepare_fit(self.codebook.size, callbacks)
+        strategy = self.codebook.search_strategy
+        if self.jit_compile and not strategy.supports_xla:
+            if not self._auto_jit:
+                raise UserError(
+                    f"XLA cannot compile a {type(strategy).__name__}: leave jit_compile=True out "
+                    "of compile(), or choose another search for the codebook."
+                )
+            self.jit_compile = False
+        if self.codebook.search == "auto":
+            log.info(describe_choice(self.codebook.size, self.latent_dim))
+        return callbacks
 
     def _own_callbacks(self):
         return [self.codebook]

@@ -9,6 +9,8 @@ import tensorflow as tf
 from keras_acn import decoders, encoders, priors
 from keras_acn._errors import UserError
 from keras_acn._shapes import check_image_shape
+from keras_acn.codebook import replicas
+from keras_acn.models import metrics, workers
 from keras_acn.models.exporting import Exporting
 from keras_acn.models.fitting import Fitting
 from keras_acn.models.generation import Generation
@@ -17,7 +19,7 @@ from keras_acn.models.generation import Generation
 POSTERIOR, NEIGHBOR, DECODER = range(3)
 
 
-class LatentModel(Fitting, Generation, Exporting, keras.Model):
+class LatentModel(Fitting, workers.Workers, Generation, Exporting, keras.Model):
     """Base of the models with a posterior q(z|x), a prior p(z|c) and a decoder r(x|z).
 
     The loss is, in nats, summed over pixels and latent dimensions and averaged over
@@ -76,7 +78,7 @@ class LatentModel(Fitting, Generation, Exporting, keras.Model):
             name="random_step", shape=(), initializer="zeros", dtype="int32", trainable=False
         )
         names = ("loss", "reconstruction_nats", "kl_nats", "total_nats", "bits_per_dim")
-        self._trackers = [keras.metrics.Mean(name=name) for name in (*names, *self.extra_costs)]
+        self._trackers = [metrics.Mean(name=name) for name in (*names, *self.extra_costs)]
         self._exclude_self = False
         self._auto_jit = False
         self.built = True
@@ -139,6 +141,7 @@ class LatentModel(Fitting, Generation, Exporting, keras.Model):
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
+        self._prepare_for_replicas()
 
     def get_compile_config(self):
         config = super().get_compile_config()
@@ -192,7 +195,7 @@ class LatentModel(Fitting, Generation, Exporting, keras.Model):
           training: Whether this is a training step.
         """
         q = self.encoder(image, training=training)
-        z = q.sample(seed=tf.random.fold_in(seed, POSTERIOR))  # [B, d]
+        z = workers.sample(q, tf.random.fold_in(seed, POSTERIOR))  # [B, d]
         p = self.conditional_prior(
             q.mean(), index, tf.random.fold_in(seed, NEIGHBOR), training=training
         )
@@ -224,8 +227,8 @@ class LatentModel(Fitting, Generation, Exporting, keras.Model):
         with tf.GradientTape() as tape:
             costs = self.costs(batch, seed, training=True)
             weighted = self._weighted(costs)  # [B]
-            loss = self.optimizer.scale_loss(tf.reduce_mean(weighted))
-        gradients = tape.gradient(loss, self.trainable_weights)
+            loss = self.optimizer.scale_loss(workers.mean(weighted))
+        gradients = self._summed(tape.gradient(loss, self.trainable_weights))
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         self.random_step.assign_add(1)
         return self._update(weighted, costs)
@@ -239,7 +242,7 @@ class LatentModel(Fitting, Generation, Exporting, keras.Model):
 
         The noise depends on the data alone, so that a figure can be had again.
         """
-        return tf.stack([self.seed ^ 0x7E57, tf.cast(index[0], tf.int32)])
+        return tf.stack([self.seed ^ 0x7E57, replicas.first_index(index)])
 
     def predict_step(self, batch):
         image = batch["image"] if isinstance(batch, dict) else batch
@@ -253,8 +256,12 @@ class LatentModel(Fitting, Generation, Exporting, keras.Model):
         total = costs["reconstruction_nats"] + costs["kl_nats"]
         bits = total / (math.log(2.0) * math.prod(self.image_shape))
         values = {**costs, "loss": loss, "total_nats": total, "bits_per_dim": bits}
-        for tracker in self._trackers:
-            tracker.update_state(values[tracker.name])
+        for tracker, (value, rows) in zip(
+            self._trackers,
+            workers.whole_means([values[tracker.name] for tracker in self._trackers]),
+            strict=True,
+        ):
+            tracker.update_state(value, sample_weight=rows)
         return {tracker.name: tracker.result() for tracker in self._trackers}
 
     # -- what a model remembers of its training data -----------------------------------

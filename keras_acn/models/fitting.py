@@ -69,11 +69,13 @@ class Fitting:
         if isinstance(x, tf.data.Dataset):
             self._check_dataset(x)
             size = _dataset_size(x, self._needs_size())
-            self._keep_training_data(x)
+            with self._variables_scope():
+                self._keep_training_data(x)
         else:
             images = self._image_set(x, y)
             size = len(images)
-            self._keep_training_data(images)
+            with self._variables_scope():
+                self._keep_training_data(images)
             batch_size = batch_size or DEFAULT_BATCH_SIZE
             if steps_per_epoch is None:
                 steps_per_epoch = images.steps_per_epoch(batch_size)
@@ -89,7 +91,12 @@ class Fitting:
             validation_data = self._evaluation_dataset(
                 validation_data, batch_size=validation_batch_size or batch_size
             )
-        callbacks = self._prepare_fit(size, callbacks)
+            validation_data, kwargs["validation_steps"] = self._distributed(
+                validation_data, "test_step", kwargs.get("validation_steps")
+            )
+        with self._variables_scope():
+            callbacks = self._prepare_fit(size, callbacks)
+        x, steps_per_epoch = self._distributed(x, "train_step", steps_per_epoch)
         return super().fit(
             x,
             epochs=epochs,
@@ -118,8 +125,10 @@ class Fitting:
           **kwargs: Further arguments of `keras.Model.evaluate`, such as `return_dict`.
         """
         self._require_compiled("evaluate")
-        x = self._evaluation_dataset(x if y is None else (x, y), batch_size)
-        self._before_evaluation(x)
+        if not isinstance(x, tf.distribute.DistributedDataset):
+            x = self._evaluation_dataset(x if y is None else (x, y), batch_size)
+        self._before_evaluation(getattr(x, "whole", x))
+        x, kwargs["steps"] = self._distributed(x, "test_step", kwargs.get("steps"))
         if exclude_self != self._exclude_self:
             self._exclude_self = exclude_self
             self.test_function = None
@@ -179,7 +188,7 @@ class Fitting:
     def _prepare_fit(self, size, callbacks):
         """Readies the model for `size` data; returns the callbacks to train with."""
         if self._auto_jit:
-            large = size is not None and size >= JIT_FROM_SIZE
+            large = size is not None and size >= JIT_FROM_SIZE and self.num_replicas == 1
             self.jit_compile = large and not getattr(self.decoder, "is_autoregressive", False)
         own = self._own_callbacks()
         if not own:

@@ -8,10 +8,12 @@ import tensorflow_probability as tfp
 
 from keras_acn import codebook, encoders, priors
 from keras_acn._errors import UserError
+from keras_acn.codebook import replicas
+from keras_acn.models import workers
 from keras_acn.models.base import POSTERIOR, LatentModel
 from keras_acn.models.class_sets import CLASS, ClassSets
 from keras_acn.models.few_shot import FewShot
-from keras_acn.models.ratio import Ratio
+from keras_acn.models.metrics import Ratio
 
 tfd = tfp.distributions
 
@@ -180,9 +182,9 @@ class VHE(ClassSets, FewShot, LatentModel):
         image = batch["image"]
         members, valid, class_size = self.draw_sets(batch, seed, training)
         q_c = self.class_posterior(members, valid, training=training)
-        c = q_c.sample(seed=tf.random.fold_in(seed, CLASS))  # [B, class_dim]
+        c = workers.sample(q_c, tf.random.fold_in(seed, CLASS))  # [B, class_dim]
         q_z = self.encoder(image, c, training=training)
-        z = q_z.sample(seed=tf.random.fold_in(seed, POSTERIOR))  # [B, latent_dim]
+        z = workers.sample(q_z, tf.random.fold_in(seed, POSTERIOR))  # [B, latent_dim]
         p_c = tfd.Independent(tfd.Normal(tf.zeros_like(c), tf.ones_like(c)), 1)
         kl_c = priors.kl_nats(q_c, p_c) / tf.cast(class_size, tf.float32)
         kl_z = priors.kl_nats(q_z, self.prior(c, training=training), z)
@@ -200,18 +202,25 @@ class VHE(ClassSets, FewShot, LatentModel):
         with tf.GradientTape() as tape:
             costs, latents = self._costs_and_latents(batch, seed, training=True)
             weighted = self._weighted(costs)
-            loss = self.optimizer.scale_loss(tf.reduce_mean(weighted))
+            loss = self.optimizer.scale_loss(workers.mean(weighted))
         weights = self.trainable_weights
         at_c, at_z, *gradients = tape.gradient(loss, [latents.c, latents.z, *weights])
+        gradients = self._summed(gradients)
         self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         self.random_step.assign_add(1)
-        of_c, of_z = (tf.reduce_sum(tf.norm(gradient, axis=1)) for gradient in (at_c, at_z))
+        of_c, of_z = replicas.total(
+            *(tf.reduce_sum(tf.norm(gradient, axis=1)) for gradient in (at_c, at_z))
+        )
         parts = ((of_z, of_z + of_c), (of_c, of_z + of_c), (of_z, of_c))
         for tracker, (part, whole) in zip(self._gradient_trackers, parts, strict=True):
             tracker.update_state(part, whole)
         if self.pseudo_labels is not None:
             self.pseudo_labels.record(
-                batch["index"], latents.class_posterior.mean(), latents.posterior.mean()
+                *replicas.gather(
+                    tf.cast(batch["index"], tf.int32),
+                    latents.class_posterior.mean(),
+                    latents.posterior.mean(),
+                )
             )
             self.pseudo_labels.record_gradients(of_c, of_z)
         logs = self._update(weighted, costs)
