@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from keras_acn import _random
+
 
 def pick_uniform(index, seed):
     """Picks one of the neighbours of each query, uniformly.
@@ -14,7 +16,7 @@ def pick_uniform(index, seed):
       int32 `[B]`, the rows picked; -1 where there is no neighbour.
     """
     count = tf.reduce_sum(tf.cast(index >= 0, tf.int32), axis=1)  # [B]
-    rank = _uniform_rank(tf.random.stateless_uniform(tf.shape(count), seed), count)
+    rank = _uniform_rank(_random.uniform(tf.shape(count), seed), count)
     return tf.where(count > 0, tf.gather(index, rank, batch_dims=1), -1)
 
 
@@ -39,7 +41,7 @@ def pick_unique(index, complete, k, seed, search_rest):
       int32 `[B]`, the rows picked; -1 where no row was free.
     """
     batch = tf.shape(index)[0]
-    uniform = tf.random.stateless_uniform([batch], seed)
+    uniform = _random.uniform([batch], seed)
 
     def free_of(rows, picks):
         taken = tf.reduce_any(rows[:, None] == picks[None, :], axis=1)  # [C]

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_acn._errors import UserError
+from keras_acn._random import integers
 from keras_acn.codebook.exact import ExactSearch
 from keras_acn.codebook.replicas import anywhere, here, own, rows_of_batch
 from keras_acn.codebook.search import Found, NeighborSearch
@@ -12,6 +13,8 @@ from keras_acn.codebook.search import Found, NeighborSearch
 INFINITY = float("inf")
 # The latest visits are searched by the maxima of groups of this many.
 GROUP = 16
+# Places in a table of hashes, for each key.
+TABLE = 8
 
 
 @keras.saving.register_keras_serializable("keras_acn")
@@ -154,26 +157,22 @@ class GraphSearch(NeighborSearch):
     def remember(self, index, note, seed):
         if self.lists is None:
             return
-        rows = tf.transpose(note)  # [P, B]
-        batch = tf.shape(index)[0]
-        rows = tf.where(rows >= 0, rows, index)
-        kept = rows[: self.length]
-        place = tf.tile(tf.range(self.length)[:, None], [1, batch])
-        own_at = tf.stack([tf.tile(index[None], [self.length, 1]), place], axis=-1)
+        lists = here(self.lists)
+        nearest_rows = tf.where(note >= 0, note, index[:, None])  # [B, P]
+        kept = tf.concat(
+            [nearest_rows[:, : self.length], tf.gather(lists, index)[:, self.length :]], axis=1
+        )
+        lists.scatter_nd_update(index[:, None], kept)
 
-        target = rows[: self.reverse]  # [r, B]
-        slot = self.length + tf.random.stateless_uniform(
-            tf.shape(target), seed, maxval=self.visitors, dtype=tf.int32
-        )
-        # Of two data that would visit the same slot one goes, the same one on every
-        # replica and device: a scatter with repeated places would leave that open.
-        wins = _one_each(target * self.visitors + slot) & (target != index)
-        # One that doesn't go writes again what its own list has there.
-        visit_at = tf.stack([tf.where(wins, target, index), tf.where(wins, slot, 0)], axis=-1)
-        value = tf.where(wins, index, kept[:1])
-        here(self.lists).scatter_nd_update(
-            tf.concat([own_at, visit_at], axis=0), tf.concat([kept, value], axis=0)
-        )
+        target = nearest_rows[:, : self.reverse]  # [B, r]
+        slot = integers(tf.shape(target), seed, self.visitors)
+        source = tf.broadcast_to(index[:, None], tf.shape(target))
+        # A scatter with repeated places would leave open which of their values stays.
+        goes = one_of_each(target * self.visitors + slot) & (target != source)
+        # One that doesn't go writes again what its own list begins with.
+        row, slot = tf.where(goes, target, source), tf.where(goes, self.length + slot, 0)
+        value = tf.where(goes, source, nearest_rows[:, :1])
+        lists.scatter_nd_update(tf.stack([row, slot], axis=-1), value)
 
     def _visit(self, codes, query, index, k, used, seed):
         """Searches the graph.
@@ -202,13 +201,11 @@ class GraphSearch(NeighborSearch):
             kept = tf.reshape(kept, [goal.shape[0] * kept.shape[1], tf.shape(index)[0]])
             return kept, squared_distance(kept)
 
-        rand = tf.random.stateless_uniform(
-            [rows_of_batch(index), self.random], seed, maxval=self.size, dtype=tf.int32
-        )
+        rand = integers([rows_of_batch(index), self.random], seed, self.size)
         seen = tf.concat(
             [
                 tf.transpose(tf.gather(here(self.lists), index)),
-                self._probes(codes, query, index),
+                self._probes(codes, query),
                 tf.transpose(own(rand)),
             ],
             axis=0,
@@ -235,14 +232,16 @@ class GraphSearch(NeighborSearch):
             free = pool[0][:k], pool[1][:k]
         return pool[0][: self.pool], free
 
-    def _probes(self, codes, query, index):
+    def _probes(self, codes, query):
         """Returns the rows `[probes, B]` of the latest visits that are nearest, about."""
         latest = tf.identity(here(self.latest))
         groups = latest.shape[0] // GROUP
         near = tf.gather(codes, latest)  # [n, d]
-        half_norm = 0.5 * tf.reduce_sum(tf.square(near), axis=1)
-        score = half_norm[:, None] - tf.matmul(near, query, transpose_b=True)  # [n, B]
-        score = tf.where(latest[:, None] == index, INFINITY, score)
+        # The distance's terms that differ between codes, as one product.
+        half_norm = 0.5 * tf.reduce_sum(tf.square(near), axis=1, keepdims=True)
+        near = tf.concat([-near, half_norm], axis=1)
+        probe = tf.concat([query, tf.ones_like(query[:, :1])], axis=1)
+        score = tf.matmul(near, probe, transpose_b=True)  # [n, B]
         score = tf.reshape(score, [GROUP, groups, -1])
         best = tf.reduce_min(score, axis=0)  # [n / 16, B]
         rows = tf.reshape(latest, [GROUP, groups, 1])
@@ -278,30 +277,39 @@ def nearest(rows, squared, k):
       int32 and float32 `[k, B]`, nearest first, the higher row first among equals; -1 and
       infinity where there are fewer.
     """
-    batch = tf.shape(rows)[1]
 
     def take(i, left, found, distances):
         least = tf.reduce_min(left, axis=0)  # [B]
         row = tf.reduce_max(tf.where(left == least, rows, -1), axis=0)
         row = tf.where(tf.math.is_inf(least), -1, row)
         left = tf.where(rows == row, INFINITY, left)
-        found = tf.tensor_scatter_nd_update(found, [[i]], row[None])
-        return i + 1, left, found, tf.tensor_scatter_nd_update(distances, [[i]], least[None])
+        return i + 1, left, found.write(i, row), distances.write(i, least)
 
     # A loop, not k copies of its body, which XLA would compile for seconds.
-    start = (0, squared, tf.zeros([k, batch], tf.int32), tf.zeros([k, batch]))
-    return tf.while_loop(lambda i, *_: i < k, take, start, maximum_iterations=k)[2:]
+    found, distances = (
+        tf.TensorArray(dtype, k, element_shape=rows.shape[1:]) for dtype in (tf.int32, tf.float32)
+    )
+    _, _, found, distances = tf.while_loop(
+        lambda i, *_: i < k, take, (0, squared, found, distances), maximum_iterations=k
+    )
+    return found.stack(), distances.stack()
 
 
-def _one_each(keys):
-    """Returns bool like `keys`: true for at most one of those that are equal.
+def one_of_each(keys):
+    """Chooses one of those that are equal, the same one on every replica and device.
 
-    By a small table of hashes, in which different keys may meet too: then one of them
-    is left out as well.
+    By a small table of hashes, in which a few that differ meet too; of those one is chosen
+    as well, and the others are left out.
+
+    Args:
+      keys: int32 `[...]`.
+
+    Returns:
+      bool `[...]`: true for no two that are equal.
     """
     flat = tf.reshape(keys, [-1])
     number = tf.range(tf.size(flat))
-    table = 4 * tf.size(flat)
+    table = TABLE * tf.size(flat)
     place = tf.math.floormod(flat, tf.maximum(table, 1))
     last = tf.math.unsorted_segment_max(number, place, table)
     return tf.reshape(tf.gather(last, place) == number, tf.shape(keys))

@@ -16,7 +16,9 @@ Four things in Keras 3.15 stand in the way, and are overridden here for several 
   not. The metrics are the same on all replicas, so they are read where the step has run, which
   also spares two exchanges a log and step.
 - Its loop for `steps_per_execution` passes batches through `tf.cond`, which fails in TensorFlow
-  with several devices. Here it is a plain loop.
+  with several devices; and it runs over the end of an epoch that it does not divide, so that
+  epochs and passes over the data drift apart. Here it is a plain loop that counts, with one
+  replica too.
 - Its optimizers clip a replica's gradients before they add up those of all replicas. Clipping,
   and the check for infinities of half precision, belong after: the step adds them up itself,
   and the optimizer's own sum is left out.
@@ -30,6 +32,7 @@ import math
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from keras_acn import _random
 from keras_acn._errors import UserError
 from keras_acn.codebook import replicas
 from keras_acn.models.batch_parts import StepCounter, distribute
@@ -57,16 +60,17 @@ class Workers:
             super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
 
     def _make_function(self, step_function):
-        if self.num_replicas == 1:
+        counter = self._step_counters[step_function.__name__]
+        several_steps = self.steps_per_execution > 1 and counter.steps is not None
+        if self.run_eagerly or (self.num_replicas == 1 and not several_steps):
             return super()._make_function(step_function)
         strategy = self.distribute_strategy
-        counter = self._step_counters[step_function.__name__]
 
         def on_replica(batch):
             with replicas.part_of_batch(batch) as part:
                 return step_function(part)
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True, jit_compile=self.jit_compile)
         def one_step(batch):
             names = list(strategy.run(on_replica, args=(batch,)))
             return {each.name: each.result() for each in self.metrics if each.name in names}
@@ -122,9 +126,18 @@ class Workers:
         Raises:
           UserError: If nobody knows how many steps an epoch has.
         """
-        if self.num_replicas == 1:
-            return dataset, steps
         whole = getattr(dataset, "whole", dataset)
+        counter = self._step_counters[step]
+        if self.num_replicas == 1:
+            known = int(whole.cardinality()) if steps is None else steps
+            before = counter.steps
+            counter.restart(known if known > 0 else None)
+            if (before is None) != (counter.steps is None):
+                self.train_function = self.test_function = None
+            if steps is not None and self.steps_per_execution > 1:
+                # Keras counts whole executions, and would see the end of the data too soon.
+                dataset = dataset.repeat()
+            return dataset, steps
         if steps is None:
             steps = int(whole.cardinality())
             if steps < 0:
@@ -132,7 +145,7 @@ class Workers:
                     "The dataset does not say how many batches it has, and workers must agree on "
                     "it: give steps_per_epoch and validation_steps to fit, steps to evaluate."
                 )
-        self._step_counters[step].restart(steps)
+        counter.restart(steps)
         if whole is dataset:
             dataset = distribute(dataset, self.distribute_strategy)
         return dataset, steps
@@ -177,15 +190,18 @@ def sample(q, seed):
     Raises:
       UserError: If there are several replicas, and q is no diagonal Gaussian.
     """
-    if replicas.counts() is None:
-        return q.sample(seed=seed)
     normal = getattr(q, "distribution", None)
-    if not isinstance(normal, tfp.distributions.Normal):
+    if (
+        not isinstance(q, tfp.distributions.Independent)
+        or type(normal) is not tfp.distributions.Normal
+    ):
+        if replicas.counts() is None:
+            return q.sample(seed=seed)
         raise UserError(
             f"Replicas draw the noise of each row by its place in the batch, which they can of a "
             f"tfd.Independent(tfd.Normal) and not of a {type(q).__name__}: give the encoder such a "
             "posterior, or train without a strategy."
         )
+    # What q.sample draws, to the bit, without the slow code that XLA makes of that.
     shape = [replicas.rows_of_batch(normal.loc), math.prod(q.event_shape)]
-    standard = normal.copy(loc=tf.zeros(shape), scale=tf.ones(shape))
-    return replicas.own(standard.sample(seed=seed)) * normal.scale + normal.loc
+    return replicas.own(_random.normal(shape, seed)) * normal.scale + normal.loc

@@ -292,3 +292,32 @@ def test_codebook_size_given_for_a_dataset_without_an_end():
     model = small(codebook=KNNCodebook(size=50))
     endless = keras_acn.data.from_arrays(IMAGES).dataset(10).repeat()
     assert len(model.fit(endless, steps_per_epoch=5, verbose=0).history["loss"]) == 1
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_several_steps_an_execution_are_the_same_training(jit_compile):
+    """10 steps an epoch by 4: an execution stops where the epoch does, or passes would drift."""
+    images = np.random.default_rng(0).random((80, 4, 4, 1)).astype(np.float32)
+    histories, weights = [], []
+    for together in (1, 4):
+        keras.utils.set_random_seed(0)
+        model = ACN(
+            (4, 4, 1),
+            latent_dim=3,
+            encoder={"name": "mlp", "hidden": [8]},
+            decoder={"name": "bernoulli_mlp", "hidden": [8]},
+            prior={"name": "mixture", "hidden": [8], "components": 1},
+            codebook={"unique": True},
+        )
+        model.compile("adam", jit_compile=jit_compile, steps_per_execution=together)
+        history = model.fit(
+            images, batch_size=8, epochs=3, validation_data=images[:20], verbose=0
+        ).history
+        assert model.optimizer.iterations == 30
+        histories.append(history)
+        weights.append(model.get_weights())
+    assert histories[0]["codebook_used"] == histories[1]["codebook_used"]
+    for name, values in histories[0].items():
+        np.testing.assert_allclose(histories[1][name], values, rtol=1e-5, err_msg=name)
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
