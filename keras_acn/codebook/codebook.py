@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_acn._errors import UserError
 from keras_acn.codebook.assign import pick_uniform, pick_unique
 from keras_acn.codebook.code_store import CodeStore
+from keras_acn.codebook.exact import ExactSearch
 from keras_acn.codebook.recall import RecallCheck
 from keras_acn.codebook.replicas import gather, here, own
 from keras_acn.codebook.search import get_search
@@ -101,13 +102,15 @@ class KNNCodebook(CodeStore):
             name=name, shape=shape, initializer=initializer, dtype=dtype, trainable=False
         )
 
-    def neighbors(self, query, k=None, exclude=None):
+    def neighbors(self, query, k=None, exclude=None, in_graph=False):
         """Finds the nearest codes; changes nothing.
 
         Args:
           query: float `[B, d]`.
           k: How many; the codebook's own k by default.
           exclude: int32 `[B]`, a row that each query may not return, -1 for none.
+          in_graph: Whether it has to stay in the graph, as an exported model must: a
+            strategy that leaves it gives way to exact search.
 
         Returns:
           `(distance, index)`: Euclidean distances float32 `[B, k]` and rows int32
@@ -118,7 +121,9 @@ class KNNCodebook(CodeStore):
         """
         self.require_codes()
         query = tf.cast(tf.convert_to_tensor(query), tf.float32)
-        return self.search_strategy(self.codes.value, query, int(k or self.k), exclude)
+        leaves = in_graph and not self.search_strategy.supports_xla
+        search = ExactSearch() if leaves else self.search_strategy
+        return search(self.codes.value, query, int(k or self.k), exclude)
 
     def call(self, code, index=None, seed=None, training=False):
         """Returns the `Neighbor` of each datum that its prior is conditioned on.

@@ -49,7 +49,7 @@ class Answers:
 
     def neighbors(self, image):
         """Returns `index` `[B, k]`, `distance` `[B, k]` and `code` `[B, k, d]`."""
-        distance, index = self.codebook.neighbors(self.model.encoder(image).mean())
+        distance, index = self.codebook.neighbors(self.model.encoder(image).mean(), in_graph=True)
         code = self.codebook.gather(tf.reshape(index, [-1]))
         shape = [-1, self.codebook.k, self.model.latent_dim]
         return {"index": index, "distance": distance, "code": tf.reshape(code, shape)}
@@ -79,7 +79,7 @@ class Answers:
         z = rows.sample(q, seed, POSTERIOR)
         context = q.mean()
         if self.codebook is not None:
-            nearest = self.codebook.neighbors(context)[1]
+            nearest = self.codebook.neighbors(context, in_graph=True)[1]
             context = self.codebook.gather(rows.pick(nearest, seed, NEIGHBOR))
         kl = priors.kl_nats(q, self.model.prior(context), z)
         return _costs(-self.model.decoder(z).log_prob(image), kl)

@@ -265,3 +265,14 @@ def test_threads_of_the_process_are_left_as_they_were():
     before = faiss.omp_get_max_threads()
     ivf.CellIndex(clustered(500, 3), None, None, "flat", 0, background=True)
     assert faiss.omp_get_max_threads() == before
+
+
+def test_what_is_exported_searches_in_the_graph():
+    codes = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+    codebook = KNNCodebook(size=300, k=3, latent_dim=4, search="faiss")
+    codebook.codes.assign(codes)
+    served = tf.function(lambda query: codebook.neighbors(query, in_graph=True))
+    concrete = served.get_concrete_function(tf.TensorSpec([None, 4]))
+    assert not any("PyFunc" in op.type for op in concrete.graph.get_operations())
+    _, rows = served(tf.constant(codes[:5]))
+    np.testing.assert_array_equal(rows[:, 0], np.arange(5))
