@@ -132,6 +132,6 @@ def get_search(identifier, size=None, dim=None):
 
     strategies = [ExactSearch, GraphSearch, FaissSearch]
     registry = Registry("search strategy", strategies, NeighborSearch)
-    if identifier in (None, "auto"):
-        identifier = "exact" if size is None or dim is None else choose(size, dim)
-    return registry.get(identifier, default="exact")
+    known = size is not None and dim is not None
+    registry.by_name["auto"] = registry.find(choose(size, dim) if known else "exact")
+    return registry.get(identifier, default="auto")
