@@ -6,15 +6,13 @@ import tensorflow as tf
 
 from keras_acn._errors import UserError
 from keras_acn._random import integers
+from keras_acn.codebook.candidates import INFINITY, merged, nearest, not_been_at, one_of_each
 from keras_acn.codebook.exact import ExactSearch
 from keras_acn.codebook.replicas import anywhere, here, own, rows_of_batch
 from keras_acn.codebook.search import Found, NeighborSearch
 
-INFINITY = float("inf")
 # The latest visits are searched by the maxima of groups of this many.
 GROUP = 16
-# Places in a table of hashes, for each key.
-TABLE = 8
 
 
 @keras.saving.register_keras_serializable("keras_acn")
@@ -217,17 +215,17 @@ class GraphSearch(NeighborSearch):
             free = nearest(seen, if_free(seen, squared), k)
         been = tf.fill([1, tf.shape(index)[0]], -1)
         for _ in range(self.rounds):
-            goal = _not_been_at(pool, been, self.expand)
+            goal = not_been_at(pool, been, self.expand)
             been = tf.concat([been, goal], axis=0)
             if used is not None:
                 # Late in a pass nearly all that is near is used: go on where it is not.
-                further = _not_been_at(free, been, self.expand)
+                further = not_been_at(free, been, self.expand)
                 been = tf.concat([been, further], axis=0)
                 goal = tf.concat([goal, further], axis=0)
             seen, squared = looked_at(goal)
             if used is not None:
-                free = _merged(free, (seen, if_free(seen, squared)))
-            pool = _merged(pool, (seen, squared))
+                free = merged(free, (seen, if_free(seen, squared)))
+            pool = merged(pool, (seen, squared))
         if used is None:
             free = pool[0][:k], pool[1][:k]
         return pool[0][: self.pool], free
@@ -247,69 +245,3 @@ class GraphSearch(NeighborSearch):
         rows = tf.reshape(latest, [GROUP, groups, 1])
         rows = tf.reduce_max(tf.where(score == best, rows, -1), axis=0)
         return nearest(rows, best, self.probes)[0]
-
-
-def _not_been_at(pool, been, k):
-    """Returns the k nearest rows `[k, B]` of a pool that are not among `been`."""
-    rows, squared = pool
-    again = tf.reduce_any(rows[:, None] == been, axis=1)
-    return nearest(rows, tf.where(again, INFINITY, squared), k)[0]
-
-
-def _merged(pool, others):
-    """Returns a pool with the nearest of its own rows and of `others`."""
-    rows, squared = (tf.concat(pair, axis=0) for pair in zip(pool, others, strict=True))
-    return nearest(rows, squared, pool[0].shape[0])
-
-
-def nearest(rows, squared, k):
-    """Returns the k nearest distinct rows, and their squared distances.
-
-    Each of k passes takes the least distance of a column and strikes out the row it
-    belongs to, wherever it stands: duplicates vanish without sorting.
-
-    Args:
-      rows: int32 `[C, B]`; a row may stand in a column many times.
-      squared: float32 `[C, B]`, the same for the same row, infinity for what is ruled out.
-      k: How many, a Python int.
-
-    Returns:
-      int32 and float32 `[k, B]`, nearest first, the higher row first among equals; -1 and
-      infinity where there are fewer.
-    """
-
-    def take(i, left, found, distances):
-        least = tf.reduce_min(left, axis=0)  # [B]
-        row = tf.reduce_max(tf.where(left == least, rows, -1), axis=0)
-        row = tf.where(tf.math.is_inf(least), -1, row)
-        left = tf.where(rows == row, INFINITY, left)
-        return i + 1, left, found.write(i, row), distances.write(i, least)
-
-    # A loop, not k copies of its body, which XLA would compile for seconds.
-    found, distances = (
-        tf.TensorArray(dtype, k, element_shape=rows.shape[1:]) for dtype in (tf.int32, tf.float32)
-    )
-    _, _, found, distances = tf.while_loop(
-        lambda i, *_: i < k, take, (0, squared, found, distances), maximum_iterations=k
-    )
-    return found.stack(), distances.stack()
-
-
-def one_of_each(keys):
-    """Chooses one of those that are equal, the same one on every replica and device.
-
-    By a small table of hashes, in which a few that differ meet too; of those one is chosen
-    as well, and the others are left out.
-
-    Args:
-      keys: int32 `[...]`.
-
-    Returns:
-      bool `[...]`: true for no two that are equal.
-    """
-    flat = tf.reshape(keys, [-1])
-    number = tf.range(tf.size(flat))
-    table = TABLE * tf.size(flat)
-    place = tf.math.floormod(flat, tf.maximum(table, 1))
-    last = tf.math.unsorted_segment_max(number, place, table)
-    return tf.reshape(tf.gather(last, place) == number, tf.shape(keys))

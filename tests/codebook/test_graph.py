@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_acn import ACN, KNNCodebook, UserError
 from keras_acn.codebook import GraphSearch
-from keras_acn.codebook.graph import nearest, one_of_each
+from keras_acn.codebook.candidates import nearest, one_of_each
 from keras_acn.codebook.recall import CHECKS, DATA
 
 D = 8
