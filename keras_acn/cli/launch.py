@@ -95,7 +95,7 @@ def _as_exit(number, frame):
 
 def _environments(workers):
     """Returns the environment of each worker: addresses, threads, its share of the GPUs."""
-    addresses = [f"127.0.0.1:{port}" for port in _free_ports(workers)]
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
     try:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:
@@ -121,7 +121,8 @@ def _environments(workers):
         yield environ
 
 
-def _free_ports(count):
+def free_ports(count):
+    """Returns numbers of ports of this machine that nothing uses."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:

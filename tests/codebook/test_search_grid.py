@@ -63,7 +63,7 @@ def oracle(codes, query, exclude, used):
     return distance
 
 
-def check(found, codes, query, k, exclude, used, exact=True):
+def check_found(found, codes, query, k, exclude, used, exact=True):
     """The rows are allowed, each named once, at their distances, and the nearest there are."""
     distance, index = (np.asarray(each) for each in found)
     assert distance.shape == index.shape == (len(query), k)
@@ -101,7 +101,7 @@ def test_against_the_oracle(search, n, d, kind):
         for name, used in make_masks(n, rng).items():
             exclude = None if name == "nothing used" else own
             found = search(*tensors(codes, query), k, *tensors(exclude, used))
-            check(found, codes, query, k, exclude, used)
+            check_found(found, codes, query, k, exclude, used)
 
 
 @pytest.mark.parametrize("jit", [False, True])
@@ -121,7 +121,7 @@ def test_in_a_graph(search, n, d, k, masked, jit):
         return search(codes, query, k, own, used)
 
     found = call(*tensors(codes, codes[own], own, used))
-    check(found, codes, codes[own], k, own, used)
+    check_found(found, codes, codes[own], k, own, used)
 
 
 @pytest.mark.parametrize("jit", [False, True])
@@ -135,7 +135,7 @@ def test_a_batch_of_unknown_size(search, jit):
         jit_compile=jit,
     )
     for batch in (1, 6):
-        check(call(tf.constant(codes[:batch])), codes, codes[:batch], 3, None, None)
+        check_found(call(tf.constant(codes[:batch])), codes, codes[:batch], 3, None, None)
 
 
 @pytest.mark.parametrize("unique", [False, True])
@@ -190,7 +190,7 @@ def test_saved_and_restored(search, tmp_path):
     for old, new in zip(codebook.variables, loaded.variables, strict=True):
         np.testing.assert_array_equal(old.numpy(), new.numpy())
     query = rng.normal(size=(20, 3)).astype(np.float32)
-    check(loaded.neighbors(query), codebook.codes.numpy(), query, 4, None, None)
+    check_found(loaded.neighbors(query), codebook.codes.numpy(), query, 4, None, None)
     # What is left of the pass is gone through with codes that were not used before.
     before = set(np.flatnonzero(loaded.used.numpy()))
     picks = loaded(

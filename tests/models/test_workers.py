@@ -3,12 +3,13 @@
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+
+from keras_acn.cli.launch import free_ports
 
 PROGRAM = pathlib.Path(__file__).with_name("replicated_training.py")
 # Sums in another order: float32 rounding, grown over a dozen steps.
@@ -24,17 +25,6 @@ DEVICE_KINDS = (
 )
 WORKER_KINDS = ("acn-unique-several-steps",)
 FOUR_KINDS = ("acn-unique-quick",)
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def train(folder, kinds, replicas=1, workers=1):
