@@ -132,8 +132,9 @@ class Workers:
             known = int(whole.cardinality()) if steps is None else steps
             before = counter.steps
             counter.restart(known if known > 0 else None)
-            if (before is None) != (counter.steps is None):
-                self.train_function = self.test_function = None
+            if self.steps_per_execution > 1 and (before is None) != (counter.steps is None):
+                # That step's function alone: an evaluation may stand in the middle of a fit.
+                setattr(self, step.replace("step", "function"), None)
             if steps is not None and self.steps_per_execution > 1:
                 # Keras counts whole executions, and would see the end of the data too soon.
                 dataset = dataset.repeat()

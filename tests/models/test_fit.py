@@ -321,3 +321,18 @@ def test_several_steps_an_execution_are_the_same_training(jit_compile):
         np.testing.assert_allclose(histories[1][name], values, rtol=1e-5, err_msg=name)
     for a, b in zip(*weights, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_a_callback_may_evaluate_for_the_first_time_in_the_middle_of_a_fit(together):
+    model = small()
+    model.compile("adam", steps_per_execution=together)
+    found = []
+
+    class Evaluate(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            found.append(self.model.evaluate(IMAGES, verbose=0, return_dict=True)["loss"])
+
+    model.fit(IMAGES, batch_size=10, epochs=2, callbacks=[Evaluate()], verbose=0)
+    assert len(found) == 2 and np.isfinite(found).all()
+    assert model.optimizer.iterations == 10
