@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_acn.codec.networks import Compiled
+from keras_acn.decoders.blocks import from_blocks, to_blocks
 
 # Where a parameter is this near to where its rounding changes, the parallel pass may round
 # it otherwise than the pass pixel by pixel, from which it differs by less than 1e-12.
@@ -56,9 +57,9 @@ class AllPixels:
 class PixelByPixel:
     """Images of an autoregressive decoder.
 
-    The order on the stack: pixel by pixel, decision by decision, image by image. A sender
-    knows the pixels and has all parameters in one parallel pass; a receiver steps through
-    them with cached features.
+    The order on the stack: position by position (a pixel, or a block of pixels), turn by turn
+    of the decoder's head, decision by decision, image by image. A sender knows the pixels and
+    has all parameters in one parallel pass; a receiver steps through them with cached features.
 
     Args:
       networks: `Networks`.
@@ -71,8 +72,7 @@ class PixelByPixel:
         self._init = Compiled(self._steps.init_state)
         self._row = Compiled(self._steps.next_row)
         self._pixel = Compiled(self._next_pixel)
-        channels = range(networks.image_shape[2])
-        self._channel = [Compiled(self._steps.parameters) for _ in channels]
+        self._turns = [Compiled(self._steps.parameters) for _ in range(self._head.turns)]
 
     def push(self, stack, z, levels):
         """Pushes images, int `[n, H, W, C]` levels, given latents float64 `[n, d]`."""
@@ -91,38 +91,42 @@ class PixelByPixel:
         def decide(channel, bit, probability):
             return stack.pop_bits(probability.ravel()).reshape(probability.shape)
 
-        height, width, channels = self.networks.image_shape
-        read = self.networks.pixels.read
-        levels = np.zeros((len(z), height, width, channels), np.int32)
-        for position, params in self._walk(z, levels):
-            pixel = levels[:, position // width, position % width]
-            if not self._head.linked:
-                pixel[:] = read(params(None), channels, decide)
-                continue
-            for c in range(channels):
-                pixel[:, c] = read(params(pixel[:, :c]), 1, decide)[:, 0]
-        return levels
+        decoder, read = self.networks.decoder, self.networks.pixels.read
+        levels = np.zeros((len(z), *decoder.grid_shape), np.int32)
+        for values, params in self._walk(z, levels):
+            for turn in self._turn_slices():
+                values[:, turn] = read(params(values[:, : turn.start]), self._head.group, decide)
+        return from_blocks(levels, decoder.block, np)
 
     def stepwise_parameters(self, z, levels):
         """Returns a receiver's parameters, before they are rounded: float64 `[n, H, W, P]`."""
-        height, width, channels = self.networks.image_shape
-        found = []
-        for position, params in self._walk(z, levels, rounded=False):
-            pixel = levels[:, position // width, position % width]
-            blocks = range(channels) if self._head.linked else [None]
-            parts = [params(None if c is None else pixel[:, :c]) for c in blocks]
+        block, found = self.networks.decoder.block, []
+        for values, params in self._walk(z, to_blocks(levels, block, np), rounded=False):
+            parts = [params(values[:, : turn.start]) for turn in self._turn_slices()]
             found.append(np.concatenate(parts, axis=-1))
-        return np.stack(found, axis=1).reshape(len(z), height, width, -1)
+        grid = self.networks.decoder.grid_shape
+        params = np.stack(found, axis=1).reshape(len(z), *grid[:2], -1)
+        return from_blocks(params, block, np)
+
+    def _turn_slices(self):
+        """Returns which of a position's values each turn of the head decides on."""
+        group = self._head.group
+        return [slice(i * group, (i + 1) * group) for i in range(self._head.turns)]
 
     def _walk(self, z, levels, rounded=True):
-        """Steps through the pixels, reading each of `levels` once the caller has filled it in.
+        """Steps through the positions, reading each of `levels` once the caller has filled it in.
+
+        Args:
+          z: float64 `[n, d]`.
+          levels: int `[n, *grid_shape]`.
+          rounded: Whether the parameters are rounded.
 
         Yields:
-          `(position, params)`; `params(known)` returns the parameters `[n, P]` of the pixel,
-          or where the network links the channels those of the channel after `known` [n, c].
+          `(values, params)`: the position's view `[n, values]` of `levels`, and a function that
+          returns the parameters `[n, P]` of the turn after the `known` values `[n, v]`.
         """
         count, lanes = len(z), self.networks.lanes
-        height, width, channels = self.networks.image_shape
+        height, width, values = self.networks.decoder.grid_shape
         finish = self.networks.pixels.rounded if rounded else lambda params: params
 
         def padded(array):
@@ -130,7 +134,7 @@ class PixelByPixel:
             return tf.constant(np.concatenate([array, rest]))
 
         state = self._init(padded(z))
-        blank = np.zeros((count, width, channels), np.float32)
+        blank = np.zeros((count, width, values), np.float32)
         left = padded(blank[:, 0])
         for row in range(height):
             above = padded(self.networks.units(levels[:, row - 1]) if row else blank)
@@ -143,33 +147,28 @@ class PixelByPixel:
                 out, within["pixels"] = self._pixel(within, tf.constant(column), left)
 
                 def params(known, out=out):
-                    if known is not None:
-                        channel = self._channel[known.shape[1]]
-                        out = channel(out, padded(self.networks.units(known)))
+                    if self._head.turns > 1:
+                        turn = self._turns[known.shape[1] // self._head.group]
+                        out = turn(out, padded(self.networks.units(known)))
                     return finish(out.numpy()[:count])
 
-                yield row * width + column, params
+                yield levels[:, row, column], params
 
     def _next_pixel(self, state, column, left):
         features, pixels = self._steps.next_pixel(state, column, left)
-        if self._head.linked:
+        if self._head.turns > 1:
             return features, pixels
         return self._steps.parameters(features, left[:, :0]), pixels
 
     def _record(self, params, levels):
-        """Returns what `pop` will read: bits and probabilities, each `[H W, D, n]`."""
-        pixels = self.networks.pixels
-        channels = self.networks.image_shape[2]
-        if self._head.linked:
-            blocks = np.split(params, channels, axis=-1)
-            record = [
-                each
-                for c, block in enumerate(blocks)
-                for each in _decisions(pixels, block, levels[..., c : c + 1])
-            ]
-        else:
-            record = _decisions(pixels, params, levels)
-
+        """Returns what `pop` will read: bits and probabilities, each `[positions, D, n]`."""
+        block = self.networks.decoder.block
+        params, levels = (to_blocks(each, block, np) for each in (params, levels))
+        record = []
+        for turn, part in zip(
+            self._turn_slices(), np.split(params, self._head.turns, axis=-1), strict=True
+        ):
+            record += _decisions(self.networks.pixels, part, levels[..., turn])
         bits, probability = zip(*record, strict=True)
         return tuple(
             np.stack([each.reshape(len(levels), -1).T for each in arrays], axis=1)

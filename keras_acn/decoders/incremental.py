@@ -1,30 +1,31 @@
-"""Pixel by pixel through a gated PixelCNN, with cached features.
+"""Position by position through a gated PixelCNN, with cached features.
 
-A pixel's features hang on a few earlier positions of the layer below only. So each layer
-keeps the last `K // 2` rows of its vertical stack's input and the last `K // 2` pixels of its
-horizontal stack's; the vertical stack advances once a row, and the horizontal stack one
-pixel at a time. The work per pixel is that of the network at one pixel, whatever the image's
-size (Ramachandran et al. 2017, arXiv 1704.06001, cache PixelCNN++ in the same way).
+A position is a pixel, or a block of pixels where the decoder goes by blocks; its values are
+those of `to_blocks`. Its features hang on a few earlier positions of the layer below only. So
+each layer keeps the last `K // 2` rows of its vertical stack's input and the last `K // 2`
+positions of its horizontal stack's; the vertical stack advances once a row, and the horizontal
+stack one position at a time. The work for a position is that of the network there, whatever the
+image's size (Ramachandran et al. 2017, arXiv 1704.06001, cache PixelCNN++ in the same way).
 """
 
 import tensorflow as tf
 
-from keras_acn._precision import widened
+from keras_acn.decoders.blocks import from_blocks, to_blocks
 
 
 class IncrementalDecoder:
-    """Steps a `GatedPixelCNN` through its pixels, for many images side by side.
+    """Steps a `GatedPixelCNN` through its positions, for many images side by side.
 
-    To code or sample images by hand:
+    To code or sample images by hand, where `height, width, values = decoder.grid_shape`:
 
         state = steps.init_state(z)                          # z [B, d]
-        pixel = tf.zeros([B, C])
-        for position in range(H * W):                        # raster order
-            features, state = steps.step(state, position, pixel)
-            for c in range(C):                               # channel by channel
-                pmf = steps.pmf(features, pixel_so_far)      # [B, levels], from [B, c]
+        known = tf.zeros([B, values])
+        for position in range(height * width):               # raster order
+            features, state = steps.step(state, position, known)
+            for v in range(values):                          # value by value
+                pmf = steps.pmf(features, values_so_far)     # [B, levels], from [B, v]
                 ...
-            pixel = ...                                      # [B, C] in [0, 1]
+            known = ...                                      # [B, values] in [0, 1]
 
     In float32 the parameters agree with those of the parallel pass within 1e-5 of their
     size. They are not bitwise equal, nor are those of two batch sizes: a codec must step with
@@ -40,20 +41,20 @@ class IncrementalDecoder:
         self._compiled = tf.function(self._sample, jit_compile=True)
 
     def init_state(self, z):
-        """Returns the state before the first pixel of images with latents z [B, d].
+        """Returns the state before the first position of images with latents z [B, d].
 
         A dict: `biases`, each gate's bias from z; `rows` and `pixels`, the vertical and
         horizontal caches of each layer; `contexts`, what each layer's vertical stack says to
-        the present row; `row`, the present row's pixels so far.
+        the present row; `row`, the present row's values so far.
         """
         decoder = self.decoder
         z = tf.convert_to_tensor(z)
         batch = tf.shape(z)[0] if z.shape[0] is None else z.shape[0]
-        _, width, channels = decoder.image_shape
+        _, width, values = decoder.grid_shape
         biases = [tf.convert_to_tensor(b) for b in decoder.gate_biases(z)]
         if decoder.conditioning == "spatial":
             # Upsampling hides the static shape, which loops hold on to.
-            full = [z.shape[0], *decoder.image_shape[:2]]
+            full = [z.shape[0], *decoder.grid_shape[:2]]
             biases = [tf.ensure_shape(b, [*full, b.shape[-1]]) for b in biases]
         rows, pixels, contexts = [], [], []
         for layer in decoder.gated:
@@ -68,27 +69,27 @@ class IncrementalDecoder:
             "rows": rows,
             "pixels": pixels,
             "contexts": contexts,
-            "row": tf.zeros([batch, width, channels]),
+            "row": tf.zeros([batch, width, values]),
         }
 
-    def step(self, state, position, previous_pixel):
-        """Returns the features of the pixel at `position`, and the next state.
+    def step(self, state, position, previous):
+        """Returns the features of the position, and the next state.
 
         Args:
           state: From `init_state` or the previous step.
-          position: Raster index of the pixel, int or scalar tensor, 0 <= position < H W.
-          previous_pixel: float32 [B, C] in [0, 1], the pixel at `position - 1`; ignored at 0.
+          position: Raster index, int or scalar tensor, from 0 to the grid's size.
+          previous: float32 [B, values] in [0, 1] of `position - 1`; ignored at 0.
 
         Returns:
           (features [B, F], state). `pmf` and `parameters` read the features.
         """
-        width = self.decoder.image_shape[1]
+        width = self.decoder.grid_shape[1]
         position = tf.convert_to_tensor(position, tf.int32)
         row, column = position // width, position % width
         index = tf.reshape((column - 1) % width, [1, 1])
         filled = tf.transpose(
             tf.tensor_scatter_nd_update(
-                tf.transpose(state["row"], [1, 0, 2]), index, previous_pixel[None]
+                tf.transpose(state["row"], [1, 0, 2]), index, previous[None]
             ),
             [1, 0, 2],
         )
@@ -97,63 +98,62 @@ class IncrementalDecoder:
             lambda: self._advance_row(state["biases"], state["rows"], row, filled),
             lambda: (state["rows"], state["contexts"]),
         )
-        features, pixels = self._advance_pixel(state["pixels"], contexts, column, previous_pixel)
+        features, pixels = self._advance_pixel(state["pixels"], contexts, column, previous)
         state = {**state, "rows": rows, "contexts": contexts, "pixels": pixels, "row": filled}
         return features, state
 
     def next_row(self, state, row, above):
         """Returns the state with which `next_pixel` goes through a row.
 
-        `step` is this and `next_pixel` in one; apart, a loop over pixels does not carry along
+        `step` is this and `next_pixel` in one; apart, a loop over positions does not carry along
         what changes once a row.
 
         Args:
           state: From `init_state` or the previous row; `biases` and `rows` are read.
           row: Index of the row, int or scalar tensor.
-          above: float32 [B, W, C] in [0, 1], the pixels of the row above; ignored in row 0.
+          above: float32 [B, W, values] in [0, 1] of the row above; ignored in row 0.
         """
         row = tf.convert_to_tensor(row, tf.int32)
         rows, contexts = self._advance_row(state["biases"], state["rows"], row, above)
         return {**state, "rows": rows, "contexts": contexts}
 
     def next_pixel(self, state, column, left):
-        """Returns the features [B, F] of the next pixel of a row, and the new `pixels`.
+        """Returns the features [B, F] of the next position of a row, and the new `pixels`.
 
         Args:
-          state: Of this row; `contexts` and `pixels` are read, the latter as the pixel before
-            left them.
-          column: Index of the pixel in its row, int or scalar tensor.
-          left: float32 [B, C] in [0, 1], the pixel before; ignored in column 0.
+          state: Of this row; `contexts` and `pixels` are read, the latter as the position
+            before left them.
+          column: Index of the position in its row, int or scalar tensor.
+          left: float32 [B, values] in [0, 1] of the position before; ignored in column 0.
         """
         column = tf.convert_to_tensor(column, tf.int32)
         return self._advance_pixel(state["pixels"], state["contexts"], column, left)
 
     def parameters(self, features, previous):
-        """Returns what the output family needs for the next channel.
+        """Returns what the output family needs for the next turn of the head.
 
         Args:
           features: [B, F] from `step`.
-          previous: float32 [B, c] in [0, 1], the pixel's first c channels, 0 <= c < C.
+          previous: float32 [B, v] in [0, 1], the position's first values, whole turns of them.
 
         Returns:
-          float32 [B, P]; where the network links the channels, channel c's share alone.
+          float32 [B, P], the parameters of the turn's values.
         """
         head = self.decoder.head
-        block = previous.shape[-1] if head.linked else 0
-        return widened(head.block(features, previous, block))
+        return head.parameters(features, previous, previous.shape[-1] // head.group)
 
     def pmf(self, features, previous):
-        """Returns the probabilities of the next channel's levels, float32 [B, levels].
+        """Returns the probabilities of the next value's levels, float32 [B, levels].
 
         Args:
           features: [B, F] from `step`.
-          previous: float32 [B, c] in [0, 1], the pixel's first c channels, 0 <= c < C.
+          previous: float32 [B, v] in [0, 1], the position's first v values.
         """
-        params = self.parameters(features, previous)
-        if self.decoder.head.linked:
-            return self.decoder.likelihood.pmf(params, previous[..., :0], 1)
-        channels = self.decoder.image_shape[2]
-        return self.decoder.likelihood.pmf(params, previous, channels)
+        group = self.decoder.head.group
+        begun = previous.shape[-1] % group
+        whole = previous.shape[-1] - begun
+        params = self.parameters(features, previous[..., :whole])
+        return self.decoder.likelihood.pmf(params, previous[..., whole:], group)
 
     def sample(self, z, seed, jit_compile=False):
         """Returns one image for each latent: float32 [B, H, W, C].
@@ -187,27 +187,28 @@ class IncrementalDecoder:
         return self._sample(tf.convert_to_tensor(z), noise)
 
     def _sample(self, z, noise):
-        height, width, channels = self.decoder.image_shape
+        height, width, values = self.decoder.grid_shape
+        noise = self._grid_noise(noise)
         start = self.init_state(z)
         batch = start["row"].shape[0] or tf.shape(z)[0]
 
         def sample_row(row, rows, above, image):
             rows, contexts = self._advance_row(start["biases"], rows, row, above)
 
-            def sample_pixel(column, pixels, left, line):
+            def sample_position(column, pixels, left, line):
                 features, pixels = self._advance_pixel(pixels, contexts, column, left)
-                pixel = self._sample_pixel(features, noise[row, column])
-                return column + 1, pixels, pixel, line.write(column, pixel)
+                known = self._sample_position(features, noise[row, column])
+                return column + 1, pixels, known, line.write(column, known)
 
             line = tf.TensorArray(tf.float32, width, element_shape=above[:, 0].shape)
-            zeros = tf.zeros([batch, channels])
+            zeros = tf.zeros([batch, values])
             _, _, _, line = tf.while_loop(
                 lambda column, *_: column < width,
-                sample_pixel,
+                sample_position,
                 (tf.constant(0), start["pixels"], zeros, line),
                 maximum_iterations=width,
             )
-            done = tf.transpose(line.stack(), [1, 0, 2])  # [B, W, C]
+            done = tf.transpose(line.stack(), [1, 0, 2])  # [B, W, values]
             done = tf.ensure_shape(done, above.shape)
             return row + 1, rows, done, image.write(row, done)
 
@@ -218,24 +219,32 @@ class IncrementalDecoder:
             (tf.constant(0), start["rows"], start["row"], image),
             maximum_iterations=height,
         )
-        return tf.transpose(image.stack(), [1, 0, 2, 3])  # [B, H, W, C]
+        grid = tf.transpose(image.stack(), [1, 0, 2, 3])  # [B, *grid_shape]
+        return from_blocks(grid, self.decoder.block)
 
-    def _sample_pixel(self, features, noise):
-        """Returns a sample of the pixel, [B, C], channel after channel where need be."""
-        channels = self.decoder.image_shape[2]
-        likelihood = self.decoder.likelihood
-        pixel = tf.zeros_like(noise[:, :0])
-        if not self.decoder.head.linked:
-            return likelihood.sample(self.parameters(features, pixel), channels, noise)
-        for c in range(channels):
-            params = self.parameters(features, pixel)
-            value = likelihood.sample(params, 1, noise[:, c : c + 1])
-            pixel = tf.concat([pixel, value], axis=-1)
-        return pixel
+    def _grid_noise(self, noise):
+        """Returns uniform numbers [H, W, B, n] of pixels as those of positions."""
+        block = self.decoder.block
+        if block == 1:
+            return noise
+        noise = to_blocks(tf.transpose(noise, [2, 0, 1, 3]), block)
+        return tf.transpose(noise, [1, 2, 0, 3])
 
-    def _encode(self, pixels, known):
-        """Returns the network's input for pixels [..., C], zero where nothing is known yet."""
-        x = tf.cast(pixels, self.decoder.compute_dtype)
+    def _sample_position(self, features, noise):
+        """Returns a sample of the position's values, [B, values], turn after turn."""
+        head, likelihood = self.decoder.head, self.decoder.likelihood
+        size = likelihood.noise_size(head.group)
+        known = tf.zeros_like(noise[:, :0])
+        for turn in range(head.turns):
+            params = head.parameters(features, known, turn)
+            numbers = noise[:, turn * size : (turn + 1) * size]
+            value = likelihood.sample(params, head.group, numbers)
+            known = value if head.turns == 1 else tf.concat([known, value], axis=-1)
+        return known
+
+    def _encode(self, values, known):
+        """Returns the network's input for values [..., n], zero where nothing is known yet."""
+        x = tf.cast(values, self.decoder.compute_dtype)
         x = tf.concat([2.0 * x - 1.0, tf.ones_like(x[..., :1])], axis=-1)
         return x * tf.cast(known, x.dtype)
 
@@ -246,12 +255,12 @@ class IncrementalDecoder:
           biases: The gates' biases.
           rows: Each layer's cache [B, K // 2, W + 2 (K // 2), F], from the row above.
           row: Index of the row, scalar tensor.
-          above: float32 [B, W, C], the pixels of the row above; ignored in row 0.
+          above: float32 [B, W, values] of the row above; ignored in row 0.
 
         Returns:
           (rows, contexts): the caches, and each layer's [B, W, 2 G] for the horizontal gates.
         """
-        v = self._encode(above, row > 0)[:, None]  # [B, 1, W, C + 1]
+        v = self._encode(above, row > 0)[:, None]  # [B, 1, W, values + 1]
         next_rows, contexts = [], []
         for i, layer in enumerate(self.decoder.gated):
             bias_v, bias_h = (at_row(b, row) for b in biases[2 * i : 2 * i + 2])
@@ -267,16 +276,16 @@ class IncrementalDecoder:
         return next_rows, contexts
 
     def _advance_pixel(self, pixels, contexts, column, left):
-        """Runs the horizontal stack on one pixel of every image.
+        """Runs the horizontal stack on one position of every image.
 
         Args:
-          pixels: Each layer's cache [B, K // 2, F], from the pixel to the left.
+          pixels: Each layer's cache [B, K // 2, F], from the position to the left.
           contexts: Each layer's [B, W, 2 G] from `_advance_row`.
-          column: The pixel's column, scalar tensor.
-          left: float32 [B, C], the pixel to the left; ignored in column 0.
+          column: The position's column, scalar tensor.
+          left: float32 [B, values] of the position to the left; ignored in column 0.
 
         Returns:
-          (features [B, F], caches).
+          (what the head's turns read [B, F], caches).
         """
         inside = column > 0
         h = self._encode(left, inside)
@@ -288,7 +297,7 @@ class IncrementalDecoder:
             next_pixels.append(window[:, 1:])
             gates = layer.conv_h.at(window[:, 1:] if layer.first else window)
             h = layer.finish(gates + contexts[i][:, column], h, layer.expand_h, False)
-        return h, next_pixels
+        return self.decoder.head.begin(h), next_pixels
 
 
 def at_row(bias, row):

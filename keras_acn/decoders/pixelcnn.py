@@ -1,15 +1,17 @@
-"""The gated PixelCNN decoder: z -> r(x|z), one pixel after the other."""
+"""The gated PixelCNN decoder: z -> r(x|z), one pixel or block of pixels after the other."""
 
 import keras
 from keras import ops
 
 from keras_acn._errors import UserError
+from keras_acn._shapes import check_image_shape
 from keras_acn.decoders.autoregressive import AutoregressiveImage
+from keras_acn.decoders.blocks import doublings, from_blocks, to_blocks
 from keras_acn.decoders.gate_biases import GateBiases
 from keras_acn.decoders.gated_layers import GatedLayer
 from keras_acn.decoders.incremental import IncrementalDecoder
 from keras_acn.decoders.likelihood import get_likelihood
-from keras_acn.decoders.pixel_head import PixelHead
+from keras_acn.decoders.pixel_head import make_head
 
 RESIDUALS = ("bottleneck", "horizontal")
 
@@ -25,6 +27,14 @@ class GatedPixelCNN(keras.Model):
 
     Example of shapes, 28x28 binary images and 32 filters: image `[B, 28, 28, 1]` -> six
     times vertical and horizontal features `[B, 28, 28, 32]` -> logits `[B, 28, 28, 1]`.
+
+    With `block=2` the network goes by blocks of 2 x 2 pixels: a position of the grid is a
+    block, a layer sees twice as far, and a quarter of the positions are left to compute, to
+    sample and to decode. The likelihood is exact as before: r(x|z) is the product of the
+    blocks' probabilities given z and the earlier blocks, and a block's is that of its pixels
+    one after the other. Up to 8 binary values of a block share one softmax over all their
+    combinations (`JointHead`); other blocks go by a small autoregression inside the block
+    (`PixelHead`). 28x28 binary images then have features `[B, 14, 14, 32]` and a softmax of 16.
 
     The decoder's distribution has no mean: `sample` it.
 
@@ -43,9 +53,19 @@ class GatedPixelCNN(keras.Model):
       conditioning: `"global"`: z adds the same bias at every pixel. `"spatial"`: z is drawn as
         a map first, and each pixel's gates get their bias from the map there.
       map_filters: Features of that map.
+      block: Side of the blocks of pixels that the network goes by, a divisor of H and W.
+
+    Attributes:
+      grid_shape: (H / block, W / block, block * block * C): the image as the network sees it.
 
     Raises:
-      UserError: If a kernel size is even, or an option has an unknown value.
+      UserError: If a kernel size is even, `block` does not divide the image's height and
+        width, or an option has an unknown value.
+
+    Example:
+      >>> decoder = GatedPixelCNN((28, 28, 1), latent_dim=16, layers=4, block=2)
+      >>> decoder.grid_shape
+      (14, 14, 4)
     """
 
     short_name = "pixelcnn"
@@ -66,6 +86,7 @@ class GatedPixelCNN(keras.Model):
         output_hidden=None,
         conditioning="global",
         map_filters=16,
+        block=1,
         **kwargs,
     ):
         # The distribution carries z as it came, not cut to the layers' precision.
@@ -77,7 +98,11 @@ class GatedPixelCNN(keras.Model):
             raise UserError(f"residual must be one of {', '.join(RESIDUALS)}, not {residual!r}.")
         if layers < 1:
             raise UserError(f"A PixelCNN needs at least 1 layer, not {layers}.")
-        self.image_shape = tuple(int(n) for n in image_shape)
+        self.image_shape = check_image_shape(image_shape)
+        self.block = check_block(block, self.image_shape)
+        height, width, channels = self.image_shape
+        pixels = self.block * self.block
+        self.grid_shape = (height // self.block, width // self.block, pixels * channels)
         self.latent_dim = int(latent_dim)
         self.likelihood = get_likelihood(likelihood)
         self.num_layers = int(layers)
@@ -96,7 +121,6 @@ class GatedPixelCNN(keras.Model):
 
     def _build_network(self):
         policy = {"dtype": self.dtype_policy}
-        channels = self.image_shape[2]
         inner = self.bottleneck_filters or max(1, self.filters // 2)
         self.gated = [
             GatedLayer(
@@ -113,19 +137,28 @@ class GatedPixelCNN(keras.Model):
         ]
         for i, layer in enumerate(self.gated):
             # The first layer also sees a channel of ones, so that it knows the edge.
-            layer.build((None, None, None, channels + 1 if i == 0 else self.filters))
+            layer.build((None, None, None, self.grid_shape[2] + 1 if i == 0 else self.filters))
             layer.built = True
         widths = [2 * layer.gate_width for layer in self.gated for _ in range(2)]
         # Nobody reads the last layer's vertical stack, so it has no gate.
         del widths[-2]
         self.biases = GateBiases(
-            self.image_shape, widths, self.conditioning, self.map_filters, **policy
+            self.grid_shape,
+            widths,
+            self.conditioning,
+            self.map_filters,
+            doublings(self.block),
+            **policy,
         )
         self.biases.build((None, self.latent_dim))
         # In float32 at least: a logit rounded to bfloat16 costs likelihood.
         wide = "float64" if self.compute_dtype == "float64" else "float32"
-        self.head = PixelHead(
-            self.likelihood, channels, self.output_hidden or self.filters, dtype=wide
+        self.head = make_head(
+            self.likelihood,
+            channels=self.image_shape[2],
+            pixels=self.block * self.block,
+            hidden=self.output_hidden or self.filters,
+            dtype=wide,
         )
         self.head.build((None, None, None, self.filters))
 
@@ -142,15 +175,18 @@ class GatedPixelCNN(keras.Model):
         return [*biases[:-1], biases[-1], biases[-1]]
 
     def features(self, image, z, training=False):
-        """Returns [B, H, W, F]: at a pixel, a function of z and the pixels before it.
+        """Returns [B, *grid, F]: at a position, a function of z and the positions before it.
 
         Args:
           image: float [B, H, W, C] in [0, 1].
           z: float [B, d].
           training: Whether dropout is on.
         """
+        return self._features(to_blocks(image, self.block), z, training)
+
+    def _features(self, grid, z, training):
         biases = self.gate_biases(z)
-        x = ops.cast(image, self.compute_dtype)
+        x = ops.cast(grid, self.compute_dtype)
         v = h = ops.concatenate([2.0 * x - 1.0, ops.ones_like(x[..., :1])], axis=-1)
         for i, layer in enumerate(self.gated):
             v, h = layer(v, h, biases[2 * i], biases[2 * i + 1], training=training)
@@ -165,7 +201,9 @@ class GatedPixelCNN(keras.Model):
           z: float [B, d].
           training: Whether dropout is on.
         """
-        return self.head(self.features(image, z, training), image)
+        grid = to_blocks(image, self.block)
+        parameters = self.head(self._features(grid, z, training), grid)
+        return from_blocks(parameters, self.block)
 
     def call(self, z, training=False):
         """Returns r(x|z): an `AutoregressiveImage` with batch [...] and event [H, W, C].
@@ -193,4 +231,19 @@ class GatedPixelCNN(keras.Model):
             "output_hidden": self.output_hidden,
             "conditioning": self.conditioning,
             "map_filters": self.map_filters,
+            "block": self.block,
         }
+
+
+def check_block(block, image_shape):
+    """Returns the side of a block, or raises a `UserError` where it does not fit the image."""
+    height, width = image_shape[:2]
+    if isinstance(block, bool) or not isinstance(block, int) or block < 1:
+        raise UserError(f"block must be a positive integer, not {block!r}.")
+    if height % block or width % block:
+        fitting = [n for n in range(1, min(height, width) + 1) if not (height % n or width % n)]
+        raise UserError(
+            f"block={block} does not divide images of {height} x {width} pixels: choose one of "
+            f"{', '.join(map(str, fitting))}."
+        )
+    return block

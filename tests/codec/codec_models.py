@@ -23,6 +23,7 @@ DECODERS = {
         "map_filters": 4,
     },
 }
+DECODERS["blocks"] = {**DECODERS["pixelcnn"], "block": 2}
 
 
 def small_model(

@@ -51,9 +51,10 @@ def test_a_part_that_cannot_be_copied_is_told():
 
 @pytest.mark.parametrize("family", ["bernoulli", "logistic", "categorical"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_parallel_pass_and_the_steps_agree_to_1e_12(family, channels):
-    shape = (6, 5, channels)
-    model = small_model("pixelcnn", family, shape)
+@pytest.mark.parametrize("decoder,width", [("pixelcnn", 5), ("blocks", 4)])
+def test_the_parallel_pass_and_the_steps_agree_to_1e_12(decoder, width, family, channels):
+    shape = (6, width, channels)
+    model = small_model(decoder, family, shape)
     networks = Networks(model, lanes=4)
     levels = noise(3, shape, model.decoder.likelihood.levels)
     z = np.random.default_rng(0).normal(size=(3, 4))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_acn.decoders.blocks import from_blocks, to_blocks
 from keras_acn.decoders.pixelcnn import GatedPixelCNN
 
 FAMILIES = {
@@ -36,20 +37,20 @@ def make(image_shape, seed=0, **options):
 
 def stepwise_parameters(decoder, image, z):
     """Parameters at every position from cached steps over the pixels of `image`."""
-    height, width, channels = decoder.image_shape
+    height, width, values = decoder.grid_shape
+    grid = to_blocks(image, decoder.block, np)
     steps, state = decoder.steps, decoder.steps.init_state(z)
     step = tf.function(steps.step)
-    pixel = tf.zeros([len(image), channels])
+    known = tf.zeros([len(image), values])
     out = []
     for position in range(height * width):
-        features, state = step(state, tf.constant(position), pixel)
-        pixel = tf.constant(image[:, position // width, position % width])
-        if decoder.head.linked:
-            parts = [steps.parameters(features, pixel[:, :c]) for c in range(channels)]
-            out.append(tf.concat(parts, axis=-1))
-        else:
-            out.append(steps.parameters(features, pixel[:, :0]))
-    return np.reshape(np.stack(out, axis=1), (len(image), height, width, -1))
+        features, state = step(state, tf.constant(position), known)
+        known = tf.constant(grid[:, position // width, position % width])
+        starts = range(0, values, decoder.head.group)
+        parts = [steps.parameters(features, known[:, :start]) for start in starts]
+        out.append(tf.concat(parts, axis=-1))
+    params = np.reshape(np.stack(out, axis=1), (len(image), height, width, -1))
+    return from_blocks(params, decoder.block, np)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -59,12 +60,13 @@ def stepwise_parameters(decoder, image, z):
     [
         {"residual": "bottleneck", "conditioning": "global"},
         {"residual": "horizontal", "conditioning": "spatial", "kernel_size": 5},
+        {"conditioning": "spatial", "block": 2},
     ],
-    ids=["bottleneck-global", "horizontal-spatial"],
+    ids=["bottleneck-global", "horizontal-spatial", "blocks"],
 )
 def test_cached_steps_agree_with_the_parallel_pass(family, channels, options):
     """At every position, within 1e-5 of the parameters' size (float32)."""
-    shape = (6, 5, channels)
+    shape = (6, 4 if "block" in options else 5, channels)
     decoder = make(shape, likelihood=FAMILIES[family], **options)
     image = np.random.default_rng(1).uniform(size=(3, *shape)).astype("float32")
     z = tf.random.stateless_normal([3, 3], [1, 2])
@@ -72,7 +74,8 @@ def test_cached_steps_agree_with_the_parallel_pass(family, channels, options):
     cached = stepwise_parameters(decoder, image, z)
     np.testing.assert_allclose(cached, parallel, atol=1e-5 * np.abs(parallel).max())
     # Not a vacuous agreement: the parameters differ from pixel to pixel.
-    assert np.abs(parallel[:, 1:] - parallel[:, :-1]).max() > 0.01
+    side = decoder.block
+    assert np.abs(parallel[:, side:] - parallel[:, :-side]).max() > 0.01
 
 
 def test_cached_steps_agree_at_full_size():

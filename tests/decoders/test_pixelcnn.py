@@ -66,7 +66,7 @@ def receptive_field(decoder):
 def jacobian_norms(decoder, image, z):
     """[H, W, blocks, H, W, C]: how strongly a block of parameters hangs on a channel."""
     height, width, channels = decoder.image_shape
-    blocks = decoder.head.blocks
+    blocks = decoder.head.turns
     with tf.GradientTape() as tape:
         tape.watch(image)
         params = decoder.parameters(image, z)[0]
@@ -87,7 +87,7 @@ def test_each_output_sees_exactly_the_earlier_pixels(family, channels, residual)
     sees = receptive_field(decoder)
     pixels = list(itertools.product(range(6), range(6)))
     linked = channels > 1 and not decoder.likelihood.links_channels
-    for (r, c), block in itertools.product(pixels, range(decoder.head.blocks)):
+    for (r, c), block in itertools.product(pixels, range(decoder.head.turns)):
         for other, channel in itertools.product(pixels, range(channels)):
             expected = other in sees[r, c]
             if other == (r, c):

@@ -54,6 +54,7 @@ def make_vhe():
 MAKERS = {
     "acn": make_acn,
     "acn-pixelcnn": lambda: make_acn(PIXELCNN),
+    "acn-blocks": lambda: make_acn({**PIXELCNN, "block": 2}),
     "vae": make_vae,
     "autoencoder": make_autoencoder,
     "vhe": make_vhe,
