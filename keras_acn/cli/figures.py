@@ -1,7 +1,7 @@
 """A run's figures: which there are, what each needs, and drawing them to files."""
 
 from keras_acn import plots
-from keras_acn._errors import UserError, unknown_name
+from keras_acn._base.errors import UserError, unknown_name
 from keras_acn.cli import figures_of_codes as of_codes
 from keras_acn.cli import figures_of_images as of_images
 from keras_acn.cli import figures_of_training as of_training
@@ -93,7 +93,7 @@ def compare(runs, folder, metrics=()):
 
 def save(figure, folder, name, video=".gif"):
     """Writes a chart, a picture or an animation, and returns the path."""
-    from keras_acn.experiment.files import make_folder
+    from keras_acn._base.atomic import make_folder
 
     make_folder(folder)
     if hasattr(figure, "save_helper"):  # a plotnine chart

@@ -15,7 +15,7 @@ import time
 
 import click
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 # Set for the processes started here.
 LAUNCHED = "KERAS_ACN_LAUNCHED"

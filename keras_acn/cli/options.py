@@ -40,7 +40,7 @@ def choose_split(data, name):
     Raises:
       UserError: If the data have no such split.
     """
-    from keras_acn._errors import UserError
+    from keras_acn._base.errors import UserError
 
     splits = {each: getattr(data, each) for each in ("test", "validation", "train")}
     there = [each for each, images in splits.items() if images is not None]

@@ -44,7 +44,7 @@ def plot(model, data, data_dir, split, seed, out, only, compare, metrics, dims, 
     """
     import pathlib
 
-    from keras_acn._errors import UserError
+    from keras_acn._base.errors import UserError
     from keras_acn.experiment import open_run
     from keras_acn.experiment.sweep_folder import SWEEP
 
@@ -79,7 +79,7 @@ def plot(model, data, data_dir, split, seed, out, only, compare, metrics, dims, 
 def _plot_sweep(sweep, out, seed, options_of_runs):
     import pathlib
 
-    from keras_acn._errors import UserError
+    from keras_acn._base.errors import UserError
 
     if any(options_of_runs):
         raise UserError(

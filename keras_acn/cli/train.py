@@ -67,7 +67,7 @@ def train(
     Ctrl-C saves the run and ends it with exit code 130; --resume goes on exactly.
     Started with a TF_CONFIG, it is one worker of a cluster, whose chief writes the run.
     """
-    from keras_acn._errors import UserError
+    from keras_acn._base.errors import UserError
     from keras_acn.experiment import cluster
     from keras_acn.experiment.begin import new_folder, resumed_config
     from keras_acn.experiment.config import load_config
@@ -107,7 +107,7 @@ def train(
 def _resumed(stored, resume, preset, overrides):
     import pathlib
 
-    from keras_acn._errors import UserError
+    from keras_acn._base.errors import UserError
     from keras_acn.experiment.begin import resumed_config
     from keras_acn.experiment.config import load_config
     from keras_acn.experiment.folder import CONFIG

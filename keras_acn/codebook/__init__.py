@@ -1,6 +1,6 @@
 """The codebook: codes of the whole data set, searched inside the graph."""
 
-from keras_acn._registry import Registry
+from keras_acn._base.registry import Registry
 from keras_acn.codebook.code_store import CodeStore as CodeStore
 from keras_acn.codebook.codebook import KNNCodebook as KNNCodebook
 from keras_acn.codebook.codebook import Neighbor as Neighbor

@@ -5,7 +5,7 @@ import weakref
 import keras
 import tensorflow as tf
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codebook.replicas import here
 
 

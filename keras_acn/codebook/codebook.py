@@ -5,7 +5,7 @@ import collections
 import keras
 import tensorflow as tf
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codebook.assign import pick_uniform, pick_unique
 from keras_acn.codebook.code_store import CodeStore
 from keras_acn.codebook.exact import ExactSearch

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codebook.search import NeighborSearch
 from keras_acn.codebook.tournament import best_of_columns
 

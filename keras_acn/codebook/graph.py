@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._errors import UserError
-from keras_acn._random import integers
+from keras_acn._base.errors import UserError
+from keras_acn._base.noise import integers
 from keras_acn.codebook.candidates import INFINITY, merged, nearest, not_been_at, one_of_each
 from keras_acn.codebook.exact import ExactSearch
 from keras_acn.codebook.replicas import anywhere, here, own, rows_of_batch

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 STORAGES = ("flat", "sq8", "pq")
 # With fewer codes the index is small however it stores them.

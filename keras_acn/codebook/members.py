@@ -5,7 +5,7 @@ import collections
 import numpy as np
 import tensorflow as tf
 
-from keras_acn import _random
+from keras_acn._base import noise
 
 ClassLists = collections.namedtuple("ClassLists", ["label", "rank", "order", "start", "count"])
 ClassLists.__doc__ = """The members of each class, as int32 arrays or tensors.
@@ -66,7 +66,7 @@ def draw_members(lists, index, seed, least, most):
     size = tf.gather(lists.count, label)
     start = tf.gather(lists.start, label)
     rank = tf.gather(lists.rank, index)
-    uniform = _random.uniform([tf.shape(index)[0], most + 1], seed)
+    uniform = noise.uniform([tf.shape(index)[0], most + 1], seed)
     others = size - 1
     wanted = least + _below(uniform[:, most], tf.fill(tf.shape(index), most - least + 1))
     drawn = tf.minimum(wanted, others)

@@ -2,7 +2,7 @@
 
 import collections
 
-from keras_acn._registry import Registry
+from keras_acn._base.registry import Registry
 
 Found = collections.namedtuple("Found", ["distance", "index", "complete", "note"])
 Found.__doc__ = """What a strategy found for the data of a training step.

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codec.latent_priors import GivenPrior
 from keras_acn.codec.networks import Compiled, in_passes
 from keras_acn.priors.mixture_of_codes import moment_ranking

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_acn._errors import UserError, unknown_name
+from keras_acn._base.errors import UserError, unknown_name
 from keras_acn.codec.code_index import CodeIndex
 from keras_acn.codec.container import MODES, Block
 from keras_acn.codec.image_coder import image_coder

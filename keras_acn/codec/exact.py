@@ -4,7 +4,7 @@ import contextlib
 
 import keras
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 DTYPE_POLICIES = (
     "DTypePolicy",

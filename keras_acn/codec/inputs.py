@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codec.sources import (
     SCAN,
     ArraySource,

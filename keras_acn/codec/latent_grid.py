@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 # Cells in one standard deviation of a typical posterior. A cell of a quarter adds
 # (1/4)**2 / 12 = 0.5 % to the variance of the posterior's noise, and takes it off the KL.

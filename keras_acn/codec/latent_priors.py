@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 # Logits are rounded to 1/256, so that both sides have the same.
 LOGIT_ROUNDING = 256

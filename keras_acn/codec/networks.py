@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codec.exact import exact_copy
 from keras_acn.codec.pixel_models import pixel_model
 from keras_acn.models import ACN, VAE

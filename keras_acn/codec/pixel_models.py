@@ -15,7 +15,7 @@ the order in which they computed them. Everything after that is done element by 
 import numpy as np
 from scipy.special import expit
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.decoders.discretized_logistic import MIN_LOG_SCALE
 
 # Of the probability of a decision; the smallest one costs 16 bits.

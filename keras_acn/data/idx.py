@@ -12,7 +12,7 @@ import zlib
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.data.parts import assemble, checked
 
 _TYPE = 0x08

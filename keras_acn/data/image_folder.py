@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.data.parts import Part, Parts
 from keras_acn.data.split import limited
 from keras_acn.data.transform import transform_image

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from keras_acn._errors import UserError, did_you_mean
+from keras_acn._base.errors import UserError, did_you_mean
 from keras_acn.data import array_files, idx, image_folder, tfds_source
 from keras_acn.data.parts import Part, assemble
 from keras_acn.data.split import held_out

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from keras_acn._errors import UserError, unknown_name
+from keras_acn._base.errors import UserError, unknown_name
 from keras_acn.data.checks import check_images, check_labels
 from keras_acn.data.network import network_answers
 from keras_acn.data.parts import Part, Parts, infer_levels

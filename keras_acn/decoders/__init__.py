@@ -2,7 +2,7 @@
 
 import keras as _keras
 
-from keras_acn._registry import Registry
+from keras_acn._base.registry import Registry
 from keras_acn.decoders.feedforward import BernoulliConv as BernoulliConv
 from keras_acn.decoders.feedforward import BernoulliMLP as BernoulliMLP
 from keras_acn.decoders.feedforward import ConvDecoder as ConvDecoder

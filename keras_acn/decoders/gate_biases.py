@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 
 class GateBiases(keras.layers.Layer):

@@ -9,7 +9,7 @@ size (Ramachandran et al. 2017, arXiv 1704.06001, cache PixelCNN++ in the same w
 
 import tensorflow as tf
 
-from keras_acn._precision import widened
+from keras_acn._base.precision import widened
 
 
 class IncrementalDecoder:

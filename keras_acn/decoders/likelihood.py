@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_acn._registry import Registry
+from keras_acn._base.registry import Registry
 from keras_acn.decoders.categorical import Categorical256
 from keras_acn.decoders.discretized_logistic import DiscretizedLogisticMixture
 from keras_acn.decoders.image_distribution import ImageDistribution, stateless_seed

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_acn._precision import widened
+from keras_acn._base.precision import widened
 
 
 class PixelHead(keras.layers.Layer):

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.decoders.autoregressive import AutoregressiveImage
 from keras_acn.decoders.gate_biases import GateBiases
 from keras_acn.decoders.gated_layers import GatedLayer

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.evaluation.costs import decoder_log_prob, share_of
 from keras_acn.evaluation.posteriors import encode_images, in_batches
 

@@ -5,7 +5,7 @@ import json
 import os
 import socket
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 _LIKE = (
     '{"cluster": {"worker": ["host0:port", "host1:port"]}, "task": {"type": "worker", "index": 0}}'

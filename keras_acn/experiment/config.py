@@ -5,7 +5,7 @@ import pathlib
 
 from pydantic import TypeAdapter, ValidationError
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.experiment import yaml_text
 from keras_acn.experiment.presets import preset_path
 from keras_acn.experiment.schema import FORMAT as FORMAT

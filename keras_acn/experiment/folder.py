@@ -4,8 +4,8 @@ import functools
 import json
 import pathlib
 
-from keras_acn._errors import UserError, did_you_mean
-from keras_acn._shipped import pretrained_folders
+from keras_acn._base.errors import UserError, did_you_mean
+from keras_acn._base.shipped import pretrained_folders
 from keras_acn.experiment import config as config_lib
 from keras_acn.experiment import history, yaml_text
 

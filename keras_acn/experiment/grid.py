@@ -4,7 +4,7 @@ import itertools
 import re
 import typing
 
-from keras_acn._errors import UserError, did_you_mean
+from keras_acn._base.errors import UserError, did_you_mean
 from keras_acn.experiment import yaml_text
 from keras_acn.experiment.schema import Config, Section
 

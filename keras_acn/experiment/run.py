@@ -4,12 +4,12 @@ import contextlib
 import json
 import pathlib
 
-from keras_acn._errors import UserError
+from keras_acn._base.atomic import make_folder, replacing, write_text
+from keras_acn._base.errors import UserError
 from keras_acn.experiment import build, checkpoint, cluster, history, tensorboard, workers
 from keras_acn.experiment.begin import new_folder, resumed_config
 from keras_acn.experiment.callbacks import TENSORBOARD, own_callbacks
 from keras_acn.experiment.checkpoint import Progress
-from keras_acn.experiment.files import make_folder, replacing, write_text
 from keras_acn.experiment.folder import (
     CHECKPOINT,
     CONFIG,

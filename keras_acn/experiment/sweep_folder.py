@@ -6,11 +6,11 @@ import pathlib
 
 from pydantic import ValidationError
 
-from keras_acn._errors import UserError
+from keras_acn._base.atomic import make_folder, write_text
+from keras_acn._base.errors import UserError
 from keras_acn.experiment import config as config_lib
 from keras_acn.experiment import grid as grid_lib
 from keras_acn.experiment import yaml_text
-from keras_acn.experiment.files import make_folder, write_text
 from keras_acn.experiment.folder import CONFIG, open_run
 
 SWEEP, TABLE = "sweep.yaml", "sweep.csv"

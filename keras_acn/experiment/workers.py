@@ -8,7 +8,7 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.experiment import checkpoint
 from keras_acn.experiment.cluster import check_port
 

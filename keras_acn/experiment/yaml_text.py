@@ -4,7 +4,7 @@ import re
 
 import yaml
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 
 class _Loader(yaml.SafeLoader):

@@ -1,6 +1,6 @@
 """The models: parts joined into something that `fit` trains."""
 
-from keras_acn._registry import Registry
+from keras_acn._base.registry import Registry
 from keras_acn.models.acn import ACN as ACN
 from keras_acn.models.autoencoder import Autoencoder as Autoencoder
 from keras_acn.models.base import LatentModel as LatentModel

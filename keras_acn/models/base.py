@@ -7,8 +7,8 @@ import keras
 import tensorflow as tf
 
 from keras_acn import decoders, encoders, priors
-from keras_acn._errors import UserError
-from keras_acn._shapes import check_image_shape
+from keras_acn._base.errors import UserError
+from keras_acn._base.shapes import check_image_shape
 from keras_acn.codebook import replicas
 from keras_acn.models import metrics, workers
 from keras_acn.models.exporting import Exporting

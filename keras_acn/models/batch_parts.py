@@ -4,7 +4,7 @@ import functools
 
 import tensorflow as tf
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codebook import replicas
 
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_acn import codebook
 from keras_acn import data as data_lib
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codebook import replicas
 
 # Streams of stateless random numbers within one step, after those of the base.

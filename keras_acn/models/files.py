@@ -5,7 +5,7 @@ import zipfile
 
 import keras
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 
 def load_model(path, compile=True):

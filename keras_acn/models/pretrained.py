@@ -1,7 +1,7 @@
 """The trained models that come with the package."""
 
-from keras_acn._errors import unknown_name
-from keras_acn._shipped import pretrained_folders
+from keras_acn._base.errors import unknown_name
+from keras_acn._base.shipped import pretrained_folders
 
 
 def load_pretrained(name):

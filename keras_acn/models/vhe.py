@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_acn import codebook, encoders, priors
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codebook import replicas
 from keras_acn.models import workers
 from keras_acn.models.base import POSTERIOR, LatentModel

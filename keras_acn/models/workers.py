@@ -32,8 +32,8 @@ import math
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_acn import _random
-from keras_acn._errors import UserError
+from keras_acn._base import noise
+from keras_acn._base.errors import UserError
 from keras_acn.codebook import replicas
 from keras_acn.models.batch_parts import StepCounter, distribute
 
@@ -205,4 +205,4 @@ def sample(q, seed):
         )
     # What q.sample draws, to the bit, without the slow code that XLA makes of that.
     shape = [replicas.rows_of_batch(normal.loc), math.prod(q.event_shape)]
-    return replicas.own(_random.normal(shape, seed)) * normal.scale + normal.loc
+    return replicas.own(noise.normal(shape, seed)) * normal.scale + normal.loc

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.priors.prior_table import PriorTable, mixture_log_prob
 
 # Floats in one intermediate [B, n, d, M] block: 32 MiB.

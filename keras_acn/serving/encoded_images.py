@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.data.binarize import check_binarize
 from keras_acn.data.transform import check_size
 

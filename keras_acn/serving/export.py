@@ -7,8 +7,8 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._errors import UserError
-from keras_acn._quiet import tensorflow_errors_only
+from keras_acn._base.errors import UserError
+from keras_acn._base.quiet import tensorflow_errors_only
 from keras_acn.serving import model_card, recorded, versions, warmup
 from keras_acn.serving.encoded_images import ImageDecoder
 from keras_acn.serving.signatures import signatures_of, trace

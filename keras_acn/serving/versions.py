@@ -7,7 +7,7 @@ import pathlib
 import shutil
 import uuid
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 
 def versions(folder):

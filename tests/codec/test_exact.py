@@ -5,7 +5,7 @@ import tensorflow as tf
 from codec_models import noise, small_model
 from scipy.special import logsumexp
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codec.code_index import CodeIndex
 from keras_acn.codec.exact import exact_copy
 from keras_acn.codec.image_coder import PixelByPixel

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from codec_models import FAMILIES
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codec.image_coder import _decisions
 from keras_acn.codec.pixel_models import pixel_model
 from keras_acn.decoders.likelihood import get_likelihood

@@ -6,7 +6,7 @@ from codec_models import DECODERS, FAMILIES, as_set, noise, small_model
 
 import keras_acn
 from keras_acn import codec
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codec.codec import Codec
 from keras_acn.codec.tour_mode import TourMode
 

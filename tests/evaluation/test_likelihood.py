@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.evaluation.likelihood import importance_weighted_bound
 from keras_acn.evaluation.posteriors import encode_images
 from keras_acn.evaluation.unconditional import StandardNormalPrior

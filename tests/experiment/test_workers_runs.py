@@ -12,7 +12,8 @@ import time
 import numpy as np
 import pytest
 
-from keras_acn import _errors, cli
+from keras_acn import cli
+from keras_acn._base import errors
 from keras_acn.experiment import checkpoint, cluster, load_config, open_run
 from keras_acn.experiment.begin import new_folder
 
@@ -237,7 +238,7 @@ def config(workers, kind, index, **jobs):
     ],
 )
 def test_a_broken_tf_config_is_said_in_a_sentence(text, sentence):
-    with pytest.raises(_errors.UserError, match="TF_CONFIG") as error:
+    with pytest.raises(errors.UserError, match="TF_CONFIG") as error:
         cluster.from_environment({"TF_CONFIG": text})
     assert sentence in str(error.value)
 
@@ -262,7 +263,7 @@ def test_a_port_in_use_is_said_in_a_sentence(tmp_path, capsys, monkeypatch):
         taken.listen()
         port = taken.getsockname()[1]
         team = cluster.Cluster((f"127.0.0.1:{port}", "127.0.0.1:9"), 0)
-        with pytest.raises(_errors.UserError, match=f"Port {port} of this worker"):
+        with pytest.raises(errors.UserError, match=f"Port {port} of this worker"):
             cluster.check_port(team)
     cluster.check_port(team)
 
@@ -272,5 +273,5 @@ def test_logs_of_workers_do_not_make_a_folder_a_run(tmp_path):
     settings = load_config("digits")
     assert new_folder(tmp_path, settings) == tmp_path
     (tmp_path / "other").touch()
-    with pytest.raises(_errors.UserError, match="not empty"):
+    with pytest.raises(errors.UserError, match="not empty"):
         new_folder(tmp_path, settings)

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy import integrate, special, stats
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.priors import MixturePrior, StandardNormal, mixture_of_codes
 from keras_acn.priors.mixture_of_codes import MixtureOfCodes
 from keras_acn.priors.prior_table import PriorTable

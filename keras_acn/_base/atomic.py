@@ -4,7 +4,7 @@ import contextlib
 import os
 import pathlib
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 
 @contextlib.contextmanager

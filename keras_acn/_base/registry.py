@@ -3,7 +3,7 @@
 import inspect
 import re
 
-from keras_acn._errors import UserError, did_you_mean, unknown_name
+from keras_acn._base.errors import UserError, did_you_mean, unknown_name
 
 
 def _snake(name):

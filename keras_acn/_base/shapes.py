@@ -1,6 +1,6 @@
 """The one check of an image's shape."""
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 
 def check_image_shape(image_shape):

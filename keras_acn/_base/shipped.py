@@ -2,7 +2,7 @@
 
 import pathlib
 
-PACKAGE = pathlib.Path(__file__).parent
+PACKAGE = pathlib.Path(__file__).parents[1]
 
 
 def pretrained_folders():
