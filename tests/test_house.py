@@ -11,6 +11,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "keras_acn"
 FLOORS = [
     {"_base"},
+    {"distribute"},
     {"codebook", "encoders", "priors", "decoders", "data"},
     {"models"},
     {"experiment", "evaluation", "plots", "serving", "codec"},

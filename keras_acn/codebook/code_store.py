@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError
-from keras_acn.codebook.replicas import here
+from keras_acn.distribute.exchange import here
 
 
 class CodeStore(keras.layers.Layer, keras.callbacks.Callback):

@@ -47,8 +47,8 @@ def train(config=None, out=None, resume=None, callbacks=(), verbose=0):
       The `Run`, with its `model` and `data`.
 
     Where TF_CONFIG names several workers, each of them calls this, and they train together
-    (see `keras_acn.models.workers`). The first of them, the chief, writes the folder, which
-    the others must only see to resume; they return a `Run` whose model is not saved.
+    (see `keras_acn.distribute.keras_trainer`). The first of them, the chief, writes the folder,
+    which the others must only see to resume; they return a `Run` whose model is not saved.
 
     Raises:
       UserError: If the config, the data or the folder cannot be used.

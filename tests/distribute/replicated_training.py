@@ -30,8 +30,12 @@ else:
 import keras  # noqa: E402
 
 import keras_acn  # noqa: E402
-from keras_acn.codebook import GraphSearch, KNNCodebook, replicas  # noqa: E402
-from keras_acn.models import batch_parts, workers  # noqa: E402
+from keras_acn.codebook import GraphSearch, KNNCodebook  # noqa: E402
+from keras_acn.distribute import (  # noqa: E402
+    batches,
+    exchange,  # noqa: E402
+    keras_trainer,
+)
 
 SHAPE = (4, 4, 1)
 # Batches of 8 of 41 images end with a batch of one row: most replicas have none of it.
@@ -119,26 +123,28 @@ def exchanges():
             "flag": rng.uniform(size=(rows, 3)) < 0.5,
         }
         dataset = STRATEGY.distribute_datasets_from_function(
-            lambda context, batch=batch: batch_parts.parts(
+            lambda context, batch=batch: batches.parts(
                 tf.data.Dataset.from_tensors(batch), 1, REPLICAS, context
             )
         )
 
         def step(part, slope):
-            with replicas.part_of_batch(part) as local, tf.GradientTape() as tape:
+            with exchange.part_of_batch(part) as local, tf.GradientTape() as tape:
                 tape.watch(slope)
-                loss = workers.mean(tf.reduce_sum((local["x"] @ slope - local["y"]) ** 2, axis=1))
+                loss = keras_trainer.mean(
+                    tf.reduce_sum((local["x"] @ slope - local["y"]) ** 2, axis=1)
+                )
                 gradient = tape.gradient(loss, slope)
-                everyone = replicas.gather(local["index"], local["x"], local["flag"])
+                everyone = exchange.gather(local["index"], local["x"], local["flag"])
                 return {
-                    "gradient": replicas.total(gradient)[0],
-                    "loss": replicas.total(loss)[0],
+                    "gradient": exchange.total(gradient)[0],
+                    "loss": exchange.total(loss)[0],
                     "index": everyone[0],
                     "x": everyone[1],
                     "flag": everyone[2],
-                    "again": replicas.gather(replicas.own(everyone[1])),
-                    "first": replicas.first_index(local["index"]),
-                    "anywhere": replicas.anywhere(tf.reduce_any(local["index"] == 5)),
+                    "again": exchange.gather(exchange.own(everyone[1])),
+                    "first": exchange.first_index(local["index"]),
+                    "anywhere": exchange.anywhere(tf.reduce_any(local["index"] == 5)),
                 }
 
         slope = tf.constant([[0.5], [-2.0]])

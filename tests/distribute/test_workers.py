@@ -157,8 +157,8 @@ def test_workers_with_different_data_are_told(two):
 
 
 def test_keras_still_needs_the_overrides(devices, two):
-    # Where one of these fails, Keras has been mended: see keras_acn/models/workers.py for what
-    # may go.
+    # Where one of these fails, Keras has been mended: see keras_acn/distribute/keras_trainer.py
+    # for what may go.
     for worker in two:
         assert str(worker["plain-keras/nothing"]) != "none"
         assert str(worker["plain-keras/build"]) != "none"

@@ -4,7 +4,7 @@ A model made inside `strategy.scope()` trains by plain `fit` on every replica of
 `MirroredStrategy` or a `MultiWorkerMirroredStrategy`, and follows the curve that one replica
 follows at the same batch size and seed, up to the rounding of sums: the batch size is that of
 all replicas together, each draws the noise of its own rows, and the loss is the mean over the
-rows of all. See `keras_acn.codebook.replicas`.
+rows of all. See `keras_acn.distribute.exchange`.
 
 Four things in Keras 3.15 stand in the way, and are overridden here for several replicas:
 
@@ -23,7 +23,7 @@ Four things in Keras 3.15 stand in the way, and are overridden here for several 
   and the check for infinities of half precision, belong after: the step adds them up itself,
   and the optimizer's own sum is left out.
 
-`tests/models/test_workers.py` runs Keras as it is, to tell when these are mended.
+`tests/distribute/test_workers.py` runs Keras as it is, to tell when these are mended.
 """
 
 import contextlib
@@ -34,8 +34,8 @@ import tensorflow_probability as tfp
 
 from keras_acn._base import noise
 from keras_acn._base.errors import UserError
-from keras_acn.codebook import replicas
-from keras_acn.models.batch_parts import StepCounter, distribute
+from keras_acn.distribute import exchange
+from keras_acn.distribute.batches import StepCounter, distribute
 
 
 class Workers:
@@ -67,7 +67,7 @@ class Workers:
         strategy = self.distribute_strategy
 
         def on_replica(batch):
-            with replicas.part_of_batch(batch) as part:
+            with exchange.part_of_batch(batch) as part:
                 return step_function(part)
 
         @tf.function(reduce_retracing=True, jit_compile=self.jit_compile)
@@ -112,7 +112,7 @@ class Workers:
     def _summed(self, gradients):
         """Returns the gradients of the whole batch's loss, given those of this part's."""
         given = [gradient for gradient in gradients if gradient is not None]
-        summed = iter(replicas.total(*given))
+        summed = iter(exchange.total(*given))
         return [None if gradient is None else next(summed) for gradient in gradients]
 
     def _distributed(self, dataset, step, steps=None):
@@ -157,10 +157,10 @@ def mean(values):
 
     The shares of all replicas add up to the mean over the rows of the whole batch.
     """
-    counts = replicas.counts()
+    counts = exchange.counts()
     if counts is None:
         return tf.reduce_mean(values)
-    rows = tf.cast(replicas.rows_of_batch(values), values.dtype)
+    rows = tf.cast(exchange.rows_of_batch(values), values.dtype)
     return tf.reduce_sum(values * tf.cast(counts, values.dtype)) / rows
 
 
@@ -174,10 +174,10 @@ def whole_means(values):
       `(values, None)` for each; of a part of a batch the mean over the rows of the whole
       batch, and how many these are.
     """
-    if replicas.counts() is None:
+    if exchange.counts() is None:
         return [(each, None) for each in values]
-    rows = tf.cast(replicas.rows_of_batch(values[0]), tf.float32)
-    (means,) = replicas.total(tf.stack([mean(each) for each in values]))
+    rows = tf.cast(exchange.rows_of_batch(values[0]), tf.float32)
+    (means,) = exchange.total(tf.stack([mean(each) for each in values]))
     return [(each, rows) for each in tf.unstack(means)]
 
 
@@ -196,7 +196,7 @@ def sample(q, seed):
         not isinstance(q, tfp.distributions.Independent)
         or type(normal) is not tfp.distributions.Normal
     ):
-        if replicas.counts() is None:
+        if exchange.counts() is None:
             return q.sample(seed=seed)
         raise UserError(
             f"Replicas draw the noise of each row by its place in the batch, which they can of a "
@@ -204,5 +204,5 @@ def sample(q, seed):
             "posterior, or train without a strategy."
         )
     # What q.sample draws, to the bit, without the slow code that XLA makes of that.
-    shape = [replicas.rows_of_batch(normal.loc), math.prod(q.event_shape)]
-    return replicas.own(noise.normal(shape, seed)) * normal.scale + normal.loc
+    shape = [exchange.rows_of_batch(normal.loc), math.prod(q.event_shape)]
+    return exchange.own(noise.normal(shape, seed)) * normal.scale + normal.loc

@@ -5,7 +5,7 @@ import functools
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError
-from keras_acn.codebook import replicas
+from keras_acn.distribute import exchange
 
 
 def distribute(dataset, strategy):
@@ -77,7 +77,7 @@ def parts(dataset, largest, count, context):
         places = tf.minimum(places, rows - 1)
         parts = {name: tf.gather(values, places) for name, values in batch.items()}
         whole = tf.stack([rows, tf.cast(batch["index"][0], tf.int32)])
-        parts[replicas.WHOLE] = tf.broadcast_to(whole, [here, 2])
+        parts[exchange.WHOLE] = tf.broadcast_to(whole, [here, 2])
         return parts
 
     return dataset.map(cut, num_parallel_calls=tf.data.AUTOTUNE).unbatch().prefetch(2 * here)
