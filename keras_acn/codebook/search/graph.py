@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from keras_acn._base.errors import UserError
 from keras_acn._base.noise import integers
-from keras_acn.codebook.candidates import INFINITY, merged, nearest, not_been_at, one_of_each
-from keras_acn.codebook.exact import ExactSearch
-from keras_acn.codebook.search import Found, NeighborSearch
+from keras_acn.codebook.search.base import Found, NeighborSearch
+from keras_acn.codebook.search.candidates import INFINITY, merged, nearest, not_been_at, one_of_each
+from keras_acn.codebook.search.exact import ExactSearch
 from keras_acn.distribute.exchange import anywhere, here, own, rows_of_batch
 
 # The latest visits are searched by the maxima of groups of this many.

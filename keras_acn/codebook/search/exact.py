@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError
-from keras_acn.codebook.search import NeighborSearch
-from keras_acn.codebook.tournament import best_of_columns
+from keras_acn.codebook.search.base import NeighborSearch
+from keras_acn.codebook.search.tournament import best_of_columns
 
 # More groups than neighbours are taken by the fast, cancelling form of the distance; the
 # distances of their rows are then computed without cancellation.

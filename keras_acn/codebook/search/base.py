@@ -1,8 +1,6 @@
-"""What every search strategy promises, and which ones there are."""
+"""What every search strategy promises."""
 
 import collections
-
-from keras_acn._base.registry import Registry
 
 Found = collections.namedtuple("Found", ["distance", "index", "complete", "note"])
 Found.__doc__ = """What a strategy found for the data of a training step.
@@ -111,27 +109,3 @@ class NeighborSearch:
     def from_config(cls, config):
         """Returns the strategy with the options of `get_config`."""
         return cls(**config)
-
-
-def get_search(identifier, size=None, dim=None):
-    """Returns the strategy for a name, a config or an instance.
-
-    Args:
-      identifier: As a registry takes it. `"auto"`, or `None`, is the best strategy for
-        the number of codes and their dimension (`keras_acn.codebook.auto`).
-      size: Number of codes N, for `"auto"`; where it isn't known, that is `"exact"`.
-      dim: Dimension of a code, likewise.
-
-    Raises:
-      UserError: If the name is unknown.
-    """
-    from keras_acn.codebook.auto import choose
-    from keras_acn.codebook.exact import ExactSearch
-    from keras_acn.codebook.faiss_index import FaissSearch
-    from keras_acn.codebook.graph import GraphSearch
-
-    strategies = [ExactSearch, GraphSearch, FaissSearch]
-    registry = Registry("search strategy", strategies, NeighborSearch)
-    known = size is not None and dim is not None
-    registry.by_name["auto"] = registry.find(choose(size, dim) if known else "exact")
-    return registry.get(identifier, default="auto")

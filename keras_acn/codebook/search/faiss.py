@@ -5,10 +5,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError, unknown_name
-from keras_acn.codebook import ivf
-from keras_acn.codebook.exact import ExactSearch, rank
-from keras_acn.codebook.search import Found, NeighborSearch
-from keras_acn.codebook.snapshots import Snapshots, sample_rows
+from keras_acn.codebook.search import ivf
+from keras_acn.codebook.search.base import Found, NeighborSearch
+from keras_acn.codebook.search.exact import ExactSearch, rank
+from keras_acn.codebook.search.snapshots import Snapshots, sample_rows
 
 
 @keras.saving.register_keras_serializable("keras_acn")
