@@ -16,7 +16,7 @@ def load_pretrained(name):
     Raises:
       UserError: If there is none of that name, with the nearest one.
     """
-    from keras_acn.models.files import load_model
+    from keras_acn.models.saved import load_model
 
     folders = pretrained_folders()
     if name not in folders:
