@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import expit
 
 from keras_acn._base.errors import UserError
-from keras_acn.decoders.discretized_logistic import MIN_LOG_SCALE
+from keras_acn.decoders.families.logistic import MIN_LOG_SCALE
 
 # Of the probability of a decision; the smallest one costs 16 bits.
 PROBABILITY_ROUNDING = 2.0**16

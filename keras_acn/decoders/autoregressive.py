@@ -3,7 +3,7 @@
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_acn.decoders.image_distribution import stateless_seed
+from keras_acn.decoders.families.distribution import stateless_seed
 
 tfd = tfp.distributions
 

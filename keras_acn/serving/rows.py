@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_acn.codebook.assign import pick_uniform
 from keras_acn.decoders.autoregressive import AutoregressiveImage
-from keras_acn.decoders.image_distribution import ImageDistribution
+from keras_acn.decoders.families.distribution import ImageDistribution
 
 
 def stateless(seed, stream=None):

@@ -1,23 +1,9 @@
-"""Output families by name, and the simplest of them: Bernoulli pixels."""
+"""The simplest output family: Bernoulli pixels."""
 
 import keras
 import tensorflow as tf
 
-from keras_acn._base.registry import Registry
-from keras_acn.decoders.categorical import Categorical256
-from keras_acn.decoders.discretized_logistic import DiscretizedLogisticMixture
-from keras_acn.decoders.image_distribution import ImageDistribution, stateless_seed
-from keras_acn.decoders.likelihood_base import Likelihood
-
-__all__ = [
-    "Bernoulli",
-    "Categorical256",
-    "DiscretizedLogisticMixture",
-    "ImageDistribution",
-    "Likelihood",
-    "get_likelihood",
-    "stateless_seed",
-]
+from keras_acn.decoders.families.base import Likelihood
 
 
 @keras.saving.register_keras_serializable("keras_acn")
@@ -57,22 +43,3 @@ class Bernoulli(Likelihood):
     def mode(self, params, channels):
         """Returns the likelier of 0 and 1, [..., C]."""
         return tf.cast(params > 0, tf.float32)
-
-
-FAMILIES = Registry(
-    "likelihood", [Bernoulli, DiscretizedLogisticMixture, Categorical256], Likelihood
-)
-
-
-def get_likelihood(identifier="bernoulli"):
-    """Returns an output family from its name, its config, or itself.
-
-    Args:
-      identifier: `"bernoulli"`, `"discretized_logistic_mixture"` or `"categorical"`; a
-        dict such as `{"name": "discretized_logistic_mixture", "components": 5}`; a
-        `Likelihood`; or `None` for Bernoulli.
-
-    Raises:
-      UserError: If the name or an option is unknown, with the nearest known one.
-    """
-    return FAMILIES.get(identifier, default="bernoulli")

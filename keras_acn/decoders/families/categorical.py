@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_acn.decoders.likelihood_base import Likelihood
+from keras_acn.decoders.families.base import Likelihood
 
 
 @keras.saving.register_keras_serializable("keras_acn")

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError
-from keras_acn.decoders.likelihood_base import Likelihood
+from keras_acn.decoders.families.base import Likelihood
 
 # A scale of exp(-7) is 0.12 levels: narrower ones put all mass on one level, and only
 # make the gradients explode.

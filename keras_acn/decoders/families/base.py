@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_acn.decoders.image_distribution import ImageDistribution
+from keras_acn.decoders.families.distribution import ImageDistribution
 
 
 class Likelihood:
