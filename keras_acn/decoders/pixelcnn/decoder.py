@@ -4,12 +4,12 @@ import keras
 from keras import ops
 
 from keras_acn._base.errors import UserError
-from keras_acn.decoders.autoregressive import AutoregressiveImage
 from keras_acn.decoders.families import get_likelihood
-from keras_acn.decoders.gate_biases import GateBiases
-from keras_acn.decoders.gated_layers import GatedLayer
-from keras_acn.decoders.incremental import IncrementalDecoder
-from keras_acn.decoders.pixel_head import PixelHead
+from keras_acn.decoders.pixelcnn.biases import GateBiases
+from keras_acn.decoders.pixelcnn.distribution import AutoregressiveImage
+from keras_acn.decoders.pixelcnn.head import PixelHead
+from keras_acn.decoders.pixelcnn.incremental import IncrementalDecoder
+from keras_acn.decoders.pixelcnn.layers import GatedLayer
 
 RESIDUALS = ("bottleneck", "horizontal")
 
