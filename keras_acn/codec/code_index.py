@@ -4,8 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError
-from keras_acn.codec.latent_priors import GivenPrior
 from keras_acn.codec.networks import Compiled, in_passes
+from keras_acn.codec.priors import GivenPrior
 from keras_acn.priors.codes_mixture import moment_ranking
 
 # Images ranked at a time, and looked up at a time: the scores are 64 x N floats, and what is

@@ -10,7 +10,7 @@ from keras_acn._base.errors import UserError
 from keras_acn.codebook.tour import greedy_tour
 from keras_acn.codec.bits_back import BitsBack
 from keras_acn.codec.lanes import segments
-from keras_acn.codec.latent_priors import CodesPrior
+from keras_acn.codec.priors import CodesPrior
 
 # Codes in the mixture that the first image of a lane is coded with.
 FIRST_CODES = 4096

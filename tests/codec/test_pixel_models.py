@@ -5,7 +5,7 @@ from codec_models import FAMILIES
 
 from keras_acn._base.errors import UserError
 from keras_acn.codec.image_coder import _decisions
-from keras_acn.codec.pixel_models import pixel_model
+from keras_acn.codec.pixels import pixel_model
 from keras_acn.decoders.families import get_likelihood
 
 
