@@ -6,10 +6,12 @@ import pathlib
 
 from keras_acn._base.atomic import make_folder, replacing, write_text
 from keras_acn._base.errors import UserError
-from keras_acn.experiment import build, checkpoint, cluster, history, tensorboard, workers
+from keras_acn.experiment import build, checkpoint, history, tensorboard
 from keras_acn.experiment.begin import new_folder, resumed_config
 from keras_acn.experiment.callbacks import TENSORBOARD, own_callbacks
 from keras_acn.experiment.checkpoint import Progress
+from keras_acn.experiment.cluster import strategy as workers
+from keras_acn.experiment.cluster import tf_config
 from keras_acn.experiment.folder import (
     CHECKPOINT,
     CONFIG,
@@ -55,7 +57,7 @@ def train(config=None, out=None, resume=None, callbacks=(), verbose=0):
       WorkerLost: If another worker is gone. A `UserError`.
       Interrupted: After Ctrl-C, once everything is saved. A `KeyboardInterrupt`.
     """
-    team = cluster.from_environment()
+    team = tf_config.from_environment()
     chief = team is None or team.is_chief
     if resume is None:
         folder = new_folder(out, config) if chief else pathlib.Path(out or "RUN")

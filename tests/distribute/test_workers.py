@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from keras_acn.cli.launch import free_ports
+from keras_acn.experiment.cluster.launch import free_ports
 
 PROGRAM = pathlib.Path(__file__).with_name("replicated_training.py")
 # Sums in another order: float32 rounding, grown over a dozen steps.

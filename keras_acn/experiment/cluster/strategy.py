@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_acn._base.errors import UserError
 from keras_acn.experiment import checkpoint
-from keras_acn.experiment.cluster import check_port
+from keras_acn.experiment.cluster.tf_config import check_port
 
 # What TensorFlow says when a peer does not answer, or when an exchange with it was broken off.
 _SIGNS = ("collective", "coordination", "heartbeat", "/job:worker", "/job:chief")
