@@ -15,6 +15,7 @@ FLOORS = [
     {"codebook", "encoders", "priors", "decoders", "data"},
     {"models"},
     {"experiment", "evaluation", "plots", "serving", "codec"},
+    {"figures"},
     {"cli"},
 ]
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}

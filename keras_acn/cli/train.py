@@ -165,7 +165,7 @@ def _run(settings, out, resume, team, figures, quiet):
         return 0
     drawn = []
     if figures:
-        from keras_acn.cli.figures import SLOW, draw
+        from keras_acn.figures import SLOW, draw
 
         drawn = draw(run, run.folder / "figures", leave_out=SLOW)
     click.echo(str(run.path) if quiet else summary.text(run, drawn))

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from keras_acn.cli.options import choose_split
+from keras_acn._base.errors import UserError
 
 COUNT = 10
 STEPS = 20
@@ -76,3 +76,17 @@ def columns(run):
     history = run.history
     names = dict.fromkeys(name for row in history for name in row)
     return {name: [row.get(name, np.nan) for row in history] for name in names}
+
+
+def choose_split(data, name):
+    """Returns `(name, ImageSet)`: the split asked for, or the one furthest from training.
+
+    Raises:
+      UserError: If the data have no such split.
+    """
+    splits = {each: getattr(data, each) for each in ("test", "validation", "train")}
+    there = [each for each, images in splits.items() if images is not None]
+    if name is not None and name not in there:
+        raise UserError(f"{data.name} has no {name} split: there is {', '.join(there)}.")
+    name = name or there[0]
+    return name, splits[name]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_acn import plots
-from keras_acn.cli.subject import COUNT
+from keras_acn.figures.subject import COUNT
 
 # Images drawn from one code, and images of a class that new ones are drawn like.
 DRAWS = 5

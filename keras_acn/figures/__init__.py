@@ -2,10 +2,10 @@
 
 from keras_acn import plots
 from keras_acn._base.errors import UserError, unknown_name
-from keras_acn.cli import figures_of_codes as of_codes
-from keras_acn.cli import figures_of_images as of_images
-from keras_acn.cli import figures_of_training as of_training
-from keras_acn.cli.subject import Subject, columns
+from keras_acn.figures import codes as of_codes
+from keras_acn.figures import images as of_images
+from keras_acn.figures import training as of_training
+from keras_acn.figures.subject import Subject, columns
 
 DPI = 110
 

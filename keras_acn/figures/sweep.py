@@ -3,9 +3,8 @@
 import numpy as np
 
 from keras_acn import plots
-from keras_acn.cli.figures import save
-from keras_acn.cli.options import choose_split
-from keras_acn.cli.subject import columns
+from keras_acn.figures import save
+from keras_acn.figures.subject import choose_split, columns
 
 COUNT = 10
 # More lines than this on one chart cannot be told apart.
