@@ -46,7 +46,7 @@ def measure(strategy, count, dim, batch, answer):
     import tensorflow as tf
 
     from keras_acn.codebook import ExactSearch
-    from keras_acn.codebook.faiss_index import FaissSearch
+    from keras_acn.codebook.search.faiss import FaissSearch
 
     search = FaissSearch() if strategy == "faiss" else ExactSearch()
     rng = np.random.default_rng(0)

@@ -32,7 +32,7 @@ _PUBLIC = {
     "Snapshots": "keras_acn.experiment.snapshots",
     "compress": "keras_acn.codec",
     "decompress": "keras_acn.codec",
-    "UserError": "keras_acn._errors",
+    "UserError": "keras_acn._base.errors",
 }
 _ROOMS = (
     "codebook",

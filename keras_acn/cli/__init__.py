@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.cli.group import CommandGroup, version
 
 

@@ -82,7 +82,7 @@ def compress(model, input_, output, as_json, split, data_dir, **options):
     """
     import json
 
-    from keras_acn._errors import UserError
+    from keras_acn._base.errors import UserError
     from keras_acn.experiment import open_run
 
     if not output.endswith(".acn"):

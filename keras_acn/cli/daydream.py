@@ -47,8 +47,8 @@ def daydream(model, data, data_dir, split, seed, steps, images, sample, out):
     import numpy as np
 
     from keras_acn import plots
-    from keras_acn.cli.options import choose_split
-    from keras_acn.experiment.files import make_folder
+    from keras_acn._base.atomic import make_folder
+    from keras_acn.figures.subject import choose_split
 
     make_folder(folder)
     pixels = choose_split(run.data, split)[1].arrays()[0]

@@ -20,7 +20,7 @@ def decompress(input_, output, model):
     under saved_models/.
     """
     from keras_acn import codec
-    from keras_acn._errors import UserError
+    from keras_acn._base.errors import UserError
     from keras_acn.experiment import open_run
 
     if not output.endswith(".npy"):

@@ -86,7 +86,7 @@ def evaluate(
 
     MODEL is a run folder, a .keras file, or a folder or name under saved_models/.
     """
-    from keras_acn._errors import UserError
+    from keras_acn._base.errors import UserError
     from keras_acn.experiment import open_run
 
     run = open_run(model)
@@ -125,7 +125,7 @@ def evaluate(
 
 def _labels(text):
     """Returns the labels in `--classes`, `None` where it is not given."""
-    from keras_acn._errors import UserError
+    from keras_acn._base.errors import UserError
 
     if text is None:
         return None

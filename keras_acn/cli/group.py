@@ -5,7 +5,7 @@ import importlib
 import click
 
 from keras_acn import __version__
-from keras_acn._errors import unknown_name
+from keras_acn._base.errors import unknown_name
 
 # One command a line. The help stands here so that listing the commands imports none.
 COMMANDS = {

@@ -32,19 +32,3 @@ def split_option(function):
         type=click.Choice(["test", "validation", "train"]),
         help="Which part of the data.  [default: test, or what there is]",
     )(function)
-
-
-def choose_split(data, name):
-    """Returns `(name, ImageSet)`: the split asked for, or the one furthest from training.
-
-    Raises:
-      UserError: If the data have no such split.
-    """
-    from keras_acn._errors import UserError
-
-    splits = {each: getattr(data, each) for each in ("test", "validation", "train")}
-    there = [each for each, images in splits.items() if images is not None]
-    if name is not None and name not in there:
-        raise UserError(f"{data.name} has no {name} split: there is {', '.join(there)}.")
-    name = name or there[0]
-    return name, splits[name]

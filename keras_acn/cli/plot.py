@@ -44,7 +44,7 @@ def plot(model, data, data_dir, split, seed, out, only, compare, metrics, dims, 
     """
     import pathlib
 
-    from keras_acn._errors import UserError
+    from keras_acn._base.errors import UserError
     from keras_acn.experiment import open_run
     from keras_acn.experiment.sweep_folder import SWEEP
 
@@ -61,14 +61,14 @@ def plot(model, data, data_dir, split, seed, out, only, compare, metrics, dims, 
     if compare or metrics:
         if only:
             raise UserError("--only is for the figures of one run: leave out --compare, --metric.")
-        from keras_acn.cli.figures import compare as draw_curves
+        from keras_acn.figures import compare as draw_curves
 
         paths = draw_curves([run, *map(open_run, compare)], folder, metrics)
     else:
         load_tensorflow()
         if data is not None or data_dir is not None:
             run.data = run.load_data(data, data_dir)
-        from keras_acn.cli.figures import draw
+        from keras_acn.figures import draw
 
         video = ".mp4" if mp4 else ".gif"
         paths = draw(run, folder, split, seed, only=only, dims=dims or None, video=video)
@@ -79,7 +79,7 @@ def plot(model, data, data_dir, split, seed, out, only, compare, metrics, dims, 
 def _plot_sweep(sweep, out, seed, options_of_runs):
     import pathlib
 
-    from keras_acn._errors import UserError
+    from keras_acn._base.errors import UserError
 
     if any(options_of_runs):
         raise UserError(
@@ -87,7 +87,7 @@ def _plot_sweep(sweep, out, seed, options_of_runs):
             "of its runs, name the run's folder in it."
         )
     load_tensorflow()
-    from keras_acn.cli.sweep_figures import draw
+    from keras_acn.figures.sweep import draw
 
     paths = draw(sweep, pathlib.Path(out) if out else sweep / "figures", seed)
     if not paths:

@@ -8,7 +8,7 @@ import click
 @click.option("--show", metavar="NAME", help="Show the YAML of a preset.")
 def presets(name, show):
     """List the presets; with NAME, show the YAML of one."""
-    from keras_acn.experiment import yaml_text
+    from keras_acn.experiment import yaml
     from keras_acn.experiment.presets import preset_names, preset_path
 
     chosen = name or show
@@ -18,5 +18,5 @@ def presets(name, show):
     names = preset_names()
     width = max(map(len, names))
     for each in names:
-        click.echo(f"{each:<{width}}  {yaml_text.read(preset_path(each))['description']}")
+        click.echo(f"{each:<{width}}  {yaml.read(preset_path(each))['description']}")
     click.echo("\nShow one: keras-acn presets NAME.  Train one: keras-acn train NAME.")

@@ -101,7 +101,7 @@ def sweep(
         raise
     drawn = []
     if not no_figures:
-        from keras_acn.cli.sweep_figures import draw
+        from keras_acn.figures.sweep import draw
 
         drawn = draw(out, out / "figures")
     click.echo(str(out) if quiet else text(out, rows, drawn))

@@ -67,12 +67,12 @@ def train(
     Ctrl-C saves the run and ends it with exit code 130; --resume goes on exactly.
     Started with a TF_CONFIG, it is one worker of a cluster, whose chief writes the run.
     """
-    from keras_acn._errors import UserError
-    from keras_acn.experiment import cluster
+    from keras_acn._base.errors import UserError
     from keras_acn.experiment.begin import new_folder, resumed_config
+    from keras_acn.experiment.cluster import tf_config
     from keras_acn.experiment.config import load_config
 
-    team = cluster.from_environment()
+    team = tf_config.from_environment()
     given = {
         "data.source": data,
         "data.data_dir": data_dir,
@@ -96,7 +96,7 @@ def train(
     if workers is not None and workers > 1:
         if _told_finished(settings, resume):
             return 0
-        from keras_acn.cli import launch
+        from keras_acn.experiment.cluster import launch
 
         launch.check(workers, settings.training.batch_size)
         flags = [*["--no-figures"] * no_figures, *["--quiet"] * quiet]
@@ -107,7 +107,7 @@ def train(
 def _resumed(stored, resume, preset, overrides):
     import pathlib
 
-    from keras_acn._errors import UserError
+    from keras_acn._base.errors import UserError
     from keras_acn.experiment.begin import resumed_config
     from keras_acn.experiment.config import load_config
     from keras_acn.experiment.folder import CONFIG
@@ -141,10 +141,10 @@ def _run(settings, out, resume, team, figures, quiet):
         return 0
     load_tensorflow(None if team is None else lambda: _join(team))
     from keras_acn.cli import progress, summary
-    from keras_acn.cli.launch import LAUNCHED, LOST
     from keras_acn.experiment import train as train_run
+    from keras_acn.experiment.cluster.launch import LAUNCHED, LOST
+    from keras_acn.experiment.cluster.strategy import WorkerLost
     from keras_acn.experiment.interrupt import Interrupted
-    from keras_acn.experiment.workers import WorkerLost
 
     bar = sys.stdout.isatty() and not quiet
     callbacks = [] if bar or quiet else [progress.EpochLines(settings.training.epochs)]
@@ -165,7 +165,7 @@ def _run(settings, out, resume, team, figures, quiet):
         return 0
     drawn = []
     if figures:
-        from keras_acn.cli.figures import SLOW, draw
+        from keras_acn.figures import SLOW, draw
 
         drawn = draw(run, run.folder / "figures", leave_out=SLOW)
     click.echo(str(run.path) if quiet else summary.text(run, drawn))
@@ -173,6 +173,6 @@ def _run(settings, out, resume, team, figures, quiet):
 
 
 def _join(team):
-    from keras_acn.experiment import workers
+    from keras_acn.experiment.cluster import strategy
 
-    workers.join(team)
+    strategy.join(team)

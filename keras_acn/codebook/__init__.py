@@ -1,18 +1,18 @@
 """The codebook: codes of the whole data set, searched inside the graph."""
 
-from keras_acn._registry import Registry
-from keras_acn.codebook.code_store import CodeStore as CodeStore
+from keras_acn._base.registry import Registry
+from keras_acn.codebook.classes import ClassLists as ClassLists
+from keras_acn.codebook.classes import Members as Members
+from keras_acn.codebook.classes import class_lists as class_lists
+from keras_acn.codebook.classes import draw_members as draw_members
 from keras_acn.codebook.codebook import KNNCodebook as KNNCodebook
 from keras_acn.codebook.codebook import Neighbor as Neighbor
-from keras_acn.codebook.exact import ExactSearch as ExactSearch
-from keras_acn.codebook.graph import GraphSearch as GraphSearch
-from keras_acn.codebook.members import ClassLists as ClassLists
-from keras_acn.codebook.members import Members as Members
-from keras_acn.codebook.members import class_lists as class_lists
-from keras_acn.codebook.members import draw_members as draw_members
 from keras_acn.codebook.pseudo_labels import PseudoLabels as PseudoLabels
-from keras_acn.codebook.search import NeighborSearch as NeighborSearch
 from keras_acn.codebook.search import get_search as get_search
+from keras_acn.codebook.search.base import NeighborSearch as NeighborSearch
+from keras_acn.codebook.search.exact import ExactSearch as ExactSearch
+from keras_acn.codebook.search.graph import GraphSearch as GraphSearch
+from keras_acn.codebook.store import CodeStore as CodeStore
 
 registry = Registry("codebook", [KNNCodebook], KNNCodebook)
 pseudo_labels_registry = Registry("pseudo-labels", [PseudoLabels], PseudoLabels)

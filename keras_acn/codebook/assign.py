@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_acn import _random
+from keras_acn._base import noise
 
 
 def pick_uniform(index, seed):
@@ -16,7 +16,7 @@ def pick_uniform(index, seed):
       int32 `[B]`, the rows picked; -1 where there is no neighbour.
     """
     count = tf.reduce_sum(tf.cast(index >= 0, tf.int32), axis=1)  # [B]
-    rank = _uniform_rank(_random.uniform(tf.shape(count), seed), count)
+    rank = _uniform_rank(noise.uniform(tf.shape(count), seed), count)
     return tf.where(count > 0, tf.gather(index, rank, batch_dims=1), -1)
 
 
@@ -41,7 +41,7 @@ def pick_unique(index, complete, k, seed, search_rest):
       int32 `[B]`, the rows picked; -1 where no row was free.
     """
     batch = tf.shape(index)[0]
-    uniform = _random.uniform([batch], seed)
+    uniform = noise.uniform([batch], seed)
 
     def free_of(rows, picks):
         taken = tf.reduce_any(rows[:, None] == picks[None, :], axis=1)  # [C]

@@ -5,13 +5,13 @@ import collections
 import keras
 import tensorflow as tf
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codebook.assign import pick_uniform, pick_unique
-from keras_acn.codebook.code_store import CodeStore
-from keras_acn.codebook.exact import ExactSearch
 from keras_acn.codebook.recall import RecallCheck
-from keras_acn.codebook.replicas import gather, here, own
 from keras_acn.codebook.search import get_search
+from keras_acn.codebook.search.exact import ExactSearch
+from keras_acn.codebook.store import CodeStore
+from keras_acn.distribute.exchange import gather, here, own
 
 Neighbor = collections.namedtuple("Neighbor", ["code", "index", "distance"])
 Neighbor.__doc__ = """The neighbour of each datum of a batch.

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._errors import UserError, unknown_name
-from keras_acn.codebook.code_store import CodeStore
-from keras_acn.codebook.members import ClassLists, class_lists
+from keras_acn._base.errors import UserError, unknown_name
+from keras_acn.codebook.classes import ClassLists, class_lists
+from keras_acn.codebook.store import CodeStore
 
 WEIGHTINGS = ("fixed", "annealed", "gradient")
 # Data that one step of the mini-batch k-means looks at.

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from keras_acn.codebook.exact import ExactSearch
-from keras_acn.codebook.replicas import here
+from keras_acn.codebook.search.exact import ExactSearch
+from keras_acn.distribute.exchange import here
 
 # How many steps of a pass are checked, and how many data of each.
 CHECKS = 16

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 
 def _as_codes(codes):

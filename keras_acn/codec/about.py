@@ -3,7 +3,7 @@
 import contextlib
 import pathlib
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codec.container import Header, Reader, read_parts
 from keras_acn.codec.report import Report
 

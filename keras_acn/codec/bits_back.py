@@ -13,7 +13,7 @@ import dataclasses
 import numpy as np
 from scipy.special import log_ndtr
 
-from keras_acn.codec.latent_priors import GivenPrior
+from keras_acn.codec.priors import GivenPrior
 from keras_acn.codec.stack import Stack
 
 # The probability that a step is an opening; told once a step.

@@ -3,10 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._errors import UserError
-from keras_acn.codec.latent_priors import GivenPrior
+from keras_acn._base.errors import UserError
 from keras_acn.codec.networks import Compiled, in_passes
-from keras_acn.priors.mixture_of_codes import moment_ranking
+from keras_acn.codec.priors import GivenPrior
+from keras_acn.priors.codes_mixture import moment_ranking
 
 # Images ranked at a time, and looked up at a time: the scores are 64 x N floats, and what is
 # gathered for a look-up the priors of 16 x 128 codes.

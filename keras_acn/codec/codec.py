@@ -4,12 +4,12 @@ import dataclasses
 
 import numpy as np
 
-from keras_acn._errors import UserError, unknown_name
+from keras_acn._base.errors import UserError, unknown_name
 from keras_acn.codec.code_index import CodeIndex
 from keras_acn.codec.container import MODES, Block
+from keras_acn.codec.grid import LatentGrid
 from keras_acn.codec.image_coder import image_coder
 from keras_acn.codec.lanes import check_lanes
-from keras_acn.codec.latent_grid import LatentGrid
 from keras_acn.codec.networks import Networks, check_model, is_associative
 from keras_acn.codec.permutation import pop_order, push_order
 from keras_acn.codec.stack import Stack

@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from keras_acn import __version__
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codec.codec import NEAREST, Codec
 from keras_acn.codec.container import (
     DIGEST_SIZE,

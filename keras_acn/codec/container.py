@@ -12,8 +12,8 @@ import zlib
 
 import numpy as np
 
-from keras_acn._errors import UserError
-from keras_acn.codec.latent_grid import MIN_EXPONENT, LatentGrid
+from keras_acn._base.errors import UserError
+from keras_acn.codec.grid import MIN_EXPONENT, LatentGrid
 from keras_acn.codec.values import PixelValues
 
 MAGIC = b"\x93ACN"

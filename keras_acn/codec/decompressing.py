@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codec.about import opened
 from keras_acn.codec.codec import Codec
 from keras_acn.codec.container import DIGEST_SIZE, Block, End, Header, Reader, read_parts

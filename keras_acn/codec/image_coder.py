@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_acn.codec.networks import Compiled
-from keras_acn.decoders.blocks import from_blocks, to_blocks
+from keras_acn.decoders.pixelcnn.blocks import from_blocks, to_blocks
 
 # Where a parameter is this near to where its rounding changes, the parallel pass may round
 # it otherwise than the pass pixel by pixel, from which it differs by less than 1e-12.

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codec.sources import (
     SCAN,
     ArraySource,
@@ -16,8 +16,8 @@ from keras_acn.codec.sources import (
 )
 from keras_acn.data.binarize import by_draw, by_threshold, check_binarize
 from keras_acn.data.checks import check_seed
-from keras_acn.data.idx import find_idx_file
-from keras_acn.data.image_folder import list_folder
+from keras_acn.data.readers.folder import list_folder
+from keras_acn.data.readers.idx import find_idx_file
 from keras_acn.data.transform import check_size, transform_images
 
 KINDS = ("npy", "npz", "idx", "images")

@@ -6,7 +6,7 @@ time. The lanes share one stack, so a lane costs no bits of its own: only where 
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 # Images of a lane, where the number of lanes is chosen: what a lane's beginning costs is then
 # a small part of a lane.

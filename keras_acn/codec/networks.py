@@ -3,9 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._errors import UserError
-from keras_acn.codec.exact import exact_copy
-from keras_acn.codec.pixel_models import pixel_model
+from keras_acn._base.errors import UserError
+from keras_acn.codec.float64 import exact_copy
+from keras_acn.codec.pixels import pixel_model
 from keras_acn.models import ACN, VAE
 from keras_acn.priors.prior_table import mixture_parameters
 

@@ -9,8 +9,8 @@ import zlib
 
 import numpy as np
 
-from keras_acn._errors import UserError
-from keras_acn.data.image_folder import read_image
+from keras_acn._base.errors import UserError
+from keras_acn.data.readers.folder import read_image
 
 # How much is read at a time to see what kind of numbers there are.
 SCAN = 4096

@@ -6,7 +6,7 @@ codes, with bits-back over n; of another model it is its own.
 
 from keras_acn.codec.bits_back import BitsBack
 from keras_acn.codec.lanes import steps_of
-from keras_acn.codec.latent_priors import CodesPrior
+from keras_acn.codec.priors import CodesPrior
 
 
 class StreamMode:

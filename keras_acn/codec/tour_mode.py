@@ -6,11 +6,11 @@ in the same lane, so the receiver needs no codes and no order. The first image o
 coded as in `stream` mode.
 """
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codebook.tour import greedy_tour
 from keras_acn.codec.bits_back import BitsBack
 from keras_acn.codec.lanes import segments
-from keras_acn.codec.latent_priors import CodesPrior
+from keras_acn.codec.priors import CodesPrior
 
 # Codes in the mixture that the first image of a lane is coded with.
 FIRST_CODES = 4096

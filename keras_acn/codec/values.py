@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 # The number that stands for white: zeros and ones, 17 grey levels, 8 bits.
 SCALES = (1, 255, 16)

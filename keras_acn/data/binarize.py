@@ -6,7 +6,7 @@
 
 import numpy as np
 
-from keras_acn._errors import UserError, unknown_name
+from keras_acn._base.errors import UserError, unknown_name
 
 BINARIZATIONS = ("none", "threshold", "static", "dynamic")
 _CHUNK = 4096

@@ -4,7 +4,7 @@ import operator
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 _MOST_CHANNELS = 4
 _ROUNDING = 1e-6

@@ -1,7 +1,7 @@
 """A set of images in memory, and the batches it yields."""
 
-from keras_acn import _random
-from keras_acn._errors import UserError
+from keras_acn._base import noise
+from keras_acn._base.errors import UserError
 from keras_acn.data.binarize import by_draw, by_threshold, check_binarize, draw_batch, to_unit
 from keras_acn.data.checks import check_count, check_seed
 from keras_acn.data.parts import infer_levels
@@ -136,7 +136,7 @@ class ImageSet:
             if scale != 1:
                 image = image / float(scale)
             if draws:
-                uniform = _random.uniform(tf.shape(image), seed)
+                uniform = noise.uniform(tf.shape(image), seed)
                 image = tf.cast(uniform < image, tf.float32)
             return image
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.data.checks import check_images, check_labels, check_seed
 from keras_acn.data.image_set import ImageSet
 

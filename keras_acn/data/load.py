@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from keras_acn._errors import UserError, did_you_mean
+from keras_acn._base.errors import UserError, did_you_mean
 from keras_acn.data.binarize import check_binarize
 from keras_acn.data.checks import check_count, check_seed
 from keras_acn.data.classes import check_classes, of_classes

@@ -6,9 +6,9 @@ import re
 
 import numpy as np
 
-from keras_acn._errors import UserError, did_you_mean
-from keras_acn.data import array_files, idx, image_folder, tfds_source
+from keras_acn._base.errors import UserError, did_you_mean
 from keras_acn.data.parts import Part, assemble
+from keras_acn.data.readers import folder, idx, npy, tfds
 from keras_acn.data.split import held_out
 
 _DIGITS_TEST = 360
@@ -40,13 +40,13 @@ _FILES = {
     "npz": (
         "npz:FILE",
         "NumPy archive with x_train[, y_train][, x_test[, y_test]] or images[, labels]",
-        array_files.read_npz,
+        npy.read_npz,
     ),
-    "npy": ("npy:FILE", "NumPy array of images, [N, H, W] or [N, H, W, C]", array_files.read_npy),
+    "npy": ("npy:FILE", "NumPy array of images, [N, H, W] or [N, H, W, C]", npy.read_npy),
     "images": (
         "images:DIR",
         "folder of PNG or JPEG files, or of one folder a class, or of train/ and test/",
-        image_folder.read_folder,
+        folder.read_folder,
     ),
 }
 _TFDS = (
@@ -85,9 +85,9 @@ def _split(source):
 
 def _read_tfds(source, name, request):
     try:
-        return tfds_source.read_tfds(name, request)
-    except tfds_source.UnknownDataset:
-        known = ["digits", *tfds_source.names()]
+        return tfds.read_tfds(name, request)
+    except tfds.UnknownDataset:
+        known = ["digits", *tfds.names()]
         raise UserError(
             f'Unknown data source "{source}": known are {_known()}.{did_you_mean(source, known)}'
         ) from None

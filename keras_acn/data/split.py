@@ -4,7 +4,7 @@ import numbers
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 
 def check_amount(amount, what):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 # Luma of ITU-R BT.601, the weights of every common RGB-to-grey conversion.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)

@@ -6,8 +6,8 @@ import keras
 import tensorflow_probability as tfp
 from keras import ops
 
-from keras_acn._shapes import check_image_shape
-from keras_acn.decoders.likelihood import get_likelihood
+from keras_acn._base.shapes import check_image_shape
+from keras_acn.decoders.families import get_likelihood
 
 tfd = tfp.distributions
 

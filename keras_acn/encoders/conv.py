@@ -5,8 +5,8 @@ import math
 import keras
 from keras import ops
 
-from keras_acn._errors import UserError
-from keras_acn.encoders.posterior import PosteriorEncoder
+from keras_acn._base.errors import UserError
+from keras_acn.encoders.base import PosteriorEncoder
 
 
 @keras.saving.register_keras_serializable("keras_acn")

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_acn.encoders.posterior import PosteriorEncoder
+from keras_acn.encoders.base import PosteriorEncoder
 
 
 @keras.saving.register_keras_serializable("keras_acn")

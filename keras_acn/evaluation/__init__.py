@@ -9,8 +9,10 @@ from keras_acn.evaluation.code_length import ordering_bound_nats as ordering_bou
 from keras_acn.evaluation.evaluate import evaluate_model as evaluate_model
 from keras_acn.evaluation.few_shot import FewShotResult as FewShotResult
 from keras_acn.evaluation.few_shot import few_shot_accuracy as few_shot_accuracy
-from keras_acn.evaluation.likelihood import ImportanceBound as ImportanceBound
-from keras_acn.evaluation.likelihood import importance_weighted_bound as importance_weighted_bound
+from keras_acn.evaluation.importance_bound import ImportanceBound as ImportanceBound
+from keras_acn.evaluation.importance_bound import (
+    importance_weighted_bound as importance_weighted_bound,
+)
 from keras_acn.evaluation.posteriors import Posteriors as Posteriors
 from keras_acn.evaluation.posteriors import encode_images as encode_images
 from keras_acn.evaluation.probe import active_dimensions as active_dimensions

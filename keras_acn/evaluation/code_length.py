@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.evaluation.costs import (
     kl_to_codes,
     kl_to_prior,

@@ -6,8 +6,8 @@ import math
 import numpy as np
 
 from keras_acn.evaluation.code_length import CodeLengths, code_lengths
+from keras_acn.evaluation.importance_bound import importance_weighted_bound
 from keras_acn.evaluation.inputs import check_shapes, images_and_labels, some_rows
-from keras_acn.evaluation.likelihood import importance_weighted_bound
 from keras_acn.evaluation.notes import (
     TRUNCATION_IMAGES,
     notes_of_code_lengths,
@@ -205,7 +205,7 @@ def _report_of_own_costs(job, model, name):
 
 def _unconditional(job, model, trained, tested):
     """Returns the unconditional priors of `model`, and a description of each."""
-    from keras_acn.priors.mixture_of_codes import MixtureOfCodes
+    from keras_acn.priors.codes_mixture import MixtureOfCodes
 
     fitted = fit_gaussian_mixture(trained, seed=job.seed, tell=job.stage("Gaussian mixture"))
     described = {

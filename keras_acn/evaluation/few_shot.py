@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

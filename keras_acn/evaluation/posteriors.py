@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 LOG_2PI = float(np.log(2.0 * np.pi))
 

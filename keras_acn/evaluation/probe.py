@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 # Burda et al. 2016 (arXiv 1509.00519), section 5: a latent dimension is active if its
 # posterior mean varies over the data by more than this.

@@ -3,7 +3,7 @@
 import dataclasses
 
 from keras_acn.evaluation.code_length import CodeLengths
-from keras_acn.evaluation.likelihood import ImportanceBound
+from keras_acn.evaluation.importance_bound import ImportanceBound
 
 
 @dataclasses.dataclass

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 # More components are tried only while there are this many times d + 1 images for each.
 POINTS_PER_DIMENSION = 4

@@ -3,7 +3,7 @@
 import datetime
 import pathlib
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.experiment import config as config_lib
 from keras_acn.experiment.folder import CONFIG
 

@@ -6,8 +6,8 @@ import math
 import keras
 
 from keras_acn import codebook, data, decoders, encoders, models, priors
-from keras_acn._errors import UserError
-from keras_acn._registry import options
+from keras_acn._base.errors import UserError
+from keras_acn._base.registry import options
 
 _REGISTRIES = {
     "encoder": encoders.registry,

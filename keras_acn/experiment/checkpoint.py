@@ -7,8 +7,8 @@ import zlib
 
 import numpy as np
 
-from keras_acn._errors import UserError
-from keras_acn.experiment.files import replacing
+from keras_acn._base.atomic import replacing
+from keras_acn._base.errors import UserError
 
 # What NumPy raises for a file that is cut off, overwritten or something else.
 _DAMAGED = (

@@ -5,8 +5,8 @@ import pathlib
 
 from pydantic import TypeAdapter, ValidationError
 
-from keras_acn._errors import UserError
-from keras_acn.experiment import yaml_text
+from keras_acn._base.errors import UserError
+from keras_acn.experiment import yaml
 from keras_acn.experiment.presets import preset_path
 from keras_acn.experiment.schema import FORMAT as FORMAT
 from keras_acn.experiment.schema import Config as Config
@@ -75,7 +75,7 @@ def parse_override(text):
         raise UserError(
             f'"{text}" sets nothing: write part.option=value, such as training.epochs=5.'
         )
-    return path, yaml_text.parse(value, f'The value of "{path}"')
+    return path, yaml.parse(value, f'The value of "{path}"')
 
 
 def _joined(one, other):
@@ -142,13 +142,13 @@ def load_config(preset=None, file=None, overrides=()):
     Raises:
       UserError: If a name or a value is wrong; one sentence, with the nearest known name.
     """
-    raw = {} if file is None else yaml_text.read(pathlib.Path(file))
+    raw = {} if file is None else yaml.read(pathlib.Path(file))
     what = "The configuration" if file is None else str(file)
     if preset is None and file is None:
         preset = "digits"
     if preset is None and "format" not in raw:
         preset = raw.get("preset")
     if preset is not None:
-        base = yaml_text.read(preset_path(preset))
+        base = yaml.read(preset_path(preset))
         raw = _merge({**base, "preset": preset}, {k: v for k, v in raw.items() if k != "preset"})
     return _checked(_overridden(raw, overrides), what)

@@ -4,10 +4,10 @@ import functools
 import json
 import pathlib
 
-from keras_acn._errors import UserError, did_you_mean
-from keras_acn._shipped import pretrained_folders
+from keras_acn._base.errors import UserError, did_you_mean
+from keras_acn._base.shipped import pretrained_folders
 from keras_acn.experiment import config as config_lib
-from keras_acn.experiment import history, yaml_text
+from keras_acn.experiment import history, yaml
 
 CONFIG, MODEL, HISTORY, METRICS = "config.yaml", "model.keras", "history.csv", "metrics.json"
 CHECKPOINT = pathlib.PurePath("checkpoints", "last.npz")
@@ -138,7 +138,7 @@ def _config_beside(model_file):
     """Returns the config beside a model file; `None` where that is someone else's file."""
     path = model_file.parent / CONFIG
     try:
-        known = str(yaml_text.read(path).get("format")).isdigit()
+        known = str(yaml.read(path).get("format")).isdigit()
     except UserError:
         return None
     return _read_config(path) if known else None

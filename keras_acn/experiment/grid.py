@@ -4,8 +4,8 @@ import itertools
 import re
 import typing
 
-from keras_acn._errors import UserError, did_you_mean
-from keras_acn.experiment import yaml_text
+from keras_acn._base.errors import UserError, did_you_mean
+from keras_acn.experiment import yaml
 from keras_acn.experiment.schema import Config, Section
 
 _PARTS = ("model", "encoder", "class_encoder", "prior", "decoder")
@@ -26,7 +26,7 @@ def parse_grid(text):
         raise UserError(
             f'"{text}" is no row of a grid: write option=value,value, such as beta=0,0.5,1.'
         )
-    return name, yaml_text.parse(f"[{values}]", f'The values of "{name}"')
+    return name, yaml.parse(f"[{values}]", f'The values of "{name}"')
 
 
 def points(grid):

@@ -4,8 +4,8 @@ import csv
 import io
 import math
 
-from keras_acn._errors import UserError
-from keras_acn.experiment.files import write_text
+from keras_acn._base.atomic import write_text
+from keras_acn._base.errors import UserError
 
 _FIRST = ("epoch", "loss", "reconstruction_nats", "kl_nats", "total_nats", "bits_per_dim")
 _LAST = ("learning_rate", "seconds")

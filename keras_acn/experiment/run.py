@@ -4,12 +4,14 @@ import contextlib
 import json
 import pathlib
 
-from keras_acn._errors import UserError
-from keras_acn.experiment import build, checkpoint, cluster, history, tensorboard, workers
+from keras_acn._base.atomic import make_folder, replacing, write_text
+from keras_acn._base.errors import UserError
+from keras_acn.experiment import build, checkpoint, history, tensorboard
 from keras_acn.experiment.begin import new_folder, resumed_config
 from keras_acn.experiment.callbacks import TENSORBOARD, own_callbacks
 from keras_acn.experiment.checkpoint import Progress
-from keras_acn.experiment.files import make_folder, replacing, write_text
+from keras_acn.experiment.cluster import strategy as workers
+from keras_acn.experiment.cluster import tf_config
 from keras_acn.experiment.folder import (
     CHECKPOINT,
     CONFIG,
@@ -47,15 +49,15 @@ def train(config=None, out=None, resume=None, callbacks=(), verbose=0):
       The `Run`, with its `model` and `data`.
 
     Where TF_CONFIG names several workers, each of them calls this, and they train together
-    (see `keras_acn.models.workers`). The first of them, the chief, writes the folder, which
-    the others must only see to resume; they return a `Run` whose model is not saved.
+    (see `keras_acn.distribute.keras_trainer`). The first of them, the chief, writes the folder,
+    which the others must only see to resume; they return a `Run` whose model is not saved.
 
     Raises:
       UserError: If the config, the data or the folder cannot be used.
       WorkerLost: If another worker is gone. A `UserError`.
       Interrupted: After Ctrl-C, once everything is saved. A `KeyboardInterrupt`.
     """
-    team = cluster.from_environment()
+    team = tf_config.from_environment()
     chief = team is None or team.is_chief
     if resume is None:
         folder = new_folder(out, config) if chief else pathlib.Path(out or "RUN")

@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from keras_acn._errors import UserError
-from keras_acn.experiment import yaml_text
+from keras_acn._base.errors import UserError
+from keras_acn.experiment import yaml
 
 # Raised whenever a run folder of this version could be misread by the one before.
 FORMAT = 1
@@ -186,7 +186,7 @@ class Config(Section):
         written = self.model_dump(exclude_none=True)
         if not written["versions"]:
             del written["versions"]
-        return yaml_text.dump(written)
+        return yaml.dump(written)
 
     def flat(self):
         """Returns the values under dotted names, such as `"training.epochs"`."""

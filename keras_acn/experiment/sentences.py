@@ -4,7 +4,7 @@ import typing
 
 from pydantic import BaseModel
 
-from keras_acn._errors import UserError, did_you_mean
+from keras_acn._base.errors import UserError, did_you_mean
 
 _WANTED = {
     "int_parsing": "a whole number",

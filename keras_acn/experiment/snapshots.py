@@ -6,8 +6,8 @@ import zipfile
 import keras
 import numpy as np
 
-from keras_acn._errors import UserError
-from keras_acn.experiment.files import make_folder, replacing
+from keras_acn._base.atomic import make_folder, replacing
+from keras_acn._base.errors import UserError
 
 SNAPSHOTS = "snapshots"
 _ORIGINALS = "originals.npz"

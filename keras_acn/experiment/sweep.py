@@ -4,8 +4,8 @@ import dataclasses
 import gc
 import json
 
-from keras_acn._errors import UserError
-from keras_acn._quiet import tensorflow_errors_only
+from keras_acn._base.errors import UserError
+from keras_acn._base.quiet import tensorflow_errors_only
 from keras_acn.experiment import config as config_lib
 from keras_acn.experiment import grid as grid_lib
 from keras_acn.experiment.folder import CHECKPOINT, CONFIG, open_run

@@ -6,11 +6,11 @@ import pathlib
 
 from pydantic import ValidationError
 
-from keras_acn._errors import UserError
+from keras_acn._base.atomic import make_folder, write_text
+from keras_acn._base.errors import UserError
 from keras_acn.experiment import config as config_lib
 from keras_acn.experiment import grid as grid_lib
-from keras_acn.experiment import yaml_text
-from keras_acn.experiment.files import make_folder, write_text
+from keras_acn.experiment import yaml
 from keras_acn.experiment.folder import CONFIG, open_run
 
 SWEEP, TABLE = "sweep.yaml", "sweep.csv"
@@ -58,7 +58,7 @@ def write_sweep(out, planned):
     options = list(dict.fromkeys([*known, *planned.options]))
     make_folder(out)
     base = planned.base.model_dump(exclude={"versions"})
-    write_text(out / SWEEP, yaml_text.dump({"options": options, "base": base}))
+    write_text(out / SWEEP, yaml.dump({"options": options, "base": base}))
 
 
 def table(out):
@@ -102,7 +102,7 @@ def read_sweep(out):
     path = pathlib.Path(out) / SWEEP
     if not path.exists():
         raise UserError(f"{out} holds no sweep, as it has no {SWEEP}.")
-    stored = yaml_text.read(path)
+    stored = yaml.read(path)
     try:
         return list(stored["options"]), config_lib.Config.model_validate(stored["base"])
     except (KeyError, TypeError, ValidationError) as error:

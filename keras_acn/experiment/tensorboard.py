@@ -6,7 +6,7 @@ import math
 import keras
 import numpy as np
 
-from keras_acn.experiment.files import make_folder, write_text
+from keras_acn._base.atomic import make_folder, write_text
 
 # The run that the images and the projector's files are in, under a run folder's tensorboard/.
 IMAGES = "images"

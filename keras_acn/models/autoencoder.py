@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_acn.codebook import replicas
+from keras_acn.distribute import exchange
 from keras_acn.models.base import LatentModel
 
 
@@ -58,7 +58,7 @@ class Autoencoder(LatentModel):
         """Returns `(reconstruction_nats, zeros)` of each image, float32 `[B]`."""
         z = self.encoder(image, training=training).mean()  # [B, d]
         if training:
-            self.prior.update(replicas.gather(z))
+            self.prior.update(exchange.gather(z))
         reconstruction = -self.decoder(z, training=training).log_prob(image)
         return reconstruction, tf.zeros_like(reconstruction)
 

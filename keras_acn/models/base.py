@@ -7,10 +7,10 @@ import keras
 import tensorflow as tf
 
 from keras_acn import decoders, encoders, priors
-from keras_acn._errors import UserError
-from keras_acn._shapes import check_image_shape
-from keras_acn.codebook import replicas
-from keras_acn.models import metrics, workers
+from keras_acn._base.errors import UserError
+from keras_acn._base.shapes import check_image_shape
+from keras_acn.distribute import exchange, keras_trainer
+from keras_acn.models import metrics
 from keras_acn.models.exporting import Exporting
 from keras_acn.models.fitting import Fitting
 from keras_acn.models.generation import Generation
@@ -19,7 +19,7 @@ from keras_acn.models.generation import Generation
 POSTERIOR, NEIGHBOR, DECODER = range(3)
 
 
-class LatentModel(Fitting, workers.Workers, Generation, Exporting, keras.Model):
+class LatentModel(Fitting, keras_trainer.Workers, Generation, Exporting, keras.Model):
     """Base of the models with a posterior q(z|x), a prior p(z|c) and a decoder r(x|z).
 
     The loss is, in nats, summed over pixels and latent dimensions and averaged over
@@ -195,7 +195,7 @@ class LatentModel(Fitting, workers.Workers, Generation, Exporting, keras.Model):
           training: Whether this is a training step.
         """
         q = self.encoder(image, training=training)
-        z = workers.sample(q, tf.random.fold_in(seed, POSTERIOR))  # [B, d]
+        z = keras_trainer.sample(q, tf.random.fold_in(seed, POSTERIOR))  # [B, d]
         p = self.conditional_prior(
             q.mean(), index, tf.random.fold_in(seed, NEIGHBOR), training=training
         )
@@ -227,7 +227,7 @@ class LatentModel(Fitting, workers.Workers, Generation, Exporting, keras.Model):
         with tf.GradientTape() as tape:
             costs = self.costs(batch, seed, training=True)
             weighted = self._weighted(costs)  # [B]
-            loss = self.optimizer.scale_loss(workers.mean(weighted))
+            loss = self.optimizer.scale_loss(keras_trainer.mean(weighted))
         gradients = self._summed(tape.gradient(loss, self.trainable_weights))
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         self.random_step.assign_add(1)
@@ -242,7 +242,7 @@ class LatentModel(Fitting, workers.Workers, Generation, Exporting, keras.Model):
 
         The noise depends on the data alone, so that a figure can be had again.
         """
-        return tf.stack([self.seed ^ 0x7E57, replicas.first_index(index)])
+        return tf.stack([self.seed ^ 0x7E57, exchange.first_index(index)])
 
     def predict_step(self, batch):
         image = batch["image"] if isinstance(batch, dict) else batch
@@ -258,7 +258,7 @@ class LatentModel(Fitting, workers.Workers, Generation, Exporting, keras.Model):
         values = {**costs, "loss": loss, "total_nats": total, "bits_per_dim": bits}
         for tracker, (value, rows) in zip(
             self._trackers,
-            workers.whole_means([values[tracker.name] for tracker in self._trackers]),
+            keras_trainer.whole_means([values[tracker.name] for tracker in self._trackers]),
             strict=True,
         ):
             tracker.update_state(value, sample_weight=rows)

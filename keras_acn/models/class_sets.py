@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from keras_acn import codebook
 from keras_acn import data as data_lib
-from keras_acn._errors import UserError
-from keras_acn.codebook import replicas
+from keras_acn._base.errors import UserError
+from keras_acn.distribute import exchange
 
 # Streams of stateless random numbers within one step, after those of the base.
 MEMBERS, LOOKUP, CLASS = range(3, 6)
@@ -36,7 +36,7 @@ class ClassSets:
             raise UserError("A VHE draws D from a data set: call fit or evaluate on one.")
         drawn = codebook.draw_members(
             self.pseudo_labels.lists if sets.lists is None else sets.lists,
-            replicas.gather(tf.cast(batch["index"], tf.int32)),
+            exchange.gather(tf.cast(batch["index"], tf.int32)),
             tf.random.fold_in(seed, MEMBERS),
             self.least_members,
             self.most_members,
@@ -44,10 +44,10 @@ class ClassSets:
         lookup_seed = tf.random.fold_in(seed, LOOKUP)
         if sets.images.binarize == "dynamic":
             # Drawn for all rows together, so that a row's draw is the same on any replica.
-            members = replicas.own(sets.look(drawn.index, lookup_seed))
+            members = exchange.own(sets.look(drawn.index, lookup_seed))
         else:
-            members = sets.look(replicas.own(drawn.index), lookup_seed)
-        return members, replicas.own(drawn.valid), replicas.own(drawn.class_size)
+            members = sets.look(exchange.own(drawn.index), lookup_seed)
+        return members, exchange.own(drawn.valid), exchange.own(drawn.class_size)
 
     # -- training ----------------------------------------------------------------------
 

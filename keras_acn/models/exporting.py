@@ -1,7 +1,7 @@
 """`model.export`: a trained model for TensorFlow Serving."""
 
-from keras_acn._errors import UserError, did_you_mean
-from keras_acn._late import late
+from keras_acn._base.errors import UserError, did_you_mean
+from keras_acn._base.lazy import late
 
 
 class Exporting:

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.models.class_sets import CLASS
 from keras_acn.models.generation import batched
 

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_acn import data as data_lib
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 # As in Keras.
 DEFAULT_BATCH_SIZE = 32

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 
 class Generation:

@@ -1,7 +1,7 @@
 """The trained models that come with the package."""
 
-from keras_acn._errors import unknown_name
-from keras_acn._shipped import pretrained_folders
+from keras_acn._base.errors import unknown_name
+from keras_acn._base.shipped import pretrained_folders
 
 
 def load_pretrained(name):
@@ -16,7 +16,7 @@ def load_pretrained(name):
     Raises:
       UserError: If there is none of that name, with the nearest one.
     """
-    from keras_acn.models.files import load_model
+    from keras_acn.models.saved import load_model
 
     folders = pretrained_folders()
     if name not in folders:

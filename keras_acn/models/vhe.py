@@ -7,9 +7,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_acn import codebook, encoders, priors
-from keras_acn._errors import UserError
-from keras_acn.codebook import replicas
-from keras_acn.models import workers
+from keras_acn._base.errors import UserError
+from keras_acn.distribute import exchange, keras_trainer
 from keras_acn.models.base import POSTERIOR, LatentModel
 from keras_acn.models.class_sets import CLASS, ClassSets
 from keras_acn.models.few_shot import FewShot
@@ -182,9 +181,9 @@ class VHE(ClassSets, FewShot, LatentModel):
         image = batch["image"]
         members, valid, class_size = self.draw_sets(batch, seed, training)
         q_c = self.class_posterior(members, valid, training=training)
-        c = workers.sample(q_c, tf.random.fold_in(seed, CLASS))  # [B, class_dim]
+        c = keras_trainer.sample(q_c, tf.random.fold_in(seed, CLASS))  # [B, class_dim]
         q_z = self.encoder(image, c, training=training)
-        z = workers.sample(q_z, tf.random.fold_in(seed, POSTERIOR))  # [B, latent_dim]
+        z = keras_trainer.sample(q_z, tf.random.fold_in(seed, POSTERIOR))  # [B, latent_dim]
         p_c = tfd.Independent(tfd.Normal(tf.zeros_like(c), tf.ones_like(c)), 1)
         kl_c = priors.kl_nats(q_c, p_c) / tf.cast(class_size, tf.float32)
         kl_z = priors.kl_nats(q_z, self.prior(c, training=training), z)
@@ -202,13 +201,13 @@ class VHE(ClassSets, FewShot, LatentModel):
         with tf.GradientTape() as tape:
             costs, latents = self._costs_and_latents(batch, seed, training=True)
             weighted = self._weighted(costs)
-            loss = self.optimizer.scale_loss(workers.mean(weighted))
+            loss = self.optimizer.scale_loss(keras_trainer.mean(weighted))
         weights = self.trainable_weights
         at_c, at_z, *gradients = tape.gradient(loss, [latents.c, latents.z, *weights])
         gradients = self._summed(gradients)
         self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         self.random_step.assign_add(1)
-        of_c, of_z = replicas.total(
+        of_c, of_z = exchange.total(
             *(tf.reduce_sum(tf.norm(gradient, axis=1)) for gradient in (at_c, at_z))
         )
         parts = ((of_z, of_z + of_c), (of_c, of_z + of_c), (of_z, of_c))
@@ -216,7 +215,7 @@ class VHE(ClassSets, FewShot, LatentModel):
             tracker.update_state(part, whole)
         if self.pseudo_labels is not None:
             self.pseudo_labels.record(
-                *replicas.gather(
+                *exchange.gather(
                     tf.cast(batch["index"], tf.int32),
                     latents.class_posterior.mean(),
                     latents.posterior.mean(),

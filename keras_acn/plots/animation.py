@@ -7,7 +7,7 @@ import subprocess
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.plots.picture import writable
 
 

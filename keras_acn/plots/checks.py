@@ -4,7 +4,7 @@ import numbers
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 # A decoder's float32 sigmoid may leave [0, 1] by a rounding error, never by more.
 TOLERANCE = 1e-5

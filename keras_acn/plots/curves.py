@@ -1,6 +1,6 @@
 """Charts of a training history: nats against epochs."""
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.plots.history import as_runs, long_table
 from keras_acn.plots.line_chart import NATS, TERMS, line_chart, unit_of
 

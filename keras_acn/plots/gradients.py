@@ -1,6 +1,6 @@
 """The chart of what parts of a code do to the loss: their gradients, and the ratio."""
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.plots.history import as_runs, long_table
 from keras_acn.plots.line_chart import ticks_of_epochs
 from keras_acn.plots.palette import line_colors

@@ -1,6 +1,6 @@
 """Training histories as tables: one or several runs, brought to one row a point."""
 
-from keras_acn._errors import UserError, did_you_mean
+from keras_acn._base.errors import UserError, did_you_mean
 
 
 def as_runs(histories):

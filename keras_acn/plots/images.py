@@ -2,7 +2,7 @@
 
 import math
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.plots.checks import as_array, as_images, positive_int, same_count
 from keras_acn.plots.picture import sheet
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.plots.palette import line_colors
 
 NATS = "nats per image"

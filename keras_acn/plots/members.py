@@ -1,6 +1,6 @@
 """New members of classes beside the few images that each class was known by."""
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.plots.checks import as_images, same_count
 from keras_acn.plots.picture import sheet
 

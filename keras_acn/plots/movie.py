@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.plots.animation import Animation
 from keras_acn.plots.checks import as_codes, as_images, as_labels, positive_int
 from keras_acn.plots.palette import class_colors

@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.plots.checks import positive_int
 
 CELL = 64  # pixels: what a small image is blown up to, if the sheet has room

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_acn._errors import UserError, unknown_name
+from keras_acn._base.errors import UserError, unknown_name
 from keras_acn.plots.checks import as_codes
 
 METHODS = ("auto", "pca", "tsne")

@@ -1,6 +1,6 @@
 """Charts of a sweep: nats against the swept values."""
 
-from keras_acn._errors import unknown_name
+from keras_acn._base.errors import unknown_name
 from keras_acn.plots.history import as_table, long_table
 from keras_acn.plots.line_chart import TERMS, line_chart, unit_of
 

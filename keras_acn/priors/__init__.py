@@ -2,8 +2,8 @@
 
 import keras as _keras
 
-from keras_acn._registry import Registry
-from keras_acn.priors.fitted_normal import FittedNormal as FittedNormal
+from keras_acn._base.registry import Registry
+from keras_acn.priors.fitted import FittedNormal as FittedNormal
 from keras_acn.priors.kl import has_closed_form as has_closed_form
 from keras_acn.priors.kl import kl_nats as kl_nats
 from keras_acn.priors.mixture import MixturePrior as MixturePrior

@@ -4,8 +4,8 @@ import keras
 import tensorflow_probability as tfp
 from keras import ops
 
-from keras_acn._errors import UserError
-from keras_acn._precision import widened
+from keras_acn._base.errors import UserError
+from keras_acn._base.precision import widened
 
 tfd = tfp.distributions
 

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 tfd = tfp.distributions
 

@@ -7,10 +7,11 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._errors import UserError
-from keras_acn._quiet import tensorflow_errors_only
-from keras_acn.serving import model_card, recorded, versions, warmup
-from keras_acn.serving.encoded_images import ImageDecoder
+from keras_acn._base.errors import UserError
+from keras_acn._base.quiet import tensorflow_errors_only
+from keras_acn.serving import card as model_card
+from keras_acn.serving import recorded, version_folder, warmup
+from keras_acn.serving.images import ImageDecoder
 from keras_acn.serving.signatures import signatures_of, trace
 from keras_acn.serving.standard_ops import check_servable
 from keras_acn.serving.weights import StoredWeights
@@ -96,7 +97,7 @@ def export_model(
     weights = StoredWeights(model, quantize)
     table = signatures_of(model, decoder, codebook)
 
-    with versions.new_version(folder, version) as (path, finish):
+    with version_folder.new_version(folder, version) as (path, finish):
         concrete = trace(table, weights.scope)
         archive = tf.Module()
         archive.weights = weights.used_by(concrete.values())

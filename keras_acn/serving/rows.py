@@ -10,8 +10,8 @@ pass down. Only the noise is drawn row by row; the networks see the whole batch.
 import tensorflow as tf
 
 from keras_acn.codebook.assign import pick_uniform
-from keras_acn.decoders.autoregressive import AutoregressiveImage
-from keras_acn.decoders.image_distribution import ImageDistribution
+from keras_acn.decoders.families.distribution import ImageDistribution
+from keras_acn.decoders.pixelcnn.distribution import AutoregressiveImage
 
 
 def stateless(seed, stream=None):

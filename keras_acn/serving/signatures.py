@@ -6,8 +6,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_acn.serving.answers import answers_of
-from keras_acn.serving.checks import checked
-from keras_acn.serving.encoded_images import ImageDecoder
+from keras_acn.serving.images import ImageDecoder
+from keras_acn.serving.request_checks import checked
 
 DEFAULT = "serving_default"
 

@@ -2,7 +2,7 @@
 
 from tensorflow.core.protobuf import saved_model_pb2
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 # Each of these names a Python function by a token of the process that traced it.
 PYTHON_OPS = ("PyFunc", "PyFuncStateless", "EagerPyFunc")

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._errors import UserError, unknown_name
+from keras_acn._base.errors import UserError, unknown_name
 
 QUANTIZATIONS = ("float16",)
 

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from keras_acn.cli import main
-from keras_acn.cli.figures import FIGURES, compare, draw
-from keras_acn.cli.subject import Subject
 from keras_acn.experiment import open_run
+from keras_acn.figures import FIGURES, compare, draw
+from keras_acn.figures.subject import Subject
 
 TINY = ["--set", "data.limit=60", "--set", "encoder.hidden=[8]", "--set", "decoder.hidden=[8]"]
 TINY += ["--batch-size", "20", "--epochs", "3", "-q", "--no-figures"]
@@ -110,7 +110,7 @@ def test_runs_of_one_name_are_told_apart_by_their_paths(runs, tmp_path, monkeypa
 
 
 def test_many_from_one_code_are_draws_from_the_posterior(runs, monkeypatch):
-    from keras_acn.cli import figures_of_images
+    from keras_acn.figures import images as figures_of_images
 
     subject, seen = Subject(open_run(runs[1])), []
     monkeypatch.setattr(figures_of_images.plots, "comparison", lambda *images: seen.extend(images))

@@ -46,16 +46,14 @@ def test_a_table_and_figures(swept):
 
 
 def test_the_rows_of_the_picture_are_the_runs(swept, monkeypatch):
-    from keras_acn.cli import sweep_figures
     from keras_acn.experiment import open_run
+    from keras_acn.figures import sweep
 
     out, _ = swept
     seen = {}
     for name in ("comparison", "rows"):
-        monkeypatch.setattr(
-            sweep_figures.plots, name, lambda *a, name=name, **k: seen.update({name: a})
-        )
-    sweep_figures._pictures(out, table(out), ["latent_dim", "beta"], seed=0)
+        monkeypatch.setattr(sweep.plots, name, lambda *a, name=name, **k: seen.update({name: a}))
+    sweep._pictures(out, table(out), ["latent_dim", "beta"], seed=0)
     originals, rebuilt = seen["comparison"]
     assert list(rebuilt) == [f"latent_dim = {d}, beta = {b}" for d in (2, 3) for b in (0, 2)]
     model = open_run(out / "latent_dim=3,beta=2").model

@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from keras_acn import KNNCodebook, UserError
-from keras_acn.codebook import ivf
-from keras_acn.codebook.exact import ExactSearch
-from keras_acn.codebook.faiss_index import FaissSearch
-from keras_acn.codebook.snapshots import Snapshots
+from keras_acn.codebook.search import ivf
+from keras_acn.codebook.search.exact import ExactSearch
+from keras_acn.codebook.search.faiss import FaissSearch
+from keras_acn.codebook.search.snapshots import Snapshots
 
 pytest.importorskip("faiss")
 RNG = np.random.default_rng(0)

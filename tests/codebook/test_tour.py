@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codebook.tour import greedy_tour, tour_predecessors
 
 

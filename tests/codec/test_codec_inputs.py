@@ -10,7 +10,7 @@ from PIL import Image
 
 import keras_acn
 from keras_acn import codec
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codec.files import appearing
 from keras_acn.codec.inputs import Treated, open_input
 from keras_acn.codec.lanes import check_lanes

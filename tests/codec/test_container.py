@@ -8,9 +8,9 @@ import pytest
 from codec_models import noise, small_model
 
 from keras_acn import codec
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codec.container import Block, End, Header, Reader, read_parts
-from keras_acn.codec.latent_grid import LatentGrid
+from keras_acn.codec.grid import LatentGrid
 from keras_acn.codec.values import PixelValues
 
 HEADER = Header(

@@ -5,9 +5,9 @@ import tensorflow as tf
 from codec_models import noise, small_model
 from scipy.special import logsumexp
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codec.code_index import CodeIndex
-from keras_acn.codec.exact import exact_copy
+from keras_acn.codec.float64 import exact_copy
 from keras_acn.codec.image_coder import PixelByPixel
 from keras_acn.codec.networks import Networks, in_passes
 

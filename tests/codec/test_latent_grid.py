@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from keras_acn._errors import UserError
-from keras_acn.codec.latent_grid import LatentGrid
-from keras_acn.codec.latent_priors import GivenPrior
+from keras_acn._base.errors import UserError
+from keras_acn.codec.grid import LatentGrid
+from keras_acn.codec.priors import GivenPrior
 from keras_acn.codec.stack import Stack
 
 

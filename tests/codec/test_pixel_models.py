@@ -3,10 +3,10 @@ import pytest
 import tensorflow as tf
 from codec_models import FAMILIES
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codec.image_coder import _decisions
-from keras_acn.codec.pixel_models import pixel_model
-from keras_acn.decoders.likelihood import get_likelihood
+from keras_acn.codec.pixels import pixel_model
+from keras_acn.decoders.families import get_likelihood
 
 
 def parameters(likelihood, channels, count=60, seed=0):

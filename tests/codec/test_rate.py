@@ -8,7 +8,7 @@ from keras_acn import codec
 from keras_acn.codec.codec import Codec
 from keras_acn.evaluation.code_length import code_lengths
 from keras_acn.evaluation.unconditional import StandardNormalPrior
-from keras_acn.priors.mixture_of_codes import MixtureOfCodes
+from keras_acn.priors.codes_mixture import MixtureOfCodes
 
 COPIES = 4
 

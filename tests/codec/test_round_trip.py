@@ -6,7 +6,7 @@ from codec_models import DECODERS, FAMILIES, as_set, noise, small_model
 
 import keras_acn
 from keras_acn import codec
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codec.codec import Codec
 from keras_acn.codec.tour_mode import TourMode
 
@@ -70,10 +70,10 @@ def test_a_codebook_of_one_code():
 
 def test_latents_that_fall_off_the_grid(monkeypatch):
     # A grid that ends at two cells, half a standard deviation: nearly all latents are off it.
-    from keras_acn.codec import latent_grid
+    from keras_acn.codec import grid
 
-    monkeypatch.setattr(latent_grid, "MIN_REACH", 1)
-    monkeypatch.setattr(latent_grid, "MAX_REACH", 2)
+    monkeypatch.setattr(grid, "MIN_REACH", 1)
+    monkeypatch.setattr(grid, "MAX_REACH", 2)
     for kind, mode in (("VAE", "stream"), ("ACN", "stream"), ("ACN", "set")):
         model = model_of(kind=kind)
         data = codec.compress(model, noise(50), mode=mode, lanes=4)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codec.values import PixelValues
 
 

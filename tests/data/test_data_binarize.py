@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.data import ImageSet
 from keras_acn.data.binarize import by_draw, by_threshold
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_acn import data
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 
 def test_only_these_classes_with_their_labels():

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from keras_acn import data
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (12, 5, 4), np.uint8)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.data import check_batch_spec, from_arrays, index_dataset
 
 GREY = np.arange(6 * 2 * 3, dtype=np.uint8).reshape(6, 2, 3)

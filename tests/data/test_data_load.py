@@ -8,7 +8,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from keras_acn import data
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.data.split import held_out
 from keras_acn.data.transform import transform_image
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_acn import data
-from keras_acn.data import tfds_source
+from keras_acn.data.readers import tfds as tfds_source
 
 tfds = pytest.importorskip("tensorflow_datasets")
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from keras_acn import data
-from keras_acn._errors import UserError
-from keras_acn.data import network, tfds_source
+from keras_acn._base.errors import UserError
+from keras_acn.data import network
+from keras_acn.data.readers import tfds as tfds_source
 
 tfds = pytest.importorskip("tensorflow_datasets")
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_acn._errors import UserError
-from keras_acn.decoders.blocks import from_blocks, to_blocks
-from keras_acn.decoders.pixel_head import JointHead, PixelHead
+from keras_acn._base.errors import UserError
 from keras_acn.decoders.pixelcnn import GatedPixelCNN
+from keras_acn.decoders.pixelcnn.blocks import from_blocks, to_blocks
+from keras_acn.decoders.pixelcnn.head import JointHead, PixelHead
 
 FAMILIES = {
     "bernoulli": "bernoulli",

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_acn._errors import UserError
-from keras_acn.decoders.gate_biases import GateBiases
-from keras_acn.decoders.gated_layers import CausalConv, GatedLayer
+from keras_acn._base.errors import UserError
+from keras_acn.decoders.pixelcnn.biases import GateBiases
+from keras_acn.decoders.pixelcnn.layers import CausalConv, GatedLayer
 
 
 def masked_convolution(x, kernel, mask):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_acn.decoders.blocks import from_blocks, to_blocks
 from keras_acn.decoders.pixelcnn import GatedPixelCNN
+from keras_acn.decoders.pixelcnn.blocks import from_blocks, to_blocks
 
 FAMILIES = {
     "bernoulli": "bernoulli",

@@ -8,8 +8,8 @@ import pytest
 import scipy.special
 import tensorflow as tf
 
-from keras_acn._errors import UserError
-from keras_acn.decoders.likelihood import (
+from keras_acn._base.errors import UserError
+from keras_acn.decoders.families import (
     Bernoulli,
     Categorical256,
     DiscretizedLogisticMixture,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.decoders.pixelcnn import GatedPixelCNN
 
 FAMILIES = {

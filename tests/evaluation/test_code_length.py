@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.codebook.tour import greedy_tour
 from keras_acn.evaluation.code_length import CodeLengths, code_lengths, ordering_bound_nats
 from keras_acn.evaluation.costs import kl_to_prior, nearest_codes, reconstruction_nats

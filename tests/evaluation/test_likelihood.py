@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from keras_acn._errors import UserError
-from keras_acn.evaluation.likelihood import importance_weighted_bound
+from keras_acn._base.errors import UserError
+from keras_acn.evaluation.importance_bound import importance_weighted_bound
 from keras_acn.evaluation.posteriors import encode_images
 from keras_acn.evaluation.unconditional import StandardNormalPrior
-from keras_acn.priors.mixture_of_codes import MixtureOfCodes
+from keras_acn.priors.codes_mixture import MixtureOfCodes
 
 
 def test_converges_from_below_and_the_elbo_lies_under_it(linear_gaussian):

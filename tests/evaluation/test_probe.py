@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.evaluation.probe import active_dimensions, knn_accuracy, linear_probe, pca_probe
 
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.evaluation import Report, evaluate_model, tables
 
 OPTIONS = {"iwae_samples": 4, "iwae_images": 30, "seed": 1}

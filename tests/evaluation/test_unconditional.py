@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.evaluation.posteriors import Posteriors
 from keras_acn.evaluation.unconditional import StandardNormalPrior, fit_gaussian_mixture
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.experiment import Config, load_config
 from keras_acn.experiment.config import FORMAT, parse_override
 from keras_acn.experiment.presets import preset_names, preset_path

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.experiment import checkpoint, load_config, open_run
 from keras_acn.experiment.folder import CHECKPOINT
 from keras_acn.experiment.interrupt import Interrupted

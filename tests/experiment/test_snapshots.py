@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_acn
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.experiment import load_config
 from keras_acn.experiment.interrupt import Interrupted
 from keras_acn.experiment.run import train

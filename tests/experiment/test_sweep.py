@@ -8,7 +8,7 @@ import signal
 import keras
 import pytest
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.experiment import grid, load_config, open_run, sweep, sweep_folder
 from keras_acn.experiment.interrupt import Interrupted
 from keras_acn.experiment.run import train

@@ -12,9 +12,11 @@ import time
 import numpy as np
 import pytest
 
-from keras_acn import _errors, cli
-from keras_acn.experiment import checkpoint, cluster, load_config, open_run
+from keras_acn import cli
+from keras_acn._base import errors
+from keras_acn.experiment import checkpoint, load_config, open_run
 from keras_acn.experiment.begin import new_folder
+from keras_acn.experiment.cluster import tf_config
 
 EPOCHS = 12
 TINY = [
@@ -237,14 +239,14 @@ def config(workers, kind, index, **jobs):
     ],
 )
 def test_a_broken_tf_config_is_said_in_a_sentence(text, sentence):
-    with pytest.raises(_errors.UserError, match="TF_CONFIG") as error:
-        cluster.from_environment({"TF_CONFIG": text})
+    with pytest.raises(errors.UserError, match="TF_CONFIG") as error:
+        tf_config.from_environment({"TF_CONFIG": text})
     assert sentence in str(error.value)
 
 
 def test_tf_config_gives_ranks():
     def rank(*args, **jobs):
-        found = cluster.from_environment({"TF_CONFIG": config(*args, **jobs)})
+        found = tf_config.from_environment({"TF_CONFIG": config(*args, **jobs)})
         return found and (found.rank, found.size, found.is_chief)
 
     assert rank(["a:1", "b:2"], "worker", 0) == (0, 2, True)
@@ -253,7 +255,7 @@ def test_tf_config_gives_ranks():
     assert rank(["a:1", "b:2"], "chief", 0, chief=["c:3"]) == (0, 3, True)
     # One alone needs nobody.
     assert rank(["a:1"], "worker", 0) is None
-    assert cluster.from_environment({}) is None
+    assert tf_config.from_environment({}) is None
 
 
 def test_a_port_in_use_is_said_in_a_sentence(tmp_path, capsys, monkeypatch):
@@ -261,10 +263,10 @@ def test_a_port_in_use_is_said_in_a_sentence(tmp_path, capsys, monkeypatch):
         taken.bind(("", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        team = cluster.Cluster((f"127.0.0.1:{port}", "127.0.0.1:9"), 0)
-        with pytest.raises(_errors.UserError, match=f"Port {port} of this worker"):
-            cluster.check_port(team)
-    cluster.check_port(team)
+        team = tf_config.Cluster((f"127.0.0.1:{port}", "127.0.0.1:9"), 0)
+        with pytest.raises(errors.UserError, match=f"Port {port} of this worker"):
+            tf_config.check_port(team)
+    tf_config.check_port(team)
 
 
 def test_logs_of_workers_do_not_make_a_folder_a_run(tmp_path):
@@ -272,5 +274,5 @@ def test_logs_of_workers_do_not_make_a_folder_a_run(tmp_path):
     settings = load_config("digits")
     assert new_folder(tmp_path, settings) == tmp_path
     (tmp_path / "other").touch()
-    with pytest.raises(_errors.UserError, match="not empty"):
+    with pytest.raises(errors.UserError, match="not empty"):
         new_folder(tmp_path, settings)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.plots import animation
 from keras_acn.plots.animation import Animation
 

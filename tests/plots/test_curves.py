@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.plots import curves, line_chart, sweep_curves
 
 TERMS = {"total": "total_nats", "reconstruction": "reconstruction_nats", "KL": "kl_nats"}

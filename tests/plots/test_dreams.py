@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.plots import dreams, images
 
 DIGITS = (load_digits().images[:40] / 16).astype(np.float32)[..., None]  # [40, 8, 8, 1]

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.plots import gradient_curves
 
 EPOCHS = np.arange(1, 7)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.plots import daydream_grid, members_picture, rows
 
 RNG = np.random.default_rng(0)

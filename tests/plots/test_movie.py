@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.plots import movie
 
 DIGITS = (load_digits().images[:10] / 16).astype(np.float32)[..., None]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_acn._errors import UserError
+from keras_acn._base.errors import UserError
 from keras_acn.plots.picture import CELL, Picture, fitting_scale, sheet, upscale
 
 RNG = np.random.default_rng(0)

@@ -7,9 +7,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy import integrate, special, stats
 
-from keras_acn._errors import UserError
-from keras_acn.priors import MixturePrior, StandardNormal, mixture_of_codes
-from keras_acn.priors.mixture_of_codes import MixtureOfCodes
+from keras_acn._base.errors import UserError
+from keras_acn.priors import MixturePrior, StandardNormal, codes_mixture
+from keras_acn.priors.codes_mixture import MixtureOfCodes
 from keras_acn.priors.prior_table import PriorTable
 
 tfd = tfp.distributions
@@ -55,8 +55,8 @@ def test_blocks_change_nothing(monkeypatch):
     prior = make_prior(3, 2)
     codes, z = data(50_000 // (16 * 6), 300, 3)
     whole = np.asarray(MixtureOfCodes(prior, codes, nearest=100).exact_log_prob(z))
-    monkeypatch.setattr(mixture_of_codes, "BLOCK_FLOATS", 1)
-    monkeypatch.setattr(mixture_of_codes, "TERM_FLOATS", 16 * 6 * 7)
+    monkeypatch.setattr(codes_mixture, "BLOCK_FLOATS", 1)
+    monkeypatch.setattr(codes_mixture, "TERM_FLOATS", 16 * 6 * 7)
     small = np.asarray(MixtureOfCodes(prior, codes, nearest=100).exact_log_prob(z))
     np.testing.assert_allclose(small, whole, rtol=1e-5, atol=1e-4)
 

@@ -9,9 +9,9 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_acn import UserError
-from keras_acn.data.image_folder import read_image
+from keras_acn.data.readers.folder import read_image
 from keras_acn.data.transform import transform_image
-from keras_acn.serving.encoded_images import ImageDecoder
+from keras_acn.serving.images import ImageDecoder
 
 # A picture with slopes and edges, wider than high.
 Y, X = np.mgrid[0:37, 0:53]

@@ -13,7 +13,8 @@ from python_answers import png
 from served_models import DECODER, MLP, make_acn, make_autoencoder, make_vae, pictures
 from served_process import Served
 
-from keras_acn import ACN, VAE, MLPEncoder, UserError, _late, cli
+from keras_acn import ACN, VAE, MLPEncoder, UserError, cli
+from keras_acn._base import lazy
 from keras_acn.experiment import load_config
 from keras_acn.serving import recorded
 from keras_acn.serving.weights import StoredWeights
@@ -198,7 +199,7 @@ def test_no_codebook_to_leave_out(tmp_path):
 
 def test_exporting_is_imported_when_it_is_called():
     # That no room imports one above it is a rule of the house; this file is in no room.
-    nodes = list(ast.walk(ast.parse(pathlib.Path(_late.__file__).read_text())))
+    nodes = list(ast.walk(ast.parse(pathlib.Path(lazy.__file__).read_text())))
     imported = [each.name for node in nodes if isinstance(node, ast.Import) for each in node.names]
     assert imported == ["importlib"]
     assert not any(isinstance(node, ast.ImportFrom) for node in nodes)

@@ -7,13 +7,13 @@ import pytest
 from served_process import Served
 
 from keras_acn.models import pretrained_folders
-from keras_acn.serving import recorded, versions
+from keras_acn.serving import recorded, version_folder
 
 FOLDERS = pretrained_folders()
 
 
 def latest(name):
-    return FOLDERS[name] / str(versions.versions(FOLDERS[name])[-1])
+    return FOLDERS[name] / str(version_folder.versions(FOLDERS[name])[-1])
 
 
 def test_there_are_two():
@@ -28,7 +28,7 @@ def test_there_are_two():
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_recorded_answers(name):
-    if not versions.versions(FOLDERS[name]):
+    if not version_folder.versions(FOLDERS[name]):
         pytest.skip(f"{name} comes as a Keras model only")
     path = latest(name)
     served = Served(path)

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from keras_acn import UserError
-from keras_acn.serving.versions import new_version, versions
+from keras_acn.serving.version_folder import new_version, versions
 
 
 def write(folder, version=None, text="whole"):

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from keras_acn._errors import unknown_name
+from keras_acn._base.errors import unknown_name
 
 _FOLDER = pathlib.Path(__file__).parent
 

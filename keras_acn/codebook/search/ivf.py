@@ -1,0 +1,119 @@
+"""An inverted-file index of faiss over fixed codes."""
+
+import numpy as np
+
+from keras_acn._base.errors import UserError
+
+STORAGES = ("flat", "sq8", "pq")
+# With fewer codes the index is small however it stores them.
+COMPRESS_FROM = 10_000
+# As faiss advises: fewer codes a cell make a poor k-means.
+CODES_A_CELL = 39
+# More do not make a better one.
+TRAINING_A_CELL = 64
+KMEANS_ROUNDS = 6
+
+
+def require_faiss():
+    """Returns the module faiss, or raises a `UserError` that tells how to install it."""
+    try:
+        import faiss
+    except ImportError:
+        raise UserError(
+            'The search strategy "faiss" needs faiss: pip install "keras-acn[faiss]", or choose '
+            '"graph" or "exact".'
+        ) from None
+    return faiss
+
+
+class CellIndex:
+    """Codes sorted into the cells of a k-means, of which a query looks into some.
+
+    Args:
+      codes: float32 `[N, d]`, NumPy. A code that is not finite is taken as zero.
+      nlist: Number of cells, or `None` for 2 sqrt(N) with 39 codes in each or more.
+      nprobe: Cells a query looks into, or `None` for 1 in 128, but at least 16.
+      storage: `"flat"`, `"sq8"` or `"pq"`.
+      seed: Seed of the k-means.
+      background: Whether it is made beside a training, which then keeps half of the
+        processor's cores.
+    """
+
+    def __init__(self, codes, nlist, nprobe, storage, seed, background=False):
+        faiss = require_faiss()
+        size = len(codes)
+        if nlist is None:
+            nlist = min(int(2 * np.sqrt(size)), size // CODES_A_CELL)
+        nlist = max(1, min(nlist, size))
+        self.nprobe = min(nlist, nprobe or max(16, nlist // 128))
+        finite = np.isfinite(codes).all(axis=1)
+        # Product quantization takes numbers in pairs.
+        pad = codes.shape[1] % 2
+        codes = np.pad(np.where(finite[:, None], codes, np.float32(0)), [(0, 0), (0, pad)])
+        self._pad = pad
+        threads = faiss.omp_get_max_threads()
+        if background:
+            # OpenMP keeps this number by thread.
+            faiss.omp_set_num_threads(max(1, threads // 2))
+        try:
+            self._index = self._trained(faiss, codes, nlist, storage, seed)
+            self._index.add(codes)
+        finally:
+            faiss.omp_set_num_threads(threads)
+        # From a row to where it is stored.
+        self._index.make_direct_map()
+
+    @staticmethod
+    def _trained(faiss, codes, nlist, storage, seed):
+        size, dim = codes.shape
+        cells = faiss.IndexFlatL2(dim)
+        if storage == "flat" or size < COMPRESS_FROM:
+            index = faiss.IndexIVFFlat(cells, dim, nlist)
+        elif storage == "sq8":
+            index = faiss.IndexIVFScalarQuantizer(cells, dim, nlist, faiss.ScalarQuantizer.QT_8bit)
+        else:
+            index = faiss.IndexIVFPQ(cells, dim, nlist, dim // 2, 8)
+            index.pq.cp.seed = seed
+        index.cp.seed = seed
+        index.cp.niter = KMEANS_ROUNDS
+        index.cp.min_points_per_centroid = 1
+        index.cp.max_points_per_centroid = TRAINING_A_CELL
+        wanted = max(TRAINING_A_CELL * nlist, COMPRESS_FROM)
+        if size > wanted:
+            chosen = np.random.default_rng(seed).choice(size, wanted, replace=False)
+            index.train(codes[np.sort(chosen)])
+        else:
+            index.train(codes)
+        return index
+
+    def search(self, query, count, own, used):
+        """Finds candidate rows.
+
+        Args:
+          query: float32 `[B, d]`, NumPy.
+          count: How many rows to return.
+          own: int32 `[B]`, the row of each query, which then asks a second time with the
+            code that the index has of it, or `[0]` if queries have none. -1 for none.
+          used: bool `[N]`, rows to leave out, or `[0]`.
+
+        Returns:
+          int32 `[B, count]`, or `[B, 2 count]` with `own`; in a row each at most once and
+          otherwise -1, and the lowest row first.
+        """
+        faiss = require_faiss()
+        query = np.where(np.isfinite(query), query, np.float32(0))
+        query = np.pad(query, [(0, 0), (0, self._pad)])
+        if len(own):
+            stored = self._index.reconstruct_batch(np.maximum(own, 0).astype(np.int64))
+            asked = np.concatenate([query, np.where((own >= 0)[:, None], stored, query)])
+        else:
+            asked = query
+        options = faiss.SearchParametersIVF(nprobe=self.nprobe)
+        if len(used):
+            free = np.packbits(~used, bitorder="little")
+            options.sel = faiss.IDSelectorBitmap(free)
+        _, rows = self._index.search(np.ascontiguousarray(asked), count, params=options)
+        rows = np.concatenate(np.split(rows, len(asked) // max(1, len(query))), axis=1)
+        rows = np.sort(rows.astype(np.int32), axis=1)
+        rows[:, 1:][rows[:, 1:] == rows[:, :-1]] = -1
+        return rows

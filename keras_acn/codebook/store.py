@@ -1,0 +1,150 @@
+"""The codes of a whole data set as weights: what every codebook is built on."""
+
+import weakref
+
+import keras
+import tensorflow as tf
+
+from keras_acn._base.errors import UserError
+from keras_acn.distribute.exchange import here
+
+
+class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
+    """Base of what remembers a code for every datum.
+
+    A Keras layer and a Keras callback in one. As a layer it holds the codes as a
+    non-trainable weight: they are saved, restored and exported with the model. As a
+    callback it builds itself when training begins and starts a pass over the data when
+    an epoch begins; the models' `fit` attaches it by itself. A subclass adds its own
+    weights in `build`, after `add_codes()`, and gives `begin_pass()`.
+
+    Args:
+      size: Number of data N. `None`: found when training begins.
+      latent_dim: Number of latent dimensions; the model fills it in.
+      seed: Seed of the initial codes, drawn from N(0, 1).
+    """
+
+    def __init__(self, size=None, latent_dim=None, seed=0, **kwargs):
+        # Distances in half precision would reorder codes, so they stay float32 under
+        # every policy.
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+        if size is not None and int(size) < 1:
+            raise UserError(f"The codebook needs a size of at least 1, not {size}.")
+        self.size = None if size is None else int(size)
+        self.latent_dim = None if latent_dim is None else int(latent_dim)
+        self.seed = int(seed)
+        self._continue_pass = False
+        self._model_ref = None
+        self.params = None
+
+    @property
+    def code_dim(self):
+        """Dimension of a code, `None` where it is not known yet."""
+        return self.latent_dim
+
+    # -- the layer ---------------------------------------------------------------------
+
+    def resize(self, size):
+        """Gives a codebook without a size its size, and draws its codes.
+
+        Args:
+          size: Number of data N.
+
+        Raises:
+          UserError: If it already has another size.
+        """
+        if self.size is not None and self.size != size:
+            raise UserError(
+                f"The codebook holds {self.size} codes but this data set has {size} images: "
+                "train on the data it was made for, or build a new model."
+            )
+        self.size = int(size)
+        if not self.built:
+            self.build()
+
+    def build_if_known(self):
+        """Builds the weights if the size and the dimension of the codes are known."""
+        if not self.built and self.size is not None and self.code_dim is not None:
+            self.build()
+
+    def add_codes(self):
+        """Adds the weight `codes`, float32 `[N, code_dim]`."""
+        if self.size is None:
+            raise UserError(
+                f"The codebook has no size yet: call fit first, or give "
+                f"{type(self).__name__}(size=...)."
+            )
+
+        def initial_codes(shape, dtype=None):
+            # Algorithm 1 of the ACN paper: "c(x) ~ N(0, 1)".
+            return tf.random.stateless_normal(shape, [self.seed, 0x636F6465], dtype=dtype)
+
+        self.codes = self.add_weight(
+            name="codes",
+            shape=(self.size, self.code_dim),
+            initializer=initial_codes,
+            trainable=False,
+        )
+
+    def require_codes(self):
+        """Raises `UserError` if the codebook has no codes yet."""
+        if not self.built:
+            raise UserError("The codebook is empty: call fit first, or load a trained model.")
+
+    def write(self, index, code):
+        """Writes codes into the codebook.
+
+        Args:
+          index: int32 `[B]`, rows.
+          code: float32 `[B, d]`.
+        """
+        self.require_codes()
+        index = tf.cast(index, tf.int32)
+        here(self.codes).scatter_nd_update(index[:, None], tf.cast(code, tf.float32))
+
+    def gather(self, index):
+        """Returns the codes `[B, d]` in the rows `index` `[B]`, zeros for row -1."""
+        code = tf.gather(self.codes.value, tf.maximum(index, 0))
+        return tf.where((index >= 0)[:, None], code, 0.0)
+
+    # -- the callback ------------------------------------------------------------------
+
+    @property
+    def model(self):
+        return None if self._model_ref is None else self._model_ref()
+
+    def set_model(self, model):
+        # A weak reference: Keras would track a model assigned to a layer as a sub-layer,
+        # and the model already holds this one.
+        self._model_ref = weakref.ref(model)
+
+    def set_params(self, params):
+        self.params = None if params is None else tuple(params.items())
+
+    def on_train_begin(self, logs=None):
+        self.build_if_known()
+        self.require_codes()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._continue_pass:
+            self._continue_pass = False
+        else:
+            self.begin_pass()
+
+    def begin_pass(self):
+        """Starts a new pass over the data."""
+
+    def continue_pass(self):
+        """Makes the next epoch go on with the present pass, as a resumed run must."""
+        self._continue_pass = True
+
+    # -- configuration -----------------------------------------------------------------
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "size": self.size,
+            "latent_dim": self.latent_dim,
+            "seed": self.seed,
+        }

@@ -1,0 +1,1 @@
+"""One reader a format: NumPy's files, IDX files, folders of images, TensorFlow Datasets."""

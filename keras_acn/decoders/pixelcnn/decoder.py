@@ -1,0 +1,249 @@
+"""The gated PixelCNN decoder: z -> r(x|z), one pixel or block of pixels after the other."""
+
+import keras
+from keras import ops
+
+from keras_acn._base.errors import UserError
+from keras_acn._base.shapes import check_image_shape
+from keras_acn.decoders.families import get_likelihood
+from keras_acn.decoders.pixelcnn.biases import GateBiases
+from keras_acn.decoders.pixelcnn.blocks import doublings, from_blocks, to_blocks
+from keras_acn.decoders.pixelcnn.distribution import AutoregressiveImage
+from keras_acn.decoders.pixelcnn.head import make_head
+from keras_acn.decoders.pixelcnn.incremental import IncrementalDecoder
+from keras_acn.decoders.pixelcnn.layers import GatedLayer
+
+RESIDUALS = ("bottleneck", "horizontal")
+
+
+@keras.saving.register_keras_serializable("keras_acn")
+class GatedPixelCNN(keras.Model):
+    """z -> r(x|z) = prod_i r(x_i | x_<i, z), pixels in raster order, channels within a pixel.
+
+    The gated PixelCNN of van den Oord et al. 2016 (arXiv 1606.05328), with z as a bias in
+    every gate, and by default the residual blocks of PixelVAE (arXiv 1611.05013), the
+    nearest public recipe to the decoder of Graves et al. 2018 (there 12 layers, 5x5, the
+    first one 7x7).
+
+    Example of shapes, 28x28 binary images and 32 filters: image `[B, 28, 28, 1]` -> six
+    times vertical and horizontal features `[B, 28, 28, 32]` -> logits `[B, 28, 28, 1]`.
+
+    With `block=2` the network goes by blocks of 2 x 2 pixels: a position of the grid is a
+    block, a layer sees twice as far, and a quarter of the positions are left to compute, to
+    sample and to decode. The likelihood is exact as before: r(x|z) is the product of the
+    blocks' probabilities given z and the earlier blocks, and a block's is that of its pixels
+    one after the other. Up to 8 binary values of a block share one softmax over all their
+    combinations (`JointHead`); other blocks go by a small autoregression inside the block
+    (`PixelHead`). 28x28 binary images then have features `[B, 14, 14, 32]` and a softmax of 16.
+
+    The decoder's distribution has no mean: `sample` it.
+
+    Args:
+      image_shape: (H, W, C).
+      latent_dim: Number of latent dimensions d.
+      likelihood: Output family, see `get_likelihood`.
+      layers: Number of gated layers.
+      filters: Features F of each stack.
+      kernel_size: Width of the kernels, odd.
+      first_kernel_size: Width of the first layer's kernel, odd.
+      residual: `"bottleneck"` or `"horizontal"`, see `GatedLayer`.
+      bottleneck_filters: Features inside a bottleneck; half of F if `None`.
+      dropout: Rate of dropout on the gates' outputs while training.
+      output_hidden: Width of the hidden layer before the parameters; F if `None`.
+      conditioning: `"global"`: z adds the same bias at every pixel. `"spatial"`: z is drawn as
+        a map first, and each pixel's gates get their bias from the map there.
+      map_filters: Features of that map.
+      block: Side of the blocks of pixels that the network goes by, a divisor of H and W.
+
+    Attributes:
+      grid_shape: (H / block, W / block, block * block * C): the image as the network sees it.
+
+    Raises:
+      UserError: If a kernel size is even, `block` does not divide the image's height and
+        width, or an option has an unknown value.
+
+    Example:
+      >>> decoder = GatedPixelCNN((28, 28, 1), latent_dim=16, layers=4, block=2)
+      >>> decoder.grid_shape
+      (14, 14, 4)
+    """
+
+    short_name = "pixelcnn"
+    is_autoregressive = True
+
+    def __init__(
+        self,
+        image_shape,
+        latent_dim=16,
+        likelihood="bernoulli",
+        layers=6,
+        filters=32,
+        kernel_size=5,
+        first_kernel_size=7,
+        residual="bottleneck",
+        bottleneck_filters=None,
+        dropout=0.0,
+        output_hidden=None,
+        conditioning="global",
+        map_filters=16,
+        block=1,
+        **kwargs,
+    ):
+        # The distribution carries z as it came, not cut to the layers' precision.
+        super().__init__(autocast=False, **kwargs)
+        for size in (kernel_size, first_kernel_size):
+            if size % 2 == 0 or size < 3:
+                raise UserError(f"A PixelCNN's kernel sizes are odd and at least 3, not {size}.")
+        if residual not in RESIDUALS:
+            raise UserError(f"residual must be one of {', '.join(RESIDUALS)}, not {residual!r}.")
+        if layers < 1:
+            raise UserError(f"A PixelCNN needs at least 1 layer, not {layers}.")
+        self.image_shape = check_image_shape(image_shape)
+        self.block = check_block(block, self.image_shape)
+        height, width, channels = self.image_shape
+        pixels = self.block * self.block
+        self.grid_shape = (height // self.block, width // self.block, pixels * channels)
+        self.latent_dim = int(latent_dim)
+        self.likelihood = get_likelihood(likelihood)
+        self.num_layers = int(layers)
+        self.filters = int(filters)
+        self.kernel_size = int(kernel_size)
+        self.first_kernel_size = int(first_kernel_size)
+        self.residual = residual
+        self.bottleneck_filters = bottleneck_filters
+        self.dropout = float(dropout)
+        self.output_hidden = output_hidden
+        self.conditioning = conditioning
+        self.map_filters = int(map_filters)
+        self._build_network()
+        self.steps = IncrementalDecoder(self)
+        self.built = True
+
+    def _build_network(self):
+        policy = {"dtype": self.dtype_policy}
+        inner = self.bottleneck_filters or max(1, self.filters // 2)
+        self.gated = [
+            GatedLayer(
+                self.filters,
+                self.first_kernel_size if i == 0 else self.kernel_size,
+                first=i == 0,
+                residual=self.residual,
+                inner=inner,
+                dropout=self.dropout,
+                last=i == self.num_layers - 1,
+                **policy,
+            )
+            for i in range(self.num_layers)
+        ]
+        for i, layer in enumerate(self.gated):
+            # The first layer also sees a channel of ones, so that it knows the edge.
+            layer.build((None, None, None, self.grid_shape[2] + 1 if i == 0 else self.filters))
+            layer.built = True
+        widths = [2 * layer.gate_width for layer in self.gated for _ in range(2)]
+        # Nobody reads the last layer's vertical stack, so it has no gate.
+        del widths[-2]
+        self.biases = GateBiases(
+            self.grid_shape,
+            widths,
+            self.conditioning,
+            self.map_filters,
+            doublings(self.block),
+            **policy,
+        )
+        self.biases.build((None, self.latent_dim))
+        # In float32 at least: a logit rounded to bfloat16 costs likelihood.
+        wide = "float64" if self.compute_dtype == "float64" else "float32"
+        self.head = make_head(
+            self.likelihood,
+            channels=self.image_shape[2],
+            pixels=self.block * self.block,
+            hidden=self.output_hidden or self.filters,
+            dtype=wide,
+        )
+        self.head.build((None, None, None, self.filters))
+
+    def build(self, input_shape=None):
+        """Does nothing: the constructor builds all weights."""
+        self.built = True
+
+    def gate_biases(self, z):
+        """Returns the biases from z, a vertical and a horizontal one for each layer.
+
+        The last vertical one is that of no gate: the horizontal one stands in its place.
+        """
+        biases = list(self.biases(z))
+        return [*biases[:-1], biases[-1], biases[-1]]
+
+    def features(self, image, z, training=False):
+        """Returns [B, *grid, F]: at a position, a function of z and the positions before it.
+
+        Args:
+          image: float [B, H, W, C] in [0, 1].
+          z: float [B, d].
+          training: Whether dropout is on.
+        """
+        return self._features(to_blocks(image, self.block), z, training)
+
+    def _features(self, grid, z, training):
+        biases = self.gate_biases(z)
+        x = ops.cast(grid, self.compute_dtype)
+        v = h = ops.concatenate([2.0 * x - 1.0, ops.ones_like(x[..., :1])], axis=-1)
+        for i, layer in enumerate(self.gated):
+            v, h = layer(v, h, biases[2 * i], biases[2 * i + 1], training=training)
+        return h
+
+    def parameters(self, image, z, training=False):
+        """Returns the output family's parameters, float32 [B, H, W, P], in one parallel pass.
+
+        Args:
+          image: float [B, H, W, C] in [0, 1], the teacher: the parameters of a channel depend
+            on the channels and pixels before it only.
+          z: float [B, d].
+          training: Whether dropout is on.
+        """
+        grid = to_blocks(image, self.block)
+        parameters = self.head(self._features(grid, z, training), grid)
+        return from_blocks(parameters, self.block)
+
+    def call(self, z, training=False):
+        """Returns r(x|z): an `AutoregressiveImage` with batch [...] and event [H, W, C].
+
+        Args:
+          z: float [..., d].
+          training: Whether `log_prob` runs with dropout.
+        """
+        return AutoregressiveImage(self, z, training=bool(training))
+
+    def get_config(self):
+        """Returns the initialiser's arguments."""
+        return {
+            **super().get_config(),
+            "image_shape": self.image_shape,
+            "latent_dim": self.latent_dim,
+            "likelihood": {"name": self.likelihood.name, **self.likelihood.get_config()},
+            "layers": self.num_layers,
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "first_kernel_size": self.first_kernel_size,
+            "residual": self.residual,
+            "bottleneck_filters": self.bottleneck_filters,
+            "dropout": self.dropout,
+            "output_hidden": self.output_hidden,
+            "conditioning": self.conditioning,
+            "map_filters": self.map_filters,
+            "block": self.block,
+        }
+
+
+def check_block(block, image_shape):
+    """Returns the side of a block, or raises a `UserError` where it does not fit the image."""
+    height, width = image_shape[:2]
+    if isinstance(block, bool) or not isinstance(block, int) or block < 1:
+        raise UserError(f"block must be a positive integer, not {block!r}.")
+    if height % block or width % block:
+        fitting = [n for n in range(1, min(height, width) + 1) if not (height % n or width % n)]
+        raise UserError(
+            f"block={block} does not divide images of {height} x {width} pixels: choose one of "
+            f"{', '.join(map(str, fitting))}."
+        )
+    return block

@@ -1,0 +1,96 @@
+"""The distribution over images that an autoregressive decoder returns."""
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_acn.decoders.families.distribution import stateless_seed
+
+tfd = tfp.distributions
+
+
+class AutoregressiveImage(tfd.Distribution):
+    """r(x|z) of an autoregressive decoder: it carries z and the network.
+
+    `log_prob(x)` runs the network once on all pixels in parallel and returns nats, [...].
+    `sample(seed=...)` goes pixel by pixel with cached features. There is no `mean`.
+
+    Args:
+      decoder: The `GatedPixelCNN`.
+      z: float [..., d].
+      training: Whether `log_prob` runs with dropout.
+    """
+
+    def __init__(self, decoder, z, training=False, name="AutoregressiveImage"):
+        parameters = dict(locals())
+        self._decoder = decoder
+        self._z = tf.convert_to_tensor(z)
+        self._training = training
+        super().__init__(
+            dtype=tf.float32,
+            reparameterization_type=tfd.NOT_REPARAMETERIZED,
+            validate_args=False,
+            allow_nan_stats=True,
+            parameters=parameters,
+            name=name,
+        )
+
+    @property
+    def likelihood(self):
+        """The output family."""
+        return self._decoder.likelihood
+
+    @property
+    def z(self):
+        """The latents, [..., d]."""
+        return self._z
+
+    def _batch_shape(self):
+        return self._z.shape[:-1]
+
+    def _batch_shape_tensor(self, **kwargs):
+        return tf.shape(self._z)[:-1]
+
+    def _event_shape(self):
+        return tf.TensorShape(self._decoder.image_shape)
+
+    def _event_shape_tensor(self):
+        return tf.constant(self._decoder.image_shape, tf.int32)
+
+    def conditional(self, image):
+        """Returns the distribution of each pixel given z and the earlier pixels of `image`.
+
+        Args:
+          image: float [..., H, W, C] in [0, 1]; its batch broadcasts with z's.
+
+        Returns:
+          The output family's `ImageDistribution`. Its `log_prob(image)` is this
+          distribution's; its `params` are the teacher-forced parameters [..., H, W, P].
+        """
+        image_shape = self._decoder.image_shape
+        z, image = self._z, tf.cast(image, tf.float32)
+        batch = None
+        if z.shape.rank != 2 or image.shape.rank != 4 or z.shape[0] != image.shape[0]:
+            batch = tf.broadcast_dynamic_shape(tf.shape(image)[:-3], tf.shape(z)[:-1])
+            z = tf.broadcast_to(z, tf.concat([batch, [z.shape[-1]]], 0))
+            z = tf.reshape(z, [-1, z.shape[-1]])
+            image = tf.broadcast_to(image, tf.concat([batch, image_shape], 0))
+            image = tf.reshape(image, [-1, *image_shape])
+        params = self._decoder.parameters(image, z, training=self._training)
+        if batch is not None:
+            params = tf.reshape(params, tf.concat([batch, params.shape[-3:]], 0))
+        return self.likelihood.distribution(params, image_shape)
+
+    def sample_from(self, noise):
+        """Returns one image for each z, of a batch `[B]`, from uniform numbers [H, W, B, n]."""
+        return self._decoder.steps.images(self._z, noise)
+
+    def _log_prob(self, image):
+        return self.conditional(image).log_prob(image)
+
+    def _sample_n(self, n, seed=None):
+        z = self._z
+        batch = tf.shape(z)[:-1]
+        z = tf.broadcast_to(z, tf.concat([[n], tf.shape(z)], 0))
+        z = tf.reshape(z, [-1, z.shape[-1]])
+        images = self._decoder.steps.sample(z, stateless_seed(seed))
+        return tf.reshape(images, tf.concat([[n], batch, self._decoder.image_shape], 0))

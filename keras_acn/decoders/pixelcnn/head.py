@@ -1,0 +1,187 @@
+"""From features of the earlier positions to the parameters of the next one.
+
+A position holds the values of one pixel, or of a block of pixels: pixel after pixel in raster
+order, channel after channel. A head decides on them in `turns`, `group` values at a time, and
+the parameters of a turn depend on the position's values before it.
+"""
+
+import keras
+from keras import ops
+
+from keras_acn._base.precision import widened
+from keras_acn.decoders.families import Bernoulli
+
+# A softmax over all values of a block has two to the power of this many entries at most.
+MOST_JOINT_VALUES = 8
+
+
+def make_head(likelihood, channels, pixels, hidden, dtype):
+    """Returns the head for positions of so many pixels.
+
+    Args:
+      likelihood: The `Likelihood`.
+      channels: C, channels of a pixel.
+      pixels: Pixels of a position.
+      hidden: Width of the hidden layers.
+      dtype: Precision of the head's weights and outputs.
+    """
+    values = channels * pixels
+    if pixels > 1 and isinstance(likelihood, Bernoulli) and values <= MOST_JOINT_VALUES:
+        return JointHead(values, hidden, dtype=dtype)
+    return PixelHead(likelihood, channels, hidden, pixels=pixels, dtype=dtype)
+
+
+class PixelHead(keras.layers.Layer):
+    """Features [..., F] and a position's own earlier values -> parameters [..., P].
+
+    The features know nothing of the position itself. Where the output family links the
+    channels (or there is only one), two 1x1 layers map them to all parameters of a pixel.
+    Elsewhere each channel has its own such pair. A small network adds what the values
+    before it say to a turn's hidden units: red sees neither, green sees red, blue sees red
+    and green; in a block, the second pixel sees the first, and so on.
+
+    Args:
+      likelihood: The `Likelihood`.
+      channels: C.
+      hidden: Width of the hidden layers.
+      pixels: Pixels of a position.
+
+    Attributes:
+      group: Values that one turn decides on.
+      turns: Number of turns.
+    """
+
+    def __init__(self, likelihood, channels, hidden, pixels=1, **kwargs):
+        super().__init__(**kwargs)
+        policy = {"dtype": self.dtype_policy}
+        apart = channels > 1 and not likelihood.links_channels
+        # At a single pixel nothing has to link independent channels but the turns.
+        self.group = 1 if apart else channels
+        self.turns = pixels * channels // self.group
+        self.hidden_width = hidden
+
+        def dense(width, **options):
+            return [keras.layers.Dense(width, **options, **policy) for _ in range(self.turns)]
+
+        self.hidden = dense(hidden)
+        self.output_layers = dense(likelihood.parameters_per_pixel(self.group))
+        self.embed = dense(hidden)[1:]
+        self.embed_out = dense(hidden, use_bias=False)[1:]
+
+    def build(self, input_shape):
+        """Builds the weights for features [..., F]."""
+        for layer in self.hidden:
+            layer.build((None, input_shape[-1]))
+        for layer in (*self.output_layers, *self.embed_out):
+            layer.build((None, self.hidden_width))
+        for turn, layer in enumerate(self.embed, start=1):
+            layer.build((None, turn * self.group))
+
+    def begin(self, features):
+        """Returns what every turn reads: the features as they are."""
+        return features
+
+    def parameters(self, begun, previous, turn):
+        """Returns the parameters of a turn's values.
+
+        Args:
+          begun: From `begin`.
+          previous: [..., >= turn * group] in [0, 1], the position's first values.
+          turn: Number of the turn, from 0.
+        """
+        x = self.hidden[turn](rectify(begun))
+        if turn:
+            # Cast first: 2 x - 1 in float32 is off by a bit from what it is in float64.
+            known = ops.cast(previous[..., : turn * self.group], self.compute_dtype)
+            seen = self.embed[turn - 1](2.0 * known - 1.0)
+            x = x + self.embed_out[turn - 1](rectify(seen))
+        return widened(self.output_layers[turn](rectify(x)))
+
+    def call(self, features, values):
+        """Returns the parameters of all turns, one after the other, in float32.
+
+        Args:
+          features: [..., F].
+          values: The position's values [..., n] in [0, 1]. Only earlier ones reach a turn.
+        """
+        turns = [self.parameters(features, values, turn) for turn in range(self.turns)]
+        return turns[0] if self.turns == 1 else ops.concatenate(turns, axis=-1)
+
+
+class JointHead(keras.layers.Layer):
+    """Features [..., F] -> a softmax over all 2^n values of a block of n binary pixels.
+
+    Told as the logits of the pixels one after the other, each given the ones before it,
+
+        logit_i = log sum_{v: v_<i = x_<i, v_i = 1} p(v) - log sum_{v: v_<i = x_<i, v_i = 0} p(v)
+
+    so that the block's log-probability, log p(x), is that of n Bernoulli pixels. The first
+    pixel is the highest bit of a value.
+
+    Args:
+      values: n.
+      hidden: Width of the hidden layer.
+
+    Attributes:
+      group: Values that one turn decides on: 1.
+      turns: Number of turns: n.
+    """
+
+    group = 1
+
+    def __init__(self, values, hidden, **kwargs):
+        super().__init__(**kwargs)
+        self.turns = values
+        self.hidden_width = hidden
+        self.hidden = keras.layers.Dense(hidden, dtype=self.dtype_policy)
+        self.output_layer = keras.layers.Dense(2**values, dtype=self.dtype_policy)
+
+    def build(self, input_shape):
+        """Builds the weights for features [..., F]."""
+        self.hidden.build((None, input_shape[-1]))
+        self.output_layer.build((None, self.hidden_width))
+
+    def begin(self, features):
+        """Returns the softmax's logits, [..., 2^n]."""
+        return widened(self.output_layer(rectify(self.hidden(rectify(features)))))
+
+    def parameters(self, begun, previous, turn):
+        """Returns the logit [..., 1] of a turn's pixel: see `PixelHead.parameters`."""
+        for known in range(turn):
+            begun = self._narrow(begun, previous[..., known : known + 1])
+        return self._logit(begun)
+
+    def call(self, features, values):
+        """Returns the logits of all pixels, [..., n]: see `PixelHead.call`."""
+        remaining, logits = self.begin(features), []
+        for turn in range(self.turns):
+            logits.append(self._logit(remaining))
+            if turn + 1 < self.turns:
+                remaining = self._narrow(remaining, values[..., turn : turn + 1])
+        return ops.concatenate(logits, axis=-1)
+
+    def _narrow(self, logits, value):
+        """Returns the half of the logits [..., m] that a pixel's value [..., 1] leaves."""
+        middle = logits.shape[-1] // 2
+        return ops.where(value > 0.5, logits[..., middle:], logits[..., :middle])
+
+    def _logit(self, logits):
+        """Returns the log-odds [..., 1] of the upper half of the logits [..., m]."""
+        middle = logits.shape[-1] // 2
+        upper, lower = logits[..., middle:], logits[..., :middle]
+        return logsumexp(upper) - logsumexp(lower)
+
+
+def logsumexp(x):
+    """Returns the log of the sum of the exponentials over the last axis, [..., 1]."""
+    if x.shape[-1] == 1:
+        return x
+    return ops.logsumexp(x, axis=-1, keepdims=True)
+
+
+def rectify(x):
+    """Returns `max(x, 0)`, as an operation that TensorFlow doesn't fuse.
+
+    Its fused matmul-and-relu fails to place inside the sampler's nested loops.
+    """
+    return ops.maximum(x, 0.0)

@@ -1,0 +1,1 @@
+"""What several replicas need: exchanges, one batch cut in parts, Keras's overrides."""

@@ -1,0 +1,122 @@
+"""What every encoder shares: features in, a diagonal Gaussian posterior out."""
+
+import keras
+import tensorflow_probability as tfp
+from keras import ops
+
+from keras_acn._base.errors import UserError, unknown_name
+from keras_acn._base.precision import widened
+from keras_acn._base.shapes import check_image_shape
+
+tfd = tfp.distributions
+
+VARIANCES = ("unit", "learned", "sigmoid")
+
+# A float32 exp() stays finite and a density stays representable inside these bounds;
+# trained posteriors on images sit around -4..0.
+MIN_LOG_STDDEV, MAX_LOG_STDDEV = -8.0, 4.0
+
+
+class PosteriorEncoder(keras.Model):
+    """Base of the encoders: x -> q(z|x), a diagonal Gaussian over the latents.
+
+    A subclass gives `features(x, training)`, a `[B, F]` tensor; this class turns it into
+    the posterior's mean and, where the variance is learned, its standard deviation.
+    Everything up to those two tensors is plain Keras; `call` wraps them as a
+    distribution.
+
+    With a `context_dim` the posterior is q(z|c,x), of an image and a context c such as
+    the code of its class, and `features(x, c, training)` takes both.
+
+    With `variance="unit"` the code c(x) of a datum, the mean of q(z|x), describes its
+    posterior entirely, as in Graves et al. 2018 (arXiv 1804.02476), section 3.
+
+    Args:
+      image_shape: `(H, W, C)` of one image.
+      latent_dim: Number of latent dimensions d.
+      variance: `"unit"` (standard deviation one), `"learned"` (its logarithm is an
+        output of the network) or `"sigmoid"` (it is a sigmoid of an output, so at most
+        one).
+      context_dim: Dimension of the context c, 0 for none.
+    """
+
+    def __init__(self, image_shape, latent_dim=16, variance="unit", context_dim=0, **kwargs):
+        super().__init__(**kwargs)
+        if variance not in VARIANCES:
+            raise unknown_name("posterior variance", variance, VARIANCES)
+        if int(latent_dim) < 1:
+            raise UserError(f"latent_dim must be at least 1, not {latent_dim}.")
+        if int(context_dim) < 0:
+            raise UserError(f"context_dim must be 0 or more, not {context_dim}.")
+        self.image_shape = check_image_shape(image_shape)
+        self.latent_dim = int(latent_dim)
+        self.variance = variance
+        self.context_dim = int(context_dim)
+        self.mean_head = keras.layers.Dense(self.latent_dim, name="mean")
+        self.scale_head = None
+        if variance != "unit":
+            self.scale_head = keras.layers.Dense(self.latent_dim, name="scale")
+
+    def build_heads(self, num_features):
+        """Builds the layers that read the `[B, num_features]` features."""
+        self.mean_head.build((None, num_features))
+        if self.scale_head is not None:
+            self.scale_head.build((None, num_features))
+        self.built = True
+
+    def features(self, image, context=None, training=False):
+        """Returns the `[B, F]` features of `image` `[B, H, W, C]`.
+
+        `context` `[B, context_dim]` is only given where there is a `context_dim`.
+        """
+        raise NotImplementedError
+
+    def parameters(self, image, context=None, training=False):
+        """Returns `(mean, stddev)` of q(z|x), each float32 `[B, d]`."""
+        image = ops.convert_to_tensor(image)
+        if tuple(image.shape[1:]) != self.image_shape:
+            raise UserError(
+                f"The encoder takes images of shape {self.image_shape}, not "
+                f"{tuple(image.shape[1:])}: give it [batch, height, width, channels]."
+            )
+        if self.context_dim:
+            if context is None or context.shape[-1] != self.context_dim:
+                found = "none" if context is None else f"{context.shape[-1]} numbers"
+                raise UserError(
+                    f"The encoder takes a context of {self.context_dim} numbers an image, not "
+                    f"{found}: give it [batch, {self.context_dim}]."
+                )
+            hidden = self.features(image, context, training=training)
+        else:
+            hidden = self.features(image, training=training)
+        mean = widened(self.mean_head(hidden))
+        if self.variance == "unit":
+            return mean, ops.ones_like(mean)
+        raw = widened(self.scale_head(hidden))
+        if self.variance == "sigmoid":
+            return mean, ops.maximum(ops.sigmoid(raw), 1e-4)
+        return mean, ops.exp(ops.clip(raw, MIN_LOG_STDDEV, MAX_LOG_STDDEV))
+
+    def call(self, image, context=None, training=False):
+        """Returns q(z|x): a `tfd.Distribution` with batch `[B]` and event `[d]`.
+
+        Args:
+          image: float `[B, H, W, C]` in [0, 1].
+          context: float `[B, context_dim]`, where there is a `context_dim`.
+          training: Whether layers such as dropout behave as in training.
+
+        Raises:
+          UserError: If the images have another shape than `image_shape`, or the context
+            is missing or of another size.
+        """
+        mean, stddev = self.parameters(image, context, training=training)
+        return tfd.Independent(tfd.Normal(mean, stddev), reinterpreted_batch_ndims=1)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "image_shape": self.image_shape,
+            "latent_dim": self.latent_dim,
+            "variance": self.variance,
+            "context_dim": self.context_dim,
+        }

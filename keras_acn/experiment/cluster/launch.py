@@ -1,0 +1,222 @@
+"""keras-acn train --workers N: N processes on this machine that train one model together."""
+
+import ctypes
+import glob
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import click
+
+from keras_acn._base.errors import UserError
+
+# Set for the processes started here.
+LAUNCHED = "KERAS_ACN_LAUNCHED"
+# Exit code of such a process that has lost another: the launcher says what happened.
+LOST = 75
+LOGS = "workers"
+# Seconds that the others are waited for at the end, and the chief at a Ctrl-C of its own.
+PATIENCE = 20
+
+
+def check(workers, batch_size):
+    """Raises `UserError` where a number of workers cannot train on this machine."""
+    if os.environ.get("TF_CONFIG", "").strip():
+        raise UserError(
+            "TF_CONFIG names the workers already, and --workers would start others: leave "
+            "--workers out, or unset TF_CONFIG."
+        )
+    if workers > batch_size:
+        raise UserError(
+            f"A batch of {batch_size} has no row for each of {workers} workers: set --workers to "
+            f"at most {batch_size}, or a larger --batch-size."
+        )
+    gpus = _gpus()
+    if gpus and len(gpus) < workers:
+        raise UserError(
+            f"There are {len(gpus)} GPUs for {workers} workers: set --workers to at most "
+            f"{len(gpus)}, or CUDA_VISIBLE_DEVICES=-1 to train on the processor."
+        )
+
+
+def run(settings, workers, folder, resume, flags):
+    """Trains on local workers; returns the exit code.
+
+    The first worker writes to this terminal, the others to `workers/worker-1.log` and so on
+    in the run folder. Ctrl-C goes to the first one, which saves the run.
+
+    Args:
+      settings: The run's `Config`.
+      workers: How many.
+      folder: The run folder, a new one or, with `resume`, that of the run.
+      resume: Whether the run goes on.
+      flags: Further options of the command, such as `--quiet`.
+    """
+    folder = pathlib.Path(folder)
+    logs = folder / LOGS
+    new = not folder.exists()
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"The folder {folder} cannot be written to ({error.strerror.lower()}): choose another "
+            "--out."
+        ) from error
+    with tempfile.TemporaryDirectory() as scratch:
+        if resume:
+            given = ["--resume", str(folder), "--epochs", str(settings.training.epochs)]
+        else:
+            config = pathlib.Path(scratch, "config.yaml")
+            config.write_text(settings.to_yaml(), encoding="utf-8")
+            given = ["--config", str(config), "--out", str(folder)]
+        processes = []
+        before = signal.signal(signal.SIGTERM, _as_exit)
+        try:
+            for rank, environ in enumerate(_environments(workers)):
+                processes.append(_start([*given, *flags], environ, rank, logs))
+            return _wait(processes, folder)
+        finally:
+            _end(processes)
+            signal.signal(signal.SIGTERM, before)
+            if new and not (folder / "config.yaml").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _as_exit(number, frame):
+    raise SystemExit(128 + number)
+
+
+def _environments(workers):
+    """Returns the environment of each worker: addresses, threads, its share of the GPUs."""
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:
+        cores = os.cpu_count() or 1
+    gpus = _gpus()
+    each = len(gpus) // workers
+    for rank in range(workers):
+        task = {"type": "worker", "index": rank}
+        environ = {
+            **os.environ,
+            "TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": task}),
+            LAUNCHED: "1",
+        }
+        environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // workers)))
+        # An exchange waits on a thread of these.
+        environ.setdefault("TF_NUM_INTEROP_THREADS", str(max(2, cores // workers)))
+        environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // workers)))
+        if gpus:
+            environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[rank * each : (rank + 1) * each])
+        if rank == 0:
+            # What TensorFlow says when a worker is lost; the launcher says it in a sentence.
+            environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        yield environ
+
+
+def free_ports(count):
+    """Returns numbers of ports of this machine that nothing uses."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _gpus():
+    """Returns the names of the GPUs that may be used."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return [str(i) for i in range(len(glob.glob("/dev/nvidia[0-9]*")))]
+    names = []
+    for name in visible.split(","):
+        if not name.strip() or name.strip() == "-1":
+            break
+        names.append(name.strip())
+    return names
+
+
+def _start(args, environ, rank, logs):
+    program = "import sys; from keras_acn.cli import main; sys.exit(main())"
+    # A session of their own, so that Ctrl-C in the terminal reaches the launcher alone.
+    options = {"env": environ, "start_new_session": True, "stdin": subprocess.DEVNULL}
+    if sys.platform == "linux":
+        options["preexec_fn"] = _die_with_launcher
+    command = [sys.executable, "-c", program, "train", *args]
+    if rank == 0:
+        return subprocess.Popen(command, **options)
+    with open(logs / f"worker-{rank}.log", "ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, **options)
+
+
+def _die_with_launcher():
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def _wait(processes, folder):
+    """Waits for all workers, or for the first that fails; returns the exit code."""
+    chief, interrupted = processes[0], 0
+    while True:
+        try:
+            ended = [rank for rank, each in enumerate(processes) if each.poll() is not None]
+            failed = [rank for rank in ended if processes[rank].returncode]
+            if chief.returncode is not None and (interrupted or not chief.returncode):
+                return chief.returncode
+            if failed:
+                return _failure(processes, folder)
+            time.sleep(0.1)
+        except KeyboardInterrupt:
+            interrupted += 1
+            if interrupted > 1:
+                return 130
+            chief.send_signal(signal.SIGINT)
+
+
+def _failure(processes, folder):
+    # Those that have only lost another may be seen before the one that they have lost, and a
+    # sentence of the chief's own is on its way.
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline and any(each.poll() is None for each in processes):
+        time.sleep(0.05)
+    codes = [each.returncode for each in processes]
+    causes = [rank for rank, code in enumerate(codes) if code not in (None, 0, LOST)]
+    if codes[0] in (2, 130):
+        return codes[0]
+    rank = min(causes, key=lambda rank: (codes[rank] > 0, rank), default=0)
+    code = codes[rank]
+    how = f"was ended by signal {-code}" if code and code < 0 else f"ended with exit code {code}"
+    if code is None or code == LOST:
+        how = "lost the others"
+    log = "" if rank == 0 else f" (its log is {folder / LOGS / f'worker-{rank}.log'})"
+    if (folder / "checkpoints" / "last.npz").exists():
+        then = f"go on from the last checkpoint with keras-acn train --resume {folder}"
+    else:
+        then = f"there is no checkpoint yet, so begin again with another --out than {folder}"
+    click.echo(
+        f"Error: Worker {rank} of {len(processes)} {how}, so training stopped{log}: {then}, with "
+        "as many --workers as you like.",
+        err=True,
+    )
+    return 1
+
+
+def _end(processes):
+    """Ends what still runs: those that are about to end by themselves get the time to."""
+    deadline = time.monotonic() + PATIENCE
+    done = processes and processes[0].poll() == 0
+    for each in processes:
+        try:
+            each.wait(max(0.0, deadline - time.monotonic()) if done else 0.0)
+        except subprocess.TimeoutExpired:
+            each.kill()
+            each.wait()

@@ -1,0 +1,91 @@
+"""A Gaussian that follows the codes of the training data: what an autoencoder samples from."""
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_acn._base.errors import UserError
+
+tfd = tfp.distributions
+
+# Keeps the Cholesky factor finite where codes do not fill their dimensions: added to every
+# variance, times the mean variance where that is above one.
+RIDGE = 1e-4
+
+
+@keras.saving.register_keras_serializable("keras_acn")
+class FittedNormal(keras.Model):
+    """c -> N(m, S), with the mean and the covariance of the codes seen in training.
+
+    Moving averages over the batches, started from N(0, I). With the mean m_b and the
+    covariance S_b of a batch, and a the share that a step keeps,
+
+        S <- a S + (1 - a) S_b + a (1 - a) (m_b - m)(m_b - m)',    m <- a m + (1 - a) m_b
+
+    which is the covariance that follows from moving averages of z and of zz', but as a sum
+    of terms that are never negative: no rounding makes it so, however far codes are from
+    zero. Both are weights, and saved with the model.
+
+    Args:
+      latent_dim: Number of latent dimensions d.
+      momentum: The share a that a step keeps of the averages.
+    """
+
+    short_name = "fitted_normal"
+    is_conditional = False
+
+    def __init__(self, latent_dim=16, momentum=0.99, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= float(momentum) < 1:
+            raise UserError(f"momentum must be at least 0 and less than 1, not {momentum}.")
+        self.latent_dim = int(latent_dim)
+        self.momentum = float(momentum)
+        self.mean = self.add_weight(
+            name="mean",
+            shape=(self.latent_dim,),
+            initializer="zeros",
+            dtype="float32",
+            trainable=False,
+        )
+        self.covariance = self.add_weight(
+            name="covariance",
+            shape=(self.latent_dim, self.latent_dim),
+            initializer=keras.initializers.Identity(),
+            dtype="float32",
+            trainable=False,
+        )
+        self.built = True
+
+    def update(self, code):
+        """Moves the averages towards the mean and the covariance of `code` `[B, d]`."""
+        code = tf.stop_gradient(tf.cast(code, tf.float32))
+        keep, mean = self.momentum, self.mean.value
+        batch_mean = tf.reduce_mean(code, axis=0)
+        centred = code - batch_mean  # [B, d]
+        covariance = tf.matmul(centred, centred, transpose_a=True)
+        covariance /= tf.cast(tf.shape(code)[0], tf.float32)
+        step = (batch_mean - mean)[:, None]  # [d, 1]
+        covariance += keep * tf.matmul(step, step, transpose_b=True)
+        self.covariance.assign(keep * self.covariance.value + (1 - keep) * covariance)
+        self.mean.assign(keep * mean + (1 - keep) * batch_mean)
+
+    def call(self, code, training=False):
+        """Returns N(m, S) with batch `[B]` and event `[d]`; of `code` only B is used.
+
+        Args:
+          code: `[B, ...]`.
+          training: Unused.
+        """
+        mean, covariance = self.mean.value, self.covariance.value
+        variance = tf.linalg.trace(covariance) / self.latent_dim
+        ridge = RIDGE * tf.maximum(variance, 1.0)
+        cholesky = tf.linalg.cholesky(covariance + ridge * tf.eye(self.latent_dim))
+        batch = tf.zeros([tf.shape(code)[0], 1])
+        return tfd.MultivariateNormalTriL(batch + mean, scale_tril=cholesky)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "latent_dim": self.latent_dim,
+            "momentum": self.momentum,
+        }
