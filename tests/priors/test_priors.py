@@ -130,5 +130,5 @@ def test_precision():
 
 
 def test_errors_name_the_fix():
-    with pytest.raises(UserError, match="at least 1 mixture component"):
+    with pytest.raises(UserError, match="components must be at least 1"):
         MixturePrior(3, components=0)

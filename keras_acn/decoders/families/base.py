@@ -29,11 +29,6 @@ class Likelihood:
         """The name that `get_likelihood` knows the family by."""
         return self.short_name
 
-    @property
-    def is_binary(self):
-        """Whether a channel takes two values only."""
-        return self.levels == 2
-
     def get_config(self):
         """Returns the initialiser's arguments."""
         return {}
