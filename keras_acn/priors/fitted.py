@@ -52,20 +52,21 @@ class FittedNormal(Prior):
         if not 0 <= float(momentum) < 1:
             raise UserError(f"momentum must be at least 0 and less than 1, not {momentum}.")
         self.momentum = float(momentum)
-        dtype = wide_dtype(self.compute_dtype)
+        # Not cut to the layer's precision in `call`: there is no Cholesky factor in bfloat16.
+        wide = {"dtype": wide_dtype(self.compute_dtype), "autocast": False}
         self.mean = self.add_weight(
             name="mean",
             shape=(self.latent_dim,),
             initializer="zeros",
-            dtype=dtype,
             trainable=False,
+            **wide,
         )
         self.covariance = self.add_weight(
             name="covariance",
             shape=(self.latent_dim, self.latent_dim),
             initializer=keras.initializers.Identity(),
-            dtype=dtype,
             trainable=False,
+            **wide,
         )
         self.built = True
 

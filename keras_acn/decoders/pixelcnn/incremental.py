@@ -236,7 +236,7 @@ class IncrementalDecoder:
         size = likelihood.noise_size(head.group)
         known = tf.zeros_like(noise[:, :0])
         for turn in range(head.turns):
-            params = head.parameters(features, known, turn)
+            params = tf.cast(head.parameters(features, known, turn), noise.dtype)
             numbers = noise[:, turn * size : (turn + 1) * size]
             value = likelihood.sample(params, head.group, numbers)
             known = value if head.turns == 1 else tf.concat([known, value], axis=-1)
