@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import warnings
 
 from keras_acn._base.errors import UserError, did_you_mean, unknown_name
 
@@ -40,8 +39,8 @@ class Registry:
         class and the options that the name stands for.
       carried: Options that describe the model rather than one of its parts, such as a
         posterior's `variance`: `get` takes the default part's for a part of another class.
-      older_base: Instances of this class are accepted too, with a `DeprecationWarning`. What
-        `base.declared` names and they lack is set to what `base` declares.
+      also: Instances of this class are passed through too. What `base.declared` names and
+        they lack is set to what `base` declares, so that nothing further on need ask.
 
     Example:
       >>> from keras_acn.encoders import registry
@@ -60,12 +59,12 @@ class Registry:
         *,
         aliases: dict[str, tuple[type, dict]] | None = None,
         carried: tuple[str, ...] = (),
-        older_base: type | None = None,
+        also: type | None = None,
     ):
         self.kind = kind
         self.base = base
         self.carried = carried
-        self.older_base = older_base
+        self.also = also
         self.by_name = {}
         for cls in classes:
             for name in (cls.__name__, _snake(cls.__name__), getattr(cls, "short_name", None)):
@@ -144,17 +143,11 @@ class Registry:
     def _accepted(self, part):
         if isinstance(part, self.base):
             return part
-        if self.older_base is None or not isinstance(part, self.older_base):
+        if self.also is None or not isinstance(part, self.also):
             raise UserError(
                 f"The {self.kind} must be a {self.base.__name__}, a name or a dict with a "
                 f'"name", not {type(part).__name__}.'
             )
-        warnings.warn(
-            f"{type(part).__name__} should be a subclass of {self.base.__module__}."
-            f"{self.base.__name__}: the next version will not take it as a {self.kind} otherwise.",
-            DeprecationWarning,
-            stacklevel=4,
-        )
         for name in self.base.declared:
             if not hasattr(part, name):
                 setattr(part, name, getattr(self.base, name))

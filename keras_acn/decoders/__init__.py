@@ -23,5 +23,5 @@ registry = Registry(
     [MLPDecoder, ConvDecoder, GatedPixelCNN],
     Decoder,
     aliases={name: (cls, {"likelihood": "bernoulli"}) for name, cls in _BERNOULLI.items()},
-    older_base=_keras.Model,
+    also=_keras.Model,
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import keras
 
-from keras_acn._base.shapes import check_count, check_image_shape
+from keras_acn._base.checks import check_count
+from keras_acn._base.shapes import check_image_shape
 
 
 class Decoder(keras.Model):
@@ -56,7 +57,7 @@ class Decoder(keras.Model):
     def __init__(self, image_shape: tuple[int, int, int], latent_dim: int = 16, **kwargs):
         super().__init__(**kwargs)
         self.image_shape = check_image_shape(image_shape)
-        self.latent_dim = check_count("latent_dim", latent_dim)
+        self.latent_dim = check_count(latent_dim, "latent_dim", 1)
 
     def call(self, z, training=False):
         """Returns r(x|z): a `tfd.Distribution` with batch `[B]` and event `[H, W, C]`.

@@ -110,7 +110,7 @@ class MLPDecoder(FeedForwardDecoder):
         **kwargs,
     ):
         super().__init__(image_shape, latent_dim, likelihood, **kwargs)
-        self.hidden = check_widths("hidden", hidden)
+        self.hidden = check_widths(hidden, "hidden")
         self.activation = activation
         policy = {"dtype": self.dtype_policy}
         self.hidden_layers = [
@@ -177,7 +177,7 @@ class ConvDecoder(FeedForwardDecoder):
         **kwargs,
     ):
         super().__init__(image_shape, latent_dim, likelihood, **kwargs)
-        self.filters = check_widths("filters", filters, fewest=1)
+        self.filters = check_widths(filters, "filters", fewest=1)
         self.activation = activation
         height, width, _ = self.image_shape
         factor = 2 ** (len(self.filters) - 1)

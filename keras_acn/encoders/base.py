@@ -6,9 +6,10 @@ import keras
 import tensorflow_probability as tfp
 from keras import ops
 
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn._base.precision import widened
-from keras_acn._base.shapes import check_count, check_image_shape
+from keras_acn._base.shapes import check_image_shape
 
 tfd = tfp.distributions
 
@@ -74,9 +75,9 @@ class PosteriorEncoder(keras.Model):
         if variance not in VARIANCES:
             raise unknown_name("posterior variance", variance, VARIANCES)
         self.image_shape = check_image_shape(image_shape)
-        self.latent_dim = check_count("latent_dim", latent_dim)
+        self.latent_dim = check_count(latent_dim, "latent_dim", 1)
         self.variance = variance
-        self.context_dim = check_count("context_dim", context_dim, least=0)
+        self.context_dim = check_count(context_dim, "context_dim")
         policy = {"dtype": self.dtype_policy}
         self.mean_head = keras.layers.Dense(self.latent_dim, name="mean", **policy)
         self.scale_head = None

@@ -7,8 +7,9 @@ import math
 import keras
 from keras import ops
 
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError
-from keras_acn._base.shapes import check_count, check_widths
+from keras_acn._base.shapes import check_widths
 from keras_acn.encoders.base import PosteriorEncoder
 
 
@@ -64,9 +65,9 @@ class ConvEncoder(PosteriorEncoder):
             raise UserError(
                 f'normalization must be "none", "layer" or "group", not "{normalization}".'
             )
-        self.filters = check_widths("filters", filters)
-        self.convolutions = check_count("convolutions", convolutions, least=0)
-        self.dense = check_count("dense", dense, least=0)
+        self.filters = check_widths(filters, "filters")
+        self.convolutions = check_count(convolutions, "convolutions")
+        self.dense = check_count(dense, "dense")
         self.activation = activation
         self.normalization = normalization
 

@@ -46,7 +46,7 @@ class MLPEncoder(PosteriorEncoder):
         **kwargs,
     ):
         super().__init__(image_shape, latent_dim, variance, context_dim, **kwargs)
-        self.hidden = check_widths("hidden", hidden)
+        self.hidden = check_widths(hidden, "hidden")
         self.activation = activation
         policy = {"dtype": self.dtype_policy}
         self.flatten = keras.layers.Flatten(**policy)

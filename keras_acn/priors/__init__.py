@@ -10,6 +10,4 @@ from keras_acn.priors.kl import kl_nats as kl_nats
 from keras_acn.priors.mixture import MixturePrior as MixturePrior
 from keras_acn.priors.normal import StandardNormal as StandardNormal
 
-registry = Registry(
-    "prior", [StandardNormal, FittedNormal, MixturePrior], Prior, older_base=_keras.Model
-)
+registry = Registry("prior", [StandardNormal, FittedNormal, MixturePrior], Prior, also=_keras.Model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from keras_acn._base.shapes import check_count
+from keras_acn._base.checks import check_count
 
 
 class Prior(keras.Model):
@@ -48,7 +48,7 @@ class Prior(keras.Model):
 
     def __init__(self, latent_dim: int = 16, **kwargs):
         super().__init__(**kwargs)
-        self.latent_dim = check_count("latent_dim", latent_dim)
+        self.latent_dim = check_count(latent_dim, "latent_dim", 1)
 
     def call(self, code, training=False):
         """Returns p(z|code): a `tfd.Distribution` with batch `[B]` and event `[d]`.

@@ -6,8 +6,9 @@ import keras
 import tensorflow_probability as tfp
 from keras import ops
 
+from keras_acn._base.checks import check_count
 from keras_acn._base.precision import widened
-from keras_acn._base.shapes import check_count, check_widths
+from keras_acn._base.shapes import check_widths
 from keras_acn.priors.base import Prior
 
 tfd = tfp.distributions
@@ -63,11 +64,11 @@ class MixturePrior(Prior):
         **kwargs,
     ):
         super().__init__(latent_dim, **kwargs)
-        self.components = check_count("components", components)
-        self.hidden = check_widths("hidden", hidden)
+        self.components = check_count(components, "components", 1)
+        self.hidden = check_widths(hidden, "hidden")
         self.activation = activation
         self.skip_connections = bool(skip_connections)
-        self.code_dim = None if code_dim is None else check_count("code_dim", code_dim)
+        self.code_dim = None if code_dim is None else check_count(code_dim, "code_dim", 1)
 
         policy = {"dtype": self.dtype_policy}
         self.hidden_layers = [

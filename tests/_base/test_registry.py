@@ -83,12 +83,11 @@ def test_carried_options_reach_another_class():
         (priors, {"is_conditional": True, "code_dim": None}),
     ],
 )
-def test_a_plain_keras_model_is_accepted_once_more(room, declared):
+def test_a_plain_keras_model_gets_what_the_base_declares(room, declared):
     class Mine(keras.Model):
         pass
 
-    with pytest.warns(DeprecationWarning, match="Mine should be a subclass of keras_acn"):
-        part = room.registry.get(Mine())
+    part = room.registry.get(Mine())
     assert {name: getattr(part, name) for name in declared} == declared
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError
 from keras_acn._base.precision import wide_dtype
-from keras_acn._base.shapes import check_count
 from keras_acn.decoders.base import Decoder
 from keras_acn.decoders.families import get_likelihood
 from keras_acn.decoders.pixelcnn.biases import GateBiases
@@ -95,8 +95,8 @@ class GatedPixelCNN(Decoder):
     ):
         # The distribution carries z as it came, not cut to the layers' precision.
         super().__init__(image_shape, latent_dim, autocast=False, **kwargs)
-        self.kernel_size = check_count("kernel_size", kernel_size)
-        self.first_kernel_size = check_count("first_kernel_size", first_kernel_size)
+        self.kernel_size = check_count(kernel_size, "kernel_size", 1)
+        self.first_kernel_size = check_count(first_kernel_size, "first_kernel_size", 1)
         for size in (self.kernel_size, self.first_kernel_size):
             if size % 2 == 0 or size < 3:
                 raise UserError(f"A PixelCNN's kernel sizes are odd and at least 3, not {size}.")
@@ -107,14 +107,14 @@ class GatedPixelCNN(Decoder):
         pixels = self.block * self.block
         self.grid_shape = (height // self.block, width // self.block, pixels * channels)
         self.likelihood = get_likelihood(likelihood)
-        self.num_layers = check_count("layers", layers)
-        self.filters = check_count("filters", filters)
+        self.num_layers = check_count(layers, "layers", 1)
+        self.filters = check_count(filters, "filters", 1)
         self.residual = residual
         self.bottleneck_filters = bottleneck_filters
         self.dropout = float(dropout)
         self.output_hidden = output_hidden
         self.conditioning = conditioning
-        self.map_filters = check_count("map_filters", map_filters)
+        self.map_filters = check_count(map_filters, "map_filters", 1)
         self._build_network()
         self.steps = IncrementalDecoder(self)
         self.built = True
