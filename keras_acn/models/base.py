@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from keras_acn import decoders, encoders, priors
 from keras_acn._base.batches import in_batches
+from keras_acn._base.checks import check_seed
 from keras_acn._base.errors import UserError, did_you_mean
 from keras_acn._base.lazy import late
 from keras_acn._base.noise import Noise
@@ -27,7 +28,6 @@ from keras_acn.data.batches import (
     as_image_set,
     held_out,
 )
-from keras_acn.data.checks import check_seed
 from keras_acn.distribute import exchange
 from keras_acn.distribute.keras_trainer import KerasTrainer, Mean, is_validation_of_fit, joined
 
