@@ -170,7 +170,9 @@ def collected(dataset: tf.data.Dataset) -> ImageSet:
     return from_arrays(np.concatenate(images)[first], every)
 
 
-def held_out(x: Any, y: Any, share: float, image_shape: tuple) -> tuple[Any, Any]:
+def held_out(
+    x: Any, y: Any, share: float, image_shape: tuple | None = None
+) -> tuple[ImageSet, ImageSet]:
     """Returns `(training, validation)` as two image sets, the latter from the end.
 
     Raises:
@@ -178,13 +180,6 @@ def held_out(x: Any, y: Any, share: float, image_shape: tuple) -> tuple[Any, Any
     """
     import tensorflow as tf
 
-    if isinstance(x, (tf.data.Dataset, Batches)) or not 0 < share < 1:
-        raise UserError("validation_split takes arrays and a share between 0 and 1.")
-    images = as_image_set(x, y, image_shape)
-    first = len(images) - int(round(len(images) * share))
-    if not 0 < first < len(images):
-        raise UserError(
-            f"validation_split={share} of {len(images)} images leaves one part empty: choose "
-            "another."
-        )
-    return images.split(share)
+    if isinstance(x, (tf.data.Dataset, Batches)):
+        raise UserError("validation_split takes arrays or an ImageSet, not batches.")
+    return as_image_set(x, y, image_shape).split(share)
