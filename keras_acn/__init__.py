@@ -46,8 +46,9 @@ _ROOMS = (
     "plots",
     "priors",
     "serving",
+    "testing",
 )
-_NEED_KERAS = ("codebook", "decoders", "encoders", "models", "priors", "serving")
+_NEED_KERAS = ("codebook", "decoders", "encoders", "models", "priors", "serving", "testing")
 _RENAMED = {"load_data": "load"}
 
 __all__ = [*_PUBLIC, *_ROOMS]

@@ -10,7 +10,7 @@ from keras_acn.codec.about import opened
 from keras_acn.codec.codec import Codec
 from keras_acn.codec.container import DIGEST_SIZE, Block, End, Header, Reader, read_parts
 from keras_acn.codec.files import Collected, NpyWriter, appearing
-from keras_acn.codec.model_hash import fingerprint
+from keras_acn.codec.model_hash import is_of
 from keras_acn.codec.networks import check_model
 
 
@@ -115,7 +115,7 @@ def check_match(model, header, name):
         and model.latent_dim == header.latent_dim
         and model.decoder.likelihood.levels == header.values.levels
     )
-    if not alike or fingerprint(model) != header.fingerprint:
+    if not alike or not is_of(model, header.fingerprint):
         wanted = f' "{header.model_name}"' if header.model_name else ""
         raise UserError(
             f"{name} was compressed with another model{wanted}, of images "

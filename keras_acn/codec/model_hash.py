@@ -10,9 +10,16 @@ import numpy as np
 from keras_acn.codec.networks import is_associative
 
 SIZE = 16
+# Earlier versions had classes of their own for these with Bernoulli pixels.
+BERNOULLI = {"MLPDecoder": "BernoulliMLP", "ConvDecoder": "BernoulliConv"}
 
 
-def fingerprint(model):
+def is_of(model, header_fingerprint):
+    """Returns whether a file's fingerprint is the model's, as any version would make it."""
+    return header_fingerprint in (fingerprint(model), fingerprint(model, before_aliases=True))
+
+
+def fingerprint(model, before_aliases=False):
     """Returns 16 bytes that stand for a model: what kind it is, its options, its weights.
 
     Only what decides how images are coded is in it: the parts and the codes of the training
@@ -21,13 +28,19 @@ def fingerprint(model):
 
     Args:
       model: An `ACN` or a `VAE`.
+      before_aliases: Whether to name a decoder with Bernoulli pixels as `BERNOULLI` has it.
     """
     digest = hashlib.blake2b(digest_size=SIZE)
     _add(digest, b"keras_acn model 1")
     _add(digest, type(model).__name__.encode())
     _add(digest, json.dumps([list(model.image_shape), model.latent_dim]).encode())
     for part in (model.encoder, model.prior, model.decoder):
-        _add(digest, json.dumps(_described(part), sort_keys=True).encode())
+        described = _described(part)
+        if before_aliases and described[1].get("likelihood") == ["Bernoulli", {}]:
+            if described[0] in BERNOULLI:
+                described[0] = BERNOULLI[described[0]]
+                del described[1]["likelihood"]
+        _add(digest, json.dumps(described, sort_keys=True).encode())
         for weight in part.get_weights():
             _add_array(digest, weight)
     if is_associative(model):

@@ -7,7 +7,7 @@ from keras_acn._base.errors import UserError
 from keras_acn.codec.float64 import exact_copy
 from keras_acn.codec.pixels import pixel_model
 from keras_acn.models import ACN, VAE
-from keras_acn.priors.prior_table import mixture_parameters
+from keras_acn.priors.codes_mixture import mixture_parameters
 
 # Floats of the largest tensor of a pass: 64 MiB in float64.
 PASS_FLOATS = 2**23

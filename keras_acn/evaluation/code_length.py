@@ -182,7 +182,7 @@ def code_lengths(
     best = min(costs, key=lambda name: costs[name].mean())
     order = None
     if is_associative(model):
-        from keras_acn.priors.prior_table import PriorTable
+        from keras_acn.priors.codes_mixture import PriorTable
 
         table = PriorTable(model.prior, q.mean)
         per_image.update(
@@ -202,7 +202,7 @@ def code_lengths(
 
 def _neighbor_kls(model, q, table, neighbors, codes, samples, seed, batch_size, progress):
     """Returns the per-image KL of the K nearest codes, for each K there are codes for."""
-    from keras_acn.priors.prior_table import PriorTable
+    from keras_acn.priors.codes_mixture import PriorTable
 
     available = len(q) - 1 if codes is None else len(codes)
     wanted = [k for k in sorted(neighbors) if k <= available]

@@ -68,7 +68,7 @@ def kl_to_codes(q, table, index, samples=1, seed=0, batch_size=256, tell=None):
 
     Args:
       q: `Posteriors`, N of them.
-      table: A `keras_acn.priors.prior_table.PriorTable` over the codes.
+      table: A `keras_acn.priors.codes_mixture.PriorTable` over the codes.
       index: int `[N, k]`, rows of the table.
       samples: Samples of z for each posterior.
       seed: Integer seed of the samples.
