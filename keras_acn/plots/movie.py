@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_acn._base.atomic import replacing
 from keras_acn._base.errors import UserError
 from keras_acn.plots.arrays import as_codes, as_images, as_labels, positive_int
 from keras_acn.plots.picture import class_colors, sheet, writable
@@ -44,9 +45,16 @@ class Animation:
     """
 
     def __init__(self, frames: Sequence[ArrayLike], fps: float = 5, colors: int = 256):
-        frames = [np.asarray(frame, np.uint8) for frame in frames]
+        frames = [np.asarray(frame) for frame in frames]
         if not frames:
             raise UserError("There are no frames to animate: give at least one.")
+        for frame in frames:
+            # A float image in [0, 1] cast to uint8 would be black.
+            if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3:
+                raise UserError(
+                    f"A frame of an animation must be uint8 [h, w, 3], not {frame.dtype} "
+                    f"{list(frame.shape)}: see `daydream_gif` for images in [0, 1]."
+                )
         if len({frame.shape for frame in frames}) > 1:
             raise UserError("The frames of an animation must all have the same size.")
         if not 0 < fps <= 50:
@@ -66,6 +74,8 @@ class Animation:
     def save(self, path: str | pathlib.Path) -> None:
         """Writes a GIF, or an MP4 where an encoder is found.
 
+        The file takes the place of an older one only once it is whole.
+
         Args:
           path: A file name that ends in .gif or .mp4.
 
@@ -74,10 +84,11 @@ class Animation:
             neither `ffmpeg` nor the package `imageio-ffmpeg` is installed.
         """
         path = writable(path, (".gif", ".mp4"))
-        if path.suffix.lower() == ".gif":
-            path.write_bytes(self._gif())
-        else:
-            self._write_mp4(path)
+        with replacing(path) as temporary:
+            if path.suffix.lower() == ".gif":
+                temporary.write_bytes(self._gif())
+            else:
+                self._write_mp4(temporary)
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         return {

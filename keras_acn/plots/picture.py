@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 
+from keras_acn._base.atomic import replacing
 from keras_acn._base.errors import UserError
 from keras_acn.plots.arrays import positive_int
 
@@ -76,12 +77,15 @@ class Picture:
     def save(self, path: str | pathlib.Path) -> None:
         """Writes the picture; the file's ending (.png, .jpg, .webp, .gif) says the format.
 
+        The file takes the place of an older one only once it is whole.
+
         Raises:
           UserError: If the ending names no known format or the folder doesn't exist.
         """
         path = writable(path, (".png", ".jpg", ".jpeg", ".webp", ".gif"))
         options = {"optimize": True} if path.suffix.lower() == ".png" else {}
-        self.image.save(path, **options)
+        with replacing(path) as temporary:
+            self.image.save(temporary, **options)
 
     def _repr_png_(self):
         data = io.BytesIO()

@@ -68,8 +68,11 @@ def test_an_encoder_that_fails_is_quoted(tmp_path, monkeypatch):
     text = "sys.stdin.buffer.read(); sys.exit('no such codec')"
     stand_in = _program(tmp_path / "ffmpeg", text)
     monkeypatch.setattr(movie, "find_encoder", lambda: stand_in)
+    (tmp_path / "a.mp4").write_bytes(b"an older film")
     with pytest.raises(UserError, match="no such codec"):
         Animation(GREYS).save(tmp_path / "a.mp4")
+    assert (tmp_path / "a.mp4").read_bytes() == b"an older film"
+    assert {path.name for path in tmp_path.iterdir()} == {"ffmpeg", "a.mp4"}
 
 
 @pytest.mark.skipif(movie.find_encoder() is None, reason="no ffmpeg on this machine")
@@ -85,6 +88,8 @@ def test_a_real_encoder_writes_an_mp4(tmp_path):
         ([GREYS[0], GREYS[0][1:]], 5, "same size"),
         (GREYS, 0, "`fps` must be"),
         (GREYS, 51, "`fps` must be"),
+        ([frame / 255 for frame in GREYS], 5, "must be uint8 .* not float64"),
+        ([frame[..., :1] for frame in GREYS], 5, "must be uint8 .* not uint8"),
     ],
 )
 def test_bad_frames_are_told(frames, fps, sentence):
