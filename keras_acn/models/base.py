@@ -47,6 +47,11 @@ class LatentModel(Fitting, keras_trainer.Workers, Generation, Exporting, keras.M
     default_decoder = "bernoulli_conv"
     # Names of the costs that a subclass has besides reconstruction and KL.
     extra_costs = ()
+    # What only some models have: the `KNNCodebook` of an ACN, the size of a VHE's class code,
+    # posteriors that are points.
+    codebook = None
+    class_dim = None
+    is_deterministic = False
 
     def __init__(
         self,
@@ -68,7 +73,7 @@ class LatentModel(Fitting, keras_trainer.Workers, Generation, Exporting, keras.M
                 raise UserError(f"beta must be zero or more, not {beta}.")
         self.beta = beta
         self.seed = int(seed)
-        sizes = self.part_sizes(self.image_shape, self.latent_dim, getattr(self, "class_dim", None))
+        sizes = self.part_sizes(self.image_shape, self.latent_dim, self.class_dim)
         self.encoder = self._part(encoders, encoder, self.default_encoder, sizes["encoder"])
         self.prior = self._part(priors, prior, self.default_prior, sizes["prior"])
         self.decoder = self._part(decoders, decoder, self.default_decoder, sizes["decoder"])

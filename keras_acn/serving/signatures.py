@@ -85,7 +85,7 @@ def signatures_of(model, decoder=None, codebook=True):
 def _of_images(model, answers):
     one = {"image": tf.TensorSpec([None, *model.image_shape], tf.float32)}
     seeded = {**one, "seed": tf.TensorSpec([None], tf.int32)}
-    has_class_code = hasattr(model, "class_dim")
+    has_class_code = model.class_dim is not None
     if has_class_code:
         says = (
             "The posteriors of the image alone: `code` and `code_stddev` of q(c|{x}), what it "
@@ -140,9 +140,9 @@ def _of_images(model, answers):
 
 def _of_latents(model, answers):
     latent = tf.TensorSpec([None, model.latent_dim], tf.float32)
-    code = tf.TensorSpec([None, getattr(model, "class_dim", model.latent_dim)], tf.float32)
+    code = tf.TensorSpec([None, model.class_dim or model.latent_dim], tf.float32)
     seed = tf.TensorSpec([None], tf.int32)
-    inputs = {"code": code} if hasattr(model, "class_dim") else {}
+    inputs = {"code": code} if model.class_dim is not None else {}
     inputs["latent"] = latent
     if _draws(model):
         inputs["seed"] = seed
