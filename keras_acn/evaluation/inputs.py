@@ -35,7 +35,7 @@ def some_rows(count, limit, seed):
 
 def check_shapes(model, train_images, images):
     """Raises a `UserError` if images are of another shape than the model takes."""
-    expected = tuple(getattr(model, "image_shape", images.shape[1:]))
+    expected = tuple(model.image_shape)
     for each in (train_images, images):
         if each.shape[1:] != expected:
             raise UserError(

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from keras_acn._base.errors import UserError
-from keras_acn.evaluation import Report, evaluate_model, tables
+from keras_acn.decoders import get_likelihood
+from keras_acn.evaluation import Report, encode_images, evaluate_model, tables
 
 OPTIONS = {"iwae_samples": 4, "iwae_images": 30, "seed": 1}
 
@@ -153,16 +154,37 @@ def test_limit_takes_that_many_of_each(linear_gaussian):
 
 
 def test_progress_is_told_by_stage(linear_gaussian):
-    model, stages = linear_gaussian(), {}
+    model, told, stages = linear_gaussian(), [], []
     evaluate_model(
         model,
         labelled(model, 60, 1),
         labelled(model, 30, 2),
-        progress=lambda stage, done, total: stages.__setitem__(stage, (done, total)),
+        compare=linear_gaussian(associative=False),
+        progress=lambda done, total: told.append((done, total)),
+        stage=lambda name: stages.append((name, told[-1][0] if told else 0)),
         **OPTIONS,
     )
-    assert {"encode training", "reconstruct", "greedy tour", "probes"} <= set(stages)
-    assert all(done == total for done, total in stages.values())
+    assert told == sorted(told) and told[-1] == (1000, 1000)
+    assert {total for _, total in told} == {1000}
+    names = [name for name, _ in stages]
+    assert names[:6] == names[6:] and names[0] == "encode training" and names[5] == "probes"
+    assert [begun for _, begun in stages] == [1000 * part // 12 for part in range(12)]
+
+
+def test_progress_by_stage_works_for_one_version_more(linear_gaussian):
+    model, told = linear_gaussian(), []
+    with pytest.warns(DeprecationWarning, match=r"progress\(done, total\)"):
+        evaluate_model(
+            model,
+            model.data(30),
+            model.data(20, 1),
+            progress=lambda stage, done, total: told.append((stage, done, total)),
+            **OPTIONS,
+        )
+    assert told[-1] == ("evaluation", 1000, 1000)
+    with pytest.warns(DeprecationWarning, match="`tell` of encode_images is now called `progress`"):
+        encode_images(model, model.data(3), tell=lambda done, total: told.append((done, total)))
+    assert told[-1] == (3, 3)
 
 
 def test_terms_of_the_mixture_are_added_until_the_rest_is_cheap(linear_gaussian):
@@ -173,14 +195,8 @@ def test_terms_of_the_mixture_are_added_until_the_rest_is_cheap(linear_gaussian)
 
 
 def test_grey_values_under_a_bernoulli_are_no_code_length(linear_gaussian):
-    class Bernoulli:
-        likelihood = "bernoulli"
-
-        def __call__(self, z):
-            return linear_gaussian().decoder(z)
-
     model = linear_gaussian()
-    model.decoder = Bernoulli()
+    model.decoder.likelihood = get_likelihood("bernoulli")
     report = evaluate_model(model, model.data(30), model.data(30, 1), **OPTIONS)
     assert "not a code length" in report.to_text()
     assert (
