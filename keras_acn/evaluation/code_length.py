@@ -144,6 +144,7 @@ def code_lengths(
     q: Posteriors | None = None,
     neighbors: Sequence[int] = (1, 5, 10),
     neighbor_codes: np.ndarray | None = None,
+    own_rows: np.ndarray | None = None,
     samples: int = 1,
     seed: int = 0,
     batch_size: int = 128,
@@ -166,19 +167,22 @@ def code_lengths(
     Args:
       model: A model with an `encoder`, a `prior` and a `decoder`; associative where its
         `codebook` is not `None`.
-      images: `[N, H, W, C]`, N >= 1, floats in [0, 1], as the model is to code them.
+      images: `[N, H, W, C]`, N >= 1, floats in [0, 1] or uint8, as the model is to code them.
       unconditional: Dict from names to priors with `log_prob(z [N, d]) -> [N]`. Nothing
         in them may come from `images`.
       q: The `Posteriors` of the images where they are known already.
       neighbors: The Ks. Those that need more images than there are are left out.
       neighbor_codes: `[M, d]`, such as the training codes, for the KL of the K nearest.
+      own_rows: int `[N]`, the row of `neighbor_codes` that is each image's own code, -1 where
+        it has none: needed for images among those that the codes are of, as an image's own
+        code would be its nearest neighbour, and the KL a leak.
       samples: Samples of z for each image, at least 1.
       seed: Integer seed of the samples and of the start of the tour.
       batch_size: Images at a time.
       progress: Called with the part of the work that is done, and the whole.
 
     Raises:
-      UserError: If there are no images or no unconditional prior.
+      UserError: If there are no images, no unconditional prior, or less than 1 sample.
 
     Example, with `prior = fit_gaussian_mixture(encode_images(model, train_images))`:
 
@@ -187,6 +191,8 @@ def code_lengths(
     """
     if not unconditional:
         raise UserError("A code length needs at least one unconditional prior.")
+    if samples < 1:
+        raise UserError(f"A code length needs at least 1 sample of the latents, not {samples}.")
     progress = of_two(progress, "code lengths")
     parts = [share_of(progress, part, 5) for part in range(5)]
     if q is None:
@@ -208,9 +214,11 @@ def code_lengths(
         table, options = PriorTable(model.prior, q.mean), (samples, seed, batch_size)
         of_others = table if neighbor_codes is None else PriorTable(model.prior, neighbor_codes)
         available = len(q) - 1 if neighbor_codes is None else len(neighbor_codes)
+        if own_rows is not None and neighbor_codes is not None:
+            available -= 1
         wanted = [k for k in sorted(neighbors) if k <= available]
         if wanted:
-            near = nearest_codes(q.mean, neighbor_codes, wanted[-1])
+            near = nearest_codes(q.mean, neighbor_codes, wanted[-1], own=own_rows)
             each = kl_to_codes(q, of_others, near, *options, progress=parts[3])
             per_image |= {f"kl_k{k}_nats": each[:, :k].mean(axis=1) for k in wanted}
         order, tour = _tour_kl(q, table, *options, progress=parts[4])
@@ -225,13 +233,21 @@ def code_lengths(
     return CodeLengths(per_image, int(np.prod(np.shape(images)[1:])), best, order)
 
 
-def nearest_codes(query: np.ndarray, codes: np.ndarray | None = None, k: int = 1) -> np.ndarray:
+def nearest_codes(
+    query: np.ndarray,
+    codes: np.ndarray | None = None,
+    k: int = 1,
+    *,
+    own: np.ndarray | None = None,
+) -> np.ndarray:
     """Returns the rows of the `k` codes nearest to each query: int64 `[N, k]`, nearest first.
 
     Args:
       query: `[N, d]`.
       codes: `[M, d]`, or `None` for the queries themselves: then no row is its own neighbour.
       k: Number of neighbours, at most those that there are for each query.
+      own: int `[N]`, the row of `codes` that belongs to each query itself and is no neighbour
+        of it, -1 where it has none. `None` if none has.
 
     Raises:
       UserError: If there are not that many codes.
@@ -244,17 +260,18 @@ def nearest_codes(query: np.ndarray, codes: np.ndarray | None = None, k: int = 1
     """
     from sklearn.neighbors import NearestNeighbors
 
-    among_themselves = codes is None
-    codes = query if among_themselves else codes
-    wanted = k + 1 if among_themselves else k
+    if codes is None:
+        codes, own = query, np.arange(len(query))
+    own = np.full(len(query), -1) if own is None else np.asarray(own)
+    wanted = k + int((own >= 0).any())
     if wanted > len(codes):
         raise UserError(f"{len(codes)} codes do not have {k} neighbours each: give more images.")
     search = NearestNeighbors(n_neighbors=wanted, algorithm="brute").fit(codes)
     index = search.kneighbors(query, return_distance=False)
-    if not among_themselves:
+    if wanted == k:
         return index
     # Among duplicates a row may come anywhere in its own list, or not at all.
-    left_out = index == np.arange(len(query))[:, None]
+    left_out = index == own[:, None]
     left_out[~left_out.any(axis=1), -1] = True
     return index[~left_out].reshape(len(query), k)
 

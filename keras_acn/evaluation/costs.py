@@ -17,6 +17,7 @@ import numpy as np
 from keras_acn._base.batches import in_batches
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress
+from keras_acn.evaluation.inputs import images_and_labels
 
 LOG_2PI = float(np.log(2.0 * np.pi))
 
@@ -119,12 +120,12 @@ def encode_images(
 
     Args:
       model: Any model whose `encoder(x)` returns a diagonal Gaussian.
-      images: `[N, H, W, C]`, floats in [0, 1].
+      images: `[N, H, W, C]`, floats in [0, 1] or uint8.
       batch_size: Images at a time.
       progress: Called with the images that are done, and N.
 
     Raises:
-      UserError: If there are no images.
+      UserError: If there are no images, or a code is not a finite number.
     """
     if not len(images):
         raise UserError("There is nothing to evaluate: the data has no images.")
@@ -135,7 +136,13 @@ def encode_images(
         q = model.encoder(x)
         return tf.cast(q.mean(), tf.float32), tf.cast(q.stddev(), tf.float32)
 
-    return Posteriors(*by_rows(encode, as_floats(images), batch_size=batch_size, progress=progress))
+    q = Posteriors(*by_rows(encode, as_floats(images), batch_size=batch_size, progress=progress))
+    if not (np.isfinite(q.mean).all() and np.isfinite(q.stddev).all()):
+        raise UserError(
+            "The model's codes hold NaN or infinity, so nothing can be measured: its training went "
+            "astray. Train it again, with a lower learning rate or with clipped gradients."
+        )
+    return q
 
 
 @takes_tell
@@ -153,7 +160,7 @@ def reconstruction_nats(
 
     Args:
       model: Any model whose `decoder(z)` returns a distribution over images.
-      images: `[N, H, W, C]`, floats in [0, 1].
+      images: `[N, H, W, C]`, floats in [0, 1] or uint8.
       q: Their `Posteriors`.
       samples: Samples of z for each image, at least 1.
       seed: Integer seed of the samples.
@@ -252,8 +259,11 @@ def kl_to_codes(
 
 
 def as_floats(images: Any) -> np.ndarray:
-    """Returns images as the models take them, float32 `[N, H, W, C]`."""
-    return np.asarray(images, np.float32)
+    """Returns images as the models take them, float32 `[N, H, W, C]`; bytes are scaled."""
+    images = np.asarray(images)
+    if images.dtype.kind in "iu":
+        return images_and_labels(images, None, 0, "given")[0]
+    return images.astype(np.float32, copy=False)
 
 
 def by_rows(

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress
-from keras_acn.evaluation.costs import takes_tell
+from keras_acn.evaluation.costs import as_floats, takes_tell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,8 +139,7 @@ def few_shot_accuracy(
     ):
         if int(value) < least:
             raise UserError(f"Few-shot classification needs {name} of at least {least}.")
-    images = np.asarray(images)
-    images = images.astype(np.float32) / np.float32(255 if images.dtype == np.uint8 else 1)
+    images = as_floats(images)
     drawn = Episodes(labels, ways, shots, queries, seed)
     accuracy = np.zeros([episodes, 2])
     for episode in range(episodes):

@@ -82,7 +82,7 @@ def importance_weighted_bound(
 
     Args:
       model: A model with an `encoder` and a `decoder`.
-      images: `[N, H, W, C]`, N >= 1, floats in [0, 1].
+      images: `[N, H, W, C]`, N >= 1, floats in [0, 1] or uint8.
       prior: Object with `log_prob(z [N, d]) -> [N]`. Nothing in it may come from `images`.
       samples: S, at least 1. With 1 it is the ELBO.
       seed: Integer seed of the samples.

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress
+from keras_acn.evaluation.code_length import nearest_codes
 
 # Burda et al. 2016 (arXiv 1509.00519), section 5: a latent dimension is active if its
 # posterior mean varies over the data by more than this.
@@ -131,6 +132,8 @@ def knn_accuracy(
     test: ArrayLike,
     test_labels: ArrayLike,
     k: int = 5,
+    *,
+    own_rows: np.ndarray | None = None,
 ) -> float:
     """Returns the accuracy in [0, 1] of a majority vote of the `k` nearest training codes.
 
@@ -140,6 +143,8 @@ def knn_accuracy(
       test: `[M, ...]`.
       test_labels: int `[M]`.
       k: Number of neighbours; as many as there are if there are fewer.
+      own_rows: int `[M]`, the row of `train` that is each test datum itself and has no vote,
+        -1 where none is. `None` if none is.
 
     Raises:
       UserError: If codes and labels differ in number.
@@ -148,6 +153,12 @@ def knn_accuracy(
 
     train, train_labels = _checked(train, train_labels, "training")
     test, test_labels = _checked(test, test_labels, "test")
+    if own_rows is not None:
+        from scipy import stats
+
+        near = nearest_codes(test, train, min(k, len(train) - 1), own=own_rows)
+        votes = stats.mode(train_labels[near], axis=1).mode
+        return float(np.mean(votes == test_labels))
     model = KNeighborsClassifier(min(k, len(train)), algorithm="brute").fit(train, train_labels)
     return float(model.score(test, test_labels))
 
@@ -161,6 +172,7 @@ def table_3(
     test_labels: np.ndarray | None,
     *,
     of_images: dict | None = None,
+    own_rows: np.ndarray | None = None,
     max_train: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -178,6 +190,7 @@ def table_3(
       test_codes, test_images, test_labels: Those of the test images.
       of_images: What this function returned for another model on the same images: `pca` and
         `pixels` are then not worked out again.
+      own_rows: As for `knn_accuracy`.
       max_train: Train each probe on at most this many.
       seed: Integer seed.
       progress: Called with the probes that are done, and 4.
@@ -201,8 +214,8 @@ def table_3(
     parts = codes, labels, test_codes, test_labels
     linear = linear_probe(*parts, **options)
     tell(3, 4)
-    neighbors = min(5, len(codes))
-    accuracy = knn_accuracy(*parts, k=neighbors)
+    neighbors = min(5, len(codes) - (own_rows is not None))
+    accuracy = knn_accuracy(*parts, k=neighbors, own_rows=own_rows)
     tell(4, 4)
     return {
         "codes": dataclasses.asdict(linear),

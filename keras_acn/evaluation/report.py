@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress
 from keras_acn.evaluation.code_length import CodeLengths, code_lengths
 from keras_acn.evaluation.costs import encode_images, of_two, share_of
@@ -125,13 +126,17 @@ def evaluate_model(
     Everything that is fitted (the unconditional priors, the probes) is fitted to the
     training data. The same seed gives the same report on the same machine.
 
+    Where most of the test images are training images too, an image's own code is kept from it:
+    the mixture of codes, which holds it, is left out, and it is no neighbour of its own. A note
+    says so.
+
     Args:
       model: A trained model of this package.
       train: The training data: an `ImageSet`, `(images, labels)` or images `[N, H, W, C]`,
         float in [0, 1] or uint8.
       test: The test data, likewise.
-      samples: Samples of z for each image in the code lengths. By default as many as
-        make 10,000 in all, 1 to 8.
+      samples: Samples of z for each image in the code lengths, at least 1. By default as
+        many as make 10,000 in all, 1 to 8.
       iwae_samples: Samples S of the importance-weighted bound; 0 leaves it out.
       iwae_images: Test images that bound is taken on, drawn from `seed`; `None` for all.
       seed: Integer seed of everything random.
@@ -147,11 +152,16 @@ def evaluate_model(
       stage: Called with the name of each part of the work as it begins.
 
     Raises:
-      UserError: If a part has no images, or images of another shape than the model's.
+      UserError: If a part has no images, or images of another shape than the model's; or if
+        `samples` or `batch_size` is less than 1.
     """
+    for word, value in (("samples", samples), ("batch_size", batch_size)):
+        if value is not None and value < 1:
+            raise UserError(f"An evaluation needs {word} of at least 1, not {value}.")
     parts = (
         images_and_labels(train, limit, seed, "training"),
-        images_and_labels(test, limit, seed + 1, "test"),
+        # Of the same data, the same images.
+        images_and_labels(test, limit, seed + (train is not test), "test"),
     )
     job = _Job(
         *parts,
@@ -193,6 +203,14 @@ class _Job:
     reports: int = 0
     image_probes: dict | None = None
 
+    def __post_init__(self):
+        """Finds the test images that are training images too."""
+        rows = {hash(image.tobytes()): row for row, image in enumerate(self.train[0])}
+        own = np.array([rows.get(hash(image.tobytes()), -1) for image in self.test[0]])
+        self.in_training = int(np.sum(own >= 0))
+        # Some small images are alike by chance. Where most are, an own code would be a leak.
+        self.own_rows = own if self.in_training > len(own) / 2 else None
+
     def begin(self, name):
         """Tells that a part of the work begins, and returns its progress."""
         if self.stage is not None:
@@ -215,6 +233,7 @@ class _Job:
             probes = table_3(
                 *parts,
                 of_images=self.image_probes,
+                own_rows=self.own_rows,
                 max_train=self.max_probe_images,
                 seed=self.seed,
                 progress=progress,
@@ -223,7 +242,8 @@ class _Job:
         if progress is not None:
             progress(1, 1)
         self.reports += 1
-        notes = notes_on_the_data(model, self.test[0])
+        is_training = self.own_rows is not None
+        notes = notes_on_the_data(model, self.test[0], self.in_training, is_training)
         return Report(
             name=name or type(model).__name__,
             associative=model.codebook is not None,
@@ -247,6 +267,7 @@ class _Job:
             model,
             *q,
             nearest=self.nearest,
+            mixture_of_codes=self.own_rows is None,
             seed=self.seed,
             progress=self.begin("unconditional priors"),
         )

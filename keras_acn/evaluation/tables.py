@@ -91,12 +91,16 @@ def render(report: dict[str, Any]) -> str:
     return "\n\n".join(part for part in [*parts, "\n".join(remarks)] if part) + "\n"
 
 
-def notes_on_the_data(model: Any, images: np.ndarray) -> list[str]:
+def notes_on_the_data(
+    model: Any, images: np.ndarray, in_training: int, is_training: bool
+) -> list[str]:
     """Returns the sentences on what the images themselves make of the figures.
 
     Args:
       model: The model.
       images: float32 `[N, H, W, C]`, the images that were measured.
+      in_training: How many of them are training images too.
+      is_training: Whether so many that their own codes were left out.
     """
     from keras_acn.decoders.families import Bernoulli
 
@@ -106,6 +110,17 @@ def notes_on_the_data(model: Any, images: np.ndarray) -> list[str]:
         notes.append(
             "grey values under a Bernoulli likelihood are a training loss, not a code length: "
             "these nats compare with nothing but the same loss."
+        )
+    # Some small images are alike by chance.
+    if in_training > 0.1 * len(images):
+        rest = "the figures of those are too good."
+        if is_training:
+            rest = (
+                "their own codes are left out, so without a mixture of codes; the Gaussian mixture "
+                "and the linear probes were fitted to them, and are not of images never seen."
+            )
+        notes.append(
+            f"{in_training} of the {len(images)} images measured are training images too: {rest}"
         )
     return notes
 

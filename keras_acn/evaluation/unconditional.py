@@ -138,6 +138,7 @@ def unconditional_priors(
     tested: Posteriors,
     *,
     nearest: int | None = 512,
+    mixture_of_codes: bool = True,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[dict[str, Any], dict[str, dict]]:
@@ -153,6 +154,7 @@ def unconditional_priors(
         mixture of codes are needed.
       nearest: Terms of it that are summed for each z, more if leaving out the rest costs over
         0.01 nats; `None` for all.
+      mixture_of_codes: Whether it may be among them.
       seed: Integer seed.
       progress: As for `fit_gaussian_mixture`.
     """
@@ -162,6 +164,8 @@ def unconditional_priors(
     priors, described = {"gaussian_mixture": fitted}, {"gaussian_mixture": words}
     if model.codebook is None:
         return {"standard_normal": StandardNormalPrior(), **priors}, described
+    if not mixture_of_codes:
+        return priors, described
 
     from keras_acn.priors.codes_mixture import MixtureOfCodes
 

@@ -153,6 +153,36 @@ def test_limit_takes_that_many_of_each(linear_gaussian):
     assert report.to_dict()["importance_weighted"]["images"] == 25
 
 
+def test_of_training_data_no_code_tells_of_itself(linear_gaussian):
+    model = linear_gaussian()
+    images = model.data(60)
+    # Nothing in the codes says which label it is, so a datum's own vote is all there is to find.
+    labels = np.arange(60) % 4
+    report = evaluate_model(model, (images, labels), (images[:50], labels[:50]), **OPTIONS)
+    assert "kl_mixture_of_codes_nats" not in report.code_lengths.per_image
+    assert report.code_lengths.unconditional == "gaussian_mixture"
+    codes = encode_images(model, images).mean.astype(np.float64)
+    distance = np.sum((codes[:50, None] - codes[None]) ** 2, axis=2)
+    distance[np.arange(50), np.arange(50)] = np.inf
+    votes = labels[np.argsort(distance, axis=1)[:, :5]]
+    chosen = [np.bincount(each, minlength=4).argmax() for each in votes]
+    assert report.probes["knn_accuracy"] == pytest.approx(np.mean(chosen == labels[:50]))
+    assert "50 of the 50 images measured are training images too" in report.notes[0]
+    assert "own codes are left out" in report.to_text()
+    limited = evaluate_model(model, images, images, limit=10, **OPTIONS)
+    assert "10 of the 10 images" in limited.notes[0]
+
+
+def test_some_training_images_among_others_are_told_of(linear_gaussian):
+    model = linear_gaussian()
+    images, others = model.data(60), model.data(40, 1)
+    report = evaluate_model(model, images, np.concatenate([images[:10], others]), **OPTIONS)
+    assert "10 of the 50 images measured are training images too" in report.notes[0]
+    assert "kl_mixture_of_codes_nats" in report.code_lengths.per_image
+    few = evaluate_model(model, images, np.concatenate([images[:1], others]), **OPTIONS)
+    assert not any("training images too" in note for note in few.notes)
+
+
 def test_progress_is_told_by_stage(linear_gaussian):
     model, told, stages = linear_gaussian(), [], []
     evaluate_model(
@@ -227,6 +257,9 @@ def test_bad_input(linear_gaussian):
         evaluate_model(model, images, images[:, :1])
     with pytest.raises(UserError, match="N >= 1"):
         evaluate_model(model, images, images[:0])
+    for option in ({"samples": 0}, {"batch_size": 0}):
+        with pytest.raises(UserError, match=f"needs {next(iter(option))} of at least 1, not 0"):
+            evaluate_model(model, images, images, **option)
     with pytest.raises(UserError, match="At least 1"):
         evaluate_model(model, images, images, limit=0)
 
