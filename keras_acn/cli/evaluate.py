@@ -106,6 +106,7 @@ def evaluate(
         return
     from keras_acn.evaluation import evaluate_model
 
+    stages = []
     report = evaluate_model(
         run.model,
         images.train,
@@ -118,7 +119,8 @@ def evaluate(
         limit=limit,
         batch_size=batch_size,
         compare=None if other is None else other.model,
-        progress=tell,
+        progress=tell and (lambda done, total: tell(stages[-1], done, total)),
+        stage=stages.append,
     )
     click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.to_text().rstrip())
 
@@ -146,13 +148,13 @@ def _few_shot(model, images, ways, shots, episodes, samples, seed, as_json, tell
         episodes=episodes,
         samples=samples or 16,
         seed=seed,
-        tell=None if tell is None else lambda done, total: tell("episodes", done, total),
+        progress=None if tell is None else lambda done, total: tell("episodes", done, total),
     )
     click.echo(json.dumps(result.summary(), indent=2) if as_json else result.to_text())
 
 
 def _tell(stage, done, total):
     end = "\n" if done >= total else ""
-    click.echo(f"\r{stage}: {done}/{total} ", err=True, nl=False)
+    click.echo("\r" + f"{stage}: {done}/{total}".ljust(40), err=True, nl=False)
     if end:
         click.echo("", err=True)

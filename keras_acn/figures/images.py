@@ -19,7 +19,7 @@ def many_from_one_code(subject):
     """Images that one code stands for: drawn from it, or means at draws of the posterior."""
     model, chosen = subject.model, subject.chosen
     seeds = range(subject.seed, subject.seed + DRAWS)
-    if getattr(model, "is_deterministic", False):
+    if model.is_deterministic:
         return None
     if hasattr(model, "generate_like"):  # the code of an image's class
         each = [model.generate_like(image[None], DRAWS, subject.seed) for image in chosen]
@@ -65,4 +65,4 @@ def daydream_movie(subject):
 
 def _has_associations(subject):
     """Whether the prior depends on the image; else a dream is one sample after another."""
-    return any(hasattr(subject.model, name) for name in ("codebook", "generate_like"))
+    return subject.model.codebook is not None or subject.model.class_dim is not None

@@ -20,7 +20,7 @@ def loss_log_log(subject):
 
 def gradients(subject):
     """The shares of the loss gradient through z and c, and their ratio."""
-    from keras_acn.plots.gradients import GRADIENTS
+    from keras_acn.plots.curves import GRADIENTS
 
     if not set(GRADIENTS) <= set(subject.history):
         return None

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from keras_acn.plots.palette import LINES, TEN, class_colors, line_colors
+from keras_acn.plots.picture import LINES, TEN, class_colors, line_colors
 
 # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.
 SIGHT = {

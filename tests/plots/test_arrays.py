@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_acn._base.errors import UserError
-from keras_acn.plots.checks import as_codes, as_images, as_labels, positive_int
+from keras_acn.plots.arrays import as_codes, as_images, as_labels, positive_int
 
 GOOD = np.zeros((2, 4, 4, 1), np.float32)
 

@@ -1,6 +1,9 @@
 """Arrays as the pictures take them: images as uint8, codes as float, labels that match."""
 
+from __future__ import annotations
+
 import numbers
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +13,7 @@ from keras_acn._base.errors import UserError
 TOLERANCE = 1e-5
 
 
-def as_array(values, what):
+def as_array(values: Any, what: str) -> np.ndarray:
     """Returns `values` as a numeric NumPy array, or raises `UserError` naming `what`."""
     try:
         array = np.asarray(values)
@@ -23,7 +26,7 @@ def as_array(values, what):
     return array
 
 
-def as_images(values, what="images", axes="NHWC"):
+def as_images(values: Any, what: str = "images", axes: str = "NHWC") -> np.ndarray:
     """Returns images as uint8, after checking what they are.
 
     Args:
@@ -68,7 +71,7 @@ def as_images(values, what="images", axes="NHWC"):
     return np.round(np.clip(array.astype(np.float64), 0, 1) * 255).astype(np.uint8)
 
 
-def as_codes(values, what="codes"):
+def as_codes(values: Any, what: str = "codes") -> np.ndarray:
     """Returns codes as float64 [N, d] with d >= 2, or raises `UserError`."""
     array = as_array(values, what).astype(np.float64)
     if array.ndim != 2:
@@ -82,7 +85,7 @@ def as_codes(values, what="codes"):
     return array
 
 
-def as_labels(values, count):
+def as_labels(values: Any, count: int) -> tuple[np.ndarray | None, list[str]]:
     """Returns class labels as strings [count] and the distinct ones in order.
 
     Returns:
@@ -98,13 +101,13 @@ def as_labels(values, count):
     return array.astype(str), [str(c) for c in classes]
 
 
-def same_count(what, count, other, other_count):
+def same_count(what: str, count: int, other: str, other_count: int) -> None:
     """Raises `UserError` unless there are as many of `what` as of `other`."""
     if count != other_count:
         raise UserError(f"There are {count} {what} for {other_count} {other}: give one for each.")
 
 
-def positive_int(value, name):
+def positive_int(value: Any, name: str) -> int:
     """Returns `value` as an int of at least 1, or raises `UserError`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise UserError(f"`{name}` must be a whole number of at least 1, not {value!r}.")
