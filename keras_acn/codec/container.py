@@ -4,21 +4,33 @@ Every part ends with a checksum of its own, and every number is checked before a
 done with it, so that a file which is damaged, cut off or no such file is told in a sentence.
 """
 
+from __future__ import annotations
+
+import contextlib
 import dataclasses
 import io
 import math
+import os
+import pathlib
 import struct
 import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 
 from keras_acn._base.errors import UserError
+from keras_acn._base.varint import varint
 from keras_acn.codec.grid import MIN_EXPONENT, LatentGrid
 from keras_acn.codec.values import PixelValues
 
 MAGIC = b"\x93ACN"
 FORMAT = 1
+# In the order of their numbers in a file.
 MODES = ("stream", "set")
+# Codes that are taken to matter at a latent, where it is not said. Of 50,000 codes, leaving
+# out all but 128 costs 0.015 nats an image.
+NEAREST = 128
 BLOCK, END = b"B", b"E"
 DIGEST_SIZE = 16
 # Larger numbers than these come from damage: nothing so large is ever written.
@@ -29,8 +41,6 @@ MAX_LANES = 2**16
 MAX_BLOCK = 2**20
 MAX_BLOCK_VALUES = 2**32
 MAX_COUNT = 2**48
-
-_DAMAGED = "is damaged"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +78,12 @@ class Header:
     writer: str
 
     @property
-    def array_shape(self):
+    def array_shape(self) -> tuple[int, ...]:
         """The shape of the whole array."""
         shape = self.image_shape if self.has_channel_axis else self.image_shape[:2]
         return (self.count, *shape)
 
-    def to_bytes(self):
+    def to_bytes(self) -> bytes:
         """Returns the header with magic, version, length and checksum."""
         flags = self.keep_order | self.has_channel_axis << 1
         body = struct.pack("<BB", MODES.index(self.mode), flags) + self.fingerprint
@@ -88,12 +98,12 @@ class Header:
             self.values.scale,
             self.values.levels,
         )
-        body += b"".join(map(_number, numbers))
-        head = MAGIC + struct.pack("<B", FORMAT) + _number(len(body)) + body
+        body += b"".join(map(varint, numbers))
+        head = MAGIC + struct.pack("<B", FORMAT) + varint(len(body)) + body
         return head + _checksum(head)
 
     @classmethod
-    def read(cls, reader):
+    def read(cls, reader: Reader):
         """Reads a header; `reader` is a `Reader` at its beginning."""
         if reader.take(len(MAGIC), "begins") != MAGIC:
             raise UserError(f"{reader.name} is no .acn file.")
@@ -150,18 +160,18 @@ class Block:
     grid: LatentGrid
     words: np.ndarray
 
-    def to_bytes(self):
+    def to_bytes(self) -> bytes:
         """Returns the block with its checksum."""
         exponents = self.grid.exponents
         same = len(set(exponents)) == 1
         coded = bytes(e - MIN_EXPONENT for e in (exponents[:1] if same else exponents))
-        head = BLOCK + _number(self.count) + _number(len(self.words))
-        head += struct.pack("<B", same) + coded + _number(self.grid.reach)
+        head = BLOCK + varint(self.count) + varint(len(self.words))
+        head += struct.pack("<B", same) + coded + varint(self.grid.reach)
         body = head + self.words.astype("<u4").tobytes()
         return body + _checksum(body)
 
     @classmethod
-    def read(cls, reader, header):
+    def read(cls, reader: Reader, header: Header):
         """Reads a block, whose tag the caller has read."""
         count = reader.number(header.block, least=1)
         size = reader.number(reader.left() // 4)
@@ -194,13 +204,13 @@ class End:
     initial_bits: int
     lane_bits: int
 
-    def to_bytes(self):
+    def to_bytes(self) -> bytes:
         """Returns the end with its checksum."""
-        body = END + self.digest + _number(self.initial_bits) + _number(self.lane_bits)
+        body = END + self.digest + varint(self.initial_bits) + varint(self.lane_bits)
         return body + _checksum(body)
 
     @classmethod
-    def read(cls, reader):
+    def read(cls, reader: Reader):
         """Reads the end, whose tag the caller has read, and sees that nothing follows."""
         digest = reader.take(DIGEST_SIZE)
         end = cls(digest, reader.number(MAX_COUNT), reader.number(MAX_COUNT))
@@ -221,7 +231,7 @@ class Reader:
       name: What to call the file in an error.
     """
 
-    def __init__(self, content, name):
+    def __init__(self, content: bytes | BinaryIO, name: str):
         self.name = name
         if isinstance(content, (bytes, bytearray, memoryview)):
             content = io.BytesIO(content)
@@ -230,19 +240,19 @@ class Reader:
         self.size = content.seek(0, 2)
         content.seek(0)
 
-    def left(self):
+    def left(self) -> int:
         """Returns how many bytes are left."""
         return self.size - self._file.tell()
 
-    def at_end(self):
+    def at_end(self) -> bool:
         """Returns whether nothing is left."""
         return self.left() == 0
 
-    def damaged(self):
+    def damaged(self) -> UserError:
         """Returns the error that says so."""
-        return UserError(f"{self.name} {_DAMAGED}: get it, or compress its images, again.")
+        return UserError(f"{self.name} is damaged: get it, or compress its images, again.")
 
-    def take(self, size, where="ends"):
+    def take(self, size: int, where: str = "ends") -> bytes:
         """Returns the next bytes."""
         if size > self.left():
             if where == "begins":
@@ -252,7 +262,7 @@ class Reader:
         self._crc = zlib.crc32(content, self._crc)
         return content
 
-    def number(self, most, least=0):
+    def number(self, most: int, least: int = 0) -> int:
         """Returns the next number, which must lie between `least` and `most`."""
         value = 0
         for place in range(0, 64, 7):
@@ -266,7 +276,7 @@ class Reader:
             raise self.damaged()
         return value
 
-    def text(self):
+    def text(self) -> str:
         """Returns the next text."""
         try:
             text = self.take(self.take(1)[0]).decode("utf-8")
@@ -277,7 +287,7 @@ class Reader:
             raise self.damaged()
         return text
 
-    def checksum(self):
+    def checksum(self) -> None:
         """Reads the checksum over all that was read since the last one."""
         expected = struct.pack("<I", self._crc)
         if self.take(4) != expected:
@@ -285,7 +295,25 @@ class Reader:
         self._crc = 0
 
 
-def read_parts(reader, header):
+@contextlib.contextmanager
+def opened(data: bytes | str | os.PathLike) -> Iterator[tuple[bytes | BinaryIO, str]]:
+    """Yields `(content, name)` of an `.acn` file: bytes as they are, or a file opened to read."""
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        yield bytes(data), "The data"
+        return
+    path = pathlib.Path(data)
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise UserError(f"{path} cannot be read ({reason}): give an .acn file.") from error
+    with file:
+        if not file.seekable():
+            raise UserError(f"{path} can be read only once, as a pipe: save it as a file first.")
+        yield file, str(path)
+
+
+def read_parts(reader: Reader, header: Header) -> Iterator[Block | End]:
     """Yields the blocks of a file after its header, then its `End`.
 
     Raises:
@@ -313,15 +341,6 @@ def _values(body, dtype):
         return PixelValues(dtype, scale, levels)
     except UserError:
         raise body.damaged() from None
-
-
-def _number(value):
-    """Returns a number in seven bits a byte, the low ones first."""
-    value, coded = int(value), b""
-    while value > 0x7F:
-        coded += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return coded + bytes([value])
 
 
 def _text(value):

@@ -6,10 +6,10 @@ from codec_models import noise, small_model
 from scipy.special import logsumexp
 
 from keras_acn._base.errors import UserError
-from keras_acn.codec.code_index import CodeIndex
 from keras_acn.codec.float64 import exact_copy
-from keras_acn.codec.image_coder import PixelByPixel
-from keras_acn.codec.networks import Networks, in_passes
+from keras_acn.codec.images import PixelByPixel
+from keras_acn.codec.networks import Networks
+from keras_acn.codec.priors import CodeIndex
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
@@ -78,19 +78,6 @@ def test_results_do_not_depend_on_the_lanes():
     few, many = Networks(small_model(), 2), Networks(small_model(), 7)
     for one, other in zip(few.encode(levels), many.encode(levels), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-13)
-
-
-def test_passes_fill_up_and_cut_off():
-    seen = []
-
-    def function(x):
-        seen.append(x.shape)
-        return 2 * x, x + 1
-
-    double, more = in_passes(function, 4, np.arange(10.0))
-    np.testing.assert_array_equal(double, 2 * np.arange(10.0))
-    np.testing.assert_array_equal(more, 1 + np.arange(10.0))
-    assert seen == [(4,)] * 3
 
 
 @pytest.mark.parametrize("nearest", [5, 200, 300])

@@ -75,3 +75,8 @@ def _add_array(digest, array):
     array = np.ascontiguousarray(array, "<f4")
     _add(digest, json.dumps(list(array.shape)).encode())
     _add(digest, array.tobytes())
+
+
+def is_of(header_fingerprint, model):
+    """Returns whether a file's fingerprint is the model's."""
+    return fingerprint(model) == header_fingerprint
