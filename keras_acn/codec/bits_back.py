@@ -128,13 +128,24 @@ class Costs(list):
         return sum(step.latent_bits for step in self if step.opening)
 
     def lane_bits(self) -> float:
-        """Returns what the step pushed last, the first image of each lane, costs beyond others."""
-        steps = [step for step in self if not step.opening]
-        if len(steps) < 2:
+        """Returns what the step pushed last, the first image of each lane, costs beyond others.
+
+        The bits of its prior are compared with those of the steps that are no openings. The
+        latents of an opening lie on a coarser grid, where a prior takes fewer bits: of such a
+        step, and of those that it is compared with, the information in the choice of the
+        latents is taken off.
+        """
+        if not self:
             return 0.0
-        *others, last = steps
-        usual = sum(step.prior_bits for step in others) / sum(step.images for step in others)
-        return max(0.0, last.prior_bits - usual * last.images)
+        last, others = self[-1], [step for step in self[:-1] if not step.opening]
+        if not others:
+            return 0.0
+
+        def bits(step):
+            return step.prior_bits - (step.latent_bits if last.opening else 0.0)
+
+        usual = sum(map(bits, others)) / sum(step.images for step in others)
+        return max(0.0, bits(last) - usual * last.images)
 
 
 def image_step(

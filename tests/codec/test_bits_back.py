@@ -7,6 +7,7 @@ from codec_models import noise, small_model
 from keras_acn import codec
 from keras_acn.codec import bits_back as room
 from keras_acn.codec.bits_back import Costs, StepCost, bits_back
+from keras_acn.codec.modes import BlockCodec
 from keras_acn.codec.stack import Stack, bernoulli, categorical
 
 
@@ -57,6 +58,38 @@ def test_lane_bits_without_openings():
     assert Costs([step(90, 50), step(80, 50)]).lane_bits() == 0
     # By the image, whatever the number of lanes still running.
     assert Costs([step(20, 0, images=1), step(100, 0)]).lane_bits() == 20
+
+
+def test_lane_bits_where_the_last_step_is_an_opening():
+    # The others take 40 bits a step from the posterior to the prior, and the opening 52.
+    costs = Costs([step(90, 50), step(110, 70), step(60, 8, opening=True)])
+    assert costs.lane_bits() == 12
+    assert Costs([step(60, 8, opening=True)]).lane_bits() == 0
+    assert Costs([step(50, 8, opening=True)] * 2).lane_bits() == 0
+
+
+def test_lane_bits_of_a_file_whose_last_step_is_an_opening(monkeypatch):
+    """The step pushed last is not the last one that was no opening."""
+    model, images = small_model(), noise(40)
+    plain = BlockCodec(model, "set", lanes=4).encode(images)
+    too_little, steps, told = room._too_little, [], []
+
+    def last_is_opening(stack, grid, x):
+        steps.append(len(x))
+        return len(steps) == 10 or too_little(stack, grid, x)
+
+    append = Costs.append
+    monkeypatch.setattr(Costs, "append", lambda self, cost: (told.append(cost), append(self, cost)))
+    monkeypatch.setattr(room, "_too_little", last_is_opening)
+    job = BlockCodec(model, "set", lanes=4)
+    coded = job.encode(images)
+    assert len(steps) == 10 and told[-1].opening and not told[-2].opening
+    assert coded.initial_bits > plain.initial_bits
+    others = [cost for cost in told[:-1] if not cost.opening]
+    net = [cost.prior_bits - cost.latent_bits for cost in (*others, told[-1])]
+    expected = net[-1] - np.mean(net[:-1])
+    assert coded.lane_bits == pytest.approx(max(0.0, expected))
+    np.testing.assert_array_equal(job.decode(coded.block), images[coded.order])
 
 
 def test_openings_only(monkeypatch):
