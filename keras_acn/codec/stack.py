@@ -211,7 +211,7 @@ class Metered:
 
     Example:
       >>> coin = Metered(bernoulli(np.full(100, 0.5)))
-      >>> coin.push(Stack(np.array([1], np.uint32)), np.zeros(100, int))
+      >>> coin.push(Stack(np.arange(1, 9, dtype=np.uint32)), np.ones(100, int))
       >>> coin.bits
       100
     """
