@@ -29,7 +29,7 @@ from keras_acn.codec.files import Collected, NpyWriter, appearing
 from keras_acn.codec.report import Report
 
 if TYPE_CHECKING:
-    from keras_acn.codec.sources import Source
+    from keras_acn.data.readers.base import Source
 
 # Images that are verified by default: those that take less than a minute or so.
 VERIFIED_IMAGES, VERIFIED_AUTOREGRESSIVE = 20_000, 1_000
@@ -132,7 +132,7 @@ def compress(
     from keras_acn.codec import archive
     from keras_acn.codec.inputs import Treated
     from keras_acn.codec.networks import check_model
-    from keras_acn.codec.sources import ArraySource, Source
+    from keras_acn.data.readers.base import ArraySource, Source
 
     images, model = _in_order(images, model)
     began = time.monotonic()

@@ -25,8 +25,8 @@ from keras_acn.codec.container import (
 from keras_acn.codec.fingerprints import fingerprint, is_of
 from keras_acn.codec.modes import BlockCodec, default_lanes
 from keras_acn.codec.networks import check_model
-from keras_acn.codec.sources import SCAN, Source
 from keras_acn.codec.values import PixelValues
+from keras_acn.data.readers.base import SCAN, Source
 
 # Images of a block at most, and its pixels: what is in memory at a time, and what the tour,
 # whose time grows with the square, goes through.
