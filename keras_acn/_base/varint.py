@@ -2,7 +2,7 @@
 
 
 def varint(value: int) -> bytes:
-    """Returns a number, at least 0, in seven bits a byte, the low ones first.
+    """Return a number, at least 0, in seven bits a byte, the low ones first.
 
     Bit 7 is set in all bytes but the last.
 

@@ -83,7 +83,7 @@ def compress(
     model_name: str = "",
     progress: Progress | None = None,
 ) -> Compressed:
-    """Compresses images with a model: `decompress` gives them back, bit for bit.
+    """Compress images with a model: `decompress` gives them back, bit for bit.
 
     Args:
       images: `[N, H, W]` or `[N, H, W, C]` as the model codes them: zeros and ones (or 0 and
@@ -196,7 +196,7 @@ def decompress(
     *,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Gives back the images of an `.acn` file, bit for bit.
+    """Give back the images of an `.acn` file, bit for bit.
 
     Args:
       data: Bytes, or the path of a file.
@@ -241,7 +241,7 @@ def decompress(
 
 
 def info(data: bytes | str | os.PathLike) -> tuple[Header, Report]:
-    """Returns what an `.acn` file says about itself, without decoding it.
+    """Return what an `.acn` file says about itself, without decoding it.
 
     Args:
       data: Bytes, or the path of a file.
@@ -264,10 +264,7 @@ def info(data: bytes | str | os.PathLike) -> tuple[Header, Report]:
 
 
 class _Stages:
-    """Turns the progress of stages into one over all of them.
-
-    A stage tells `(stage, done, total)`; those that are not named do not count.
-    """
+    """The progress of stages, `(stage, done, total)`, as one over all that are named."""
 
     def __init__(self, progress, count, stages):
         self._progress, self._total = progress, count * len(stages)
@@ -295,13 +292,13 @@ def _takes(function, count):
 
 
 def _where(data):
-    """Returns where an `.acn` file lies: in the bytes given, or at a path."""
+    """Return where an `.acn` file lies: in the bytes given, or at a path."""
     is_written = isinstance(data, Compressed) and data.file is not None
     return data.file if is_written else data
 
 
 def _in_order(images, model):
-    """Returns `(images, model)`, told apart where they came the other way round."""
+    """Return `(images, model)`, told apart where they came the other way round."""
     import keras
 
     if isinstance(images, keras.Model) and not isinstance(model, keras.Model):

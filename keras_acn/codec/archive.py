@@ -47,7 +47,7 @@ def header_of(
     block_images: int | None,
     model_name: str,
 ) -> Header:
-    """Returns the header of a file of the source's images: see `compress` for the options.
+    """Return the header of a file of the source's images: see `compress` for the options.
 
     Raises:
       UserError: If the source's numbers are no pixels of the model's, or the name is too long.
@@ -84,7 +84,7 @@ def header_of(
 
 
 def codec_of(header: Header, model: Any, tell: Tell | None = None) -> BlockCodec:
-    """Returns the codec of a file's blocks.
+    """Return the codec of a file's blocks.
 
     Args:
       header: The file's header.
@@ -105,7 +105,7 @@ def codec_of(header: Header, model: Any, tell: Tell | None = None) -> BlockCodec
 def write_images(
     out: BinaryIO, header: Header, codec: BlockCodec, source: Source, tell: Tell
 ) -> tuple[End, list[int]]:
-    """Writes a whole file.
+    """Write a whole file.
 
     Args:
       out: Where to.
@@ -144,7 +144,7 @@ def read_images(
     tell: Tell,
     stage: str,
 ) -> None:
-    """Decodes a file, block by block.
+    """Decode a file, block by block.
 
     Args:
       content: Bytes or a binary file.
@@ -177,12 +177,12 @@ def read_images(
 
 
 def _after(before, count, tell):
-    """Returns the `tell` of a block that comes after so many images."""
+    """Return the `tell` of a block that comes after so many images."""
     return lambda stage, done, _: tell(stage, before + done, count)
 
 
 def verify(content: BinaryIO, codec: BlockCodec, tell: Tell) -> None:
-    """Raises a `UserError` unless a file that was just written gives its images back."""
+    """Raise a `UserError` unless a file that was just written gives its images back."""
     try:
         read_images(content, "The file", codec, lambda array: None, tell, "verify")
     except UserError as error:
@@ -193,7 +193,7 @@ def verify(content: BinaryIO, codec: BlockCodec, tell: Tell) -> None:
 
 
 def check_whole(content: bytes | BinaryIO, name: str) -> Header:
-    """Returns the header of a file whose every part has the right checksum.
+    """Return the header of a file whose every part has the right checksum.
 
     Args:
       content: Bytes or a binary file.
@@ -210,7 +210,7 @@ def check_whole(content: bytes | BinaryIO, name: str) -> Header:
 
 
 def check_match(model: Any, header: Header, name: str) -> None:
-    """Raises a `UserError` unless the file called `name` was written with this model."""
+    """Raise a `UserError` unless the file called `name` was written with this model."""
     check_model(model)
     alike = (
         tuple(model.image_shape) == header.image_shape
@@ -226,7 +226,7 @@ def check_match(model: Any, header: Header, name: str) -> None:
 
 
 def named_model(header: Header, name: str) -> Any:
-    """Returns the model of `saved_models/` that the file called `name` was written with."""
+    """Return the model of `saved_models/` that the file called `name` was written with."""
     from keras_acn import models
 
     if header.model_name not in models.pretrained_folders():

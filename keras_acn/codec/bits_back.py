@@ -33,7 +33,7 @@ SPARE_BITS = 4.0
 def bits_back(
     posterior: Callable[[Any], Codec], likelihood: Callable[[Any], Codec], prior: Codec
 ) -> Codec:
-    """Returns the codec of x, made of those of its model's three distributions.
+    """Return the codec of x, made of those of its model's three distributions.
 
     Args:
       posterior: Takes x, returns the codec q(z|x) of z.
@@ -132,7 +132,7 @@ class Costs(list):
         return sum(step.latent_bits for step in self if step.opening)
 
     def lane_bits(self) -> float:
-        """Returns what the step pushed last, the first image of each lane, costs beyond others.
+        """Return what the step pushed last, the first image of each lane, costs beyond others.
 
         The bits of its prior are compared with those of the steps that are no openings. The
         latents of an opening lie on a coarser grid, where a prior takes fewer bits: of such a
@@ -159,7 +159,7 @@ def image_step(
     prior: Any,
     costs: Costs | None = None,
 ) -> Codec:
-    """Returns the codec of `Images`, one of each lane, by bits-back.
+    """Return the codec of `Images`, one of each lane, by bits-back.
 
     Where there is too little on the stack to draw latents with, the step is an opening: its
     latents are the posteriors' means, on a coarse grid. That costs a few bits an image, where
@@ -206,7 +206,7 @@ def image_step(
 
 
 def _too_little(stack: Stack, grid: LatentGrid, x: Images) -> bool:
-    """Returns whether the stack may run out of bits while latents are popped."""
+    """Return whether the stack may run out of bits while latents are popped."""
     _, cells = grid.gaussian(x.mean, x.stddev)
     needed = np.sum(np.maximum(np.log2(cells) + 0.5 * np.log2(2 * np.pi * np.e), 0.0))
     return bool(stack.bits < needed + SPARE_BITS * len(x))

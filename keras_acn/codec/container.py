@@ -41,6 +41,14 @@ MAX_LANES = 2**16
 MAX_BLOCK = 2**20
 MAX_BLOCK_VALUES = 2**32
 MAX_COUNT = 2**48
+# The numbers of a header after the image's shape, in their order: the least and the most.
+_NUMBERS = {
+    "latent_dim": (1, MAX_LATENTS),
+    "count": (0, MAX_COUNT),
+    "block": (1, MAX_BLOCK),
+    "lanes": (1, MAX_LANES),
+    "nearest": (0, MAX_BLOCK),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,13 +69,25 @@ class Header:
       nearest: Codes taken to matter at a z; of no meaning where no prior is a mixture of codes.
       values: `PixelValues`.
       writer: Version of the package that wrote the file.
+
+    Example:
+      >>> numbers = PixelValues("|u1", scale=1, levels=2)
+      >>> header = Header(
+      ...     mode="stream", keep_order=False, fingerprint=bytes(16), model_name="",
+      ...     image_shape=(28, 28, 1), has_channel_axis=False, latent_dim=16, count=1000,
+      ...     block=1000, lanes=16, nearest=128, values=numbers, writer="0.1.0",
+      ... )
+      >>> header.array_shape, len(header.to_bytes())
+      ((1000, 28, 28), 52)
+      >>> Header.read(Reader(header.to_bytes(), "x.acn")) == header
+      True
     """
 
     mode: str
     keep_order: bool
     fingerprint: bytes
     model_name: str
-    image_shape: tuple
+    image_shape: tuple[int, int, int]
     has_channel_axis: bool
     latent_dim: int
     count: int
@@ -84,27 +104,19 @@ class Header:
         return (self.count, *shape)
 
     def to_bytes(self) -> bytes:
-        """Returns the header with magic, version, length and checksum."""
+        """Return the header with magic, version, length and checksum."""
         flags = self.keep_order | self.has_channel_axis << 1
         body = struct.pack("<BB", MODES.index(self.mode), flags) + self.fingerprint
         body += b"".join(_text(each) for each in (self.model_name, self.values.dtype, self.writer))
-        numbers = (
-            *self.image_shape,
-            self.latent_dim,
-            self.count,
-            self.block,
-            self.lanes,
-            self.nearest,
-            self.values.scale,
-            self.values.levels,
-        )
-        body += b"".join(map(varint, numbers))
+        numbers = [getattr(self, name) for name in _NUMBERS]
+        for number in (*self.image_shape, *numbers, self.values.scale, self.values.levels):
+            body += varint(number)
         head = MAGIC + struct.pack("<B", FORMAT) + varint(len(body)) + body
         return head + _checksum(head)
 
     @classmethod
-    def read(cls, reader: Reader):
-        """Reads a header; `reader` is a `Reader` at its beginning."""
+    def read(cls, reader: Reader) -> Header:
+        """Read a header; `reader` is a `Reader` at its beginning."""
         if reader.take(len(MAGIC), "begins") != MAGIC:
             raise UserError(f"{reader.name} is no .acn file.")
         version = reader.take(1)[0]
@@ -130,11 +142,7 @@ class Header:
             model_name=name,
             image_shape=shape,
             has_channel_axis=bool(flags & 2),
-            latent_dim=body.number(MAX_LATENTS, least=1),
-            count=body.number(MAX_COUNT),
-            block=body.number(MAX_BLOCK, least=1),
-            lanes=body.number(MAX_LANES, least=1),
-            nearest=body.number(MAX_BLOCK),
+            **{name: body.number(most, least) for name, (least, most) in _NUMBERS.items()},
             values=_values(body, dtype),
             writer=writer,
         )
@@ -154,6 +162,10 @@ class Block:
       count: How many.
       grid: The `LatentGrid` they were coded on.
       words: uint32 `[W]`, the stack.
+
+    Example:
+      >>> Block(3, LatentGrid((2, 2), 40), np.arange(5, dtype=np.uint32)).to_bytes()[:6].hex()
+      '420305011628'
     """
 
     count: int
@@ -161,7 +173,7 @@ class Block:
     words: np.ndarray
 
     def to_bytes(self) -> bytes:
-        """Returns the block with its checksum."""
+        """Return the block with its checksum."""
         exponents = self.grid.exponents
         same = len(set(exponents)) == 1
         coded = bytes(e - MIN_EXPONENT for e in (exponents[:1] if same else exponents))
@@ -171,8 +183,8 @@ class Block:
         return body + _checksum(body)
 
     @classmethod
-    def read(cls, reader: Reader, header: Header):
-        """Reads a block, whose tag the caller has read."""
+    def read(cls, reader: Reader, header: Header) -> Block:
+        """Read a block, whose tag the caller has read."""
         count = reader.number(header.block, least=1)
         size = reader.number(reader.left() // 4)
         same = reader.take(1)[0]
@@ -198,6 +210,10 @@ class End:
         they come out.
       initial_bits: Bits that the choice of latents took where the stack was empty.
       lane_bits: Bits that the first images of the lanes cost more than others do.
+
+    Example:
+      >>> End(bytes(16), initial_bits=5, lane_bits=300).to_bytes()[17:20].hex()
+      '05ac02'
     """
 
     digest: bytes
@@ -205,13 +221,13 @@ class End:
     lane_bits: int
 
     def to_bytes(self) -> bytes:
-        """Returns the end with its checksum."""
+        """Return the end with its checksum."""
         body = END + self.digest + varint(self.initial_bits) + varint(self.lane_bits)
         return body + _checksum(body)
 
     @classmethod
-    def read(cls, reader: Reader):
-        """Reads the end, whose tag the caller has read, and sees that nothing follows."""
+    def read(cls, reader: Reader) -> End:
+        """Read the end, whose tag the caller has read, and sees that nothing follows."""
         digest = reader.take(DIGEST_SIZE)
         end = cls(digest, reader.number(MAX_COUNT), reader.number(MAX_COUNT))
         reader.checksum()
@@ -221,7 +237,7 @@ class End:
 
 
 class Reader:
-    """Reads a file from its beginning, counting what it reads into a checksum.
+    """Read a file from its beginning, counting what it reads into a checksum.
 
     Attributes:
       size: Bytes of the file.
@@ -229,6 +245,11 @@ class Reader:
     Args:
       content: Bytes, or a binary file that can seek.
       name: What to call the file in an error.
+
+    Example:
+      >>> reader = Reader(b"ab" + varint(300), "x.acn")
+      >>> reader.take(2), reader.number(most=1000), reader.at_end()
+      (b'ab', 300, True)
     """
 
     def __init__(self, content: bytes | BinaryIO, name: str):
@@ -241,19 +262,19 @@ class Reader:
         content.seek(0)
 
     def left(self) -> int:
-        """Returns how many bytes are left."""
+        """Return how many bytes are left."""
         return self.size - self._file.tell()
 
     def at_end(self) -> bool:
-        """Returns whether nothing is left."""
+        """Return whether nothing is left."""
         return self.left() == 0
 
     def damaged(self) -> UserError:
-        """Returns the error that says so."""
+        """Return the error that says so."""
         return UserError(f"{self.name} is damaged: get it, or compress its images, again.")
 
     def take(self, size: int, where: str = "ends") -> bytes:
-        """Returns the next bytes."""
+        """Return the next bytes."""
         if size > self.left():
             if where == "begins":
                 raise UserError(f"{self.name} is no .acn file.")
@@ -263,7 +284,7 @@ class Reader:
         return content
 
     def number(self, most: int, least: int = 0) -> int:
-        """Returns the next number, which must lie between `least` and `most`."""
+        """Return the next number, which must lie between `least` and `most`."""
         value = 0
         for place in range(0, 64, 7):
             byte = self.take(1)[0]
@@ -277,7 +298,7 @@ class Reader:
         return value
 
     def text(self) -> str:
-        """Returns the next text."""
+        """Return the next text."""
         try:
             text = self.take(self.take(1)[0]).decode("utf-8")
         except UnicodeDecodeError:
@@ -288,7 +309,7 @@ class Reader:
         return text
 
     def checksum(self) -> None:
-        """Reads the checksum over all that was read since the last one."""
+        """Read the checksum over all that was read since the last one."""
         expected = struct.pack("<I", self._crc)
         if self.take(4) != expected:
             raise self.damaged()
@@ -297,7 +318,7 @@ class Reader:
 
 @contextlib.contextmanager
 def opened(data: bytes | str | os.PathLike) -> Iterator[tuple[bytes | BinaryIO, str]]:
-    """Yields `(content, name)` of an `.acn` file: bytes as they are, or a file opened to read."""
+    """Yield `(content, name)` of an `.acn` file: bytes as they are, or a file opened to read."""
     if isinstance(data, (bytes, bytearray, memoryview)):
         yield bytes(data), "The data"
         return
@@ -314,7 +335,7 @@ def opened(data: bytes | str | os.PathLike) -> Iterator[tuple[bytes | BinaryIO, 
 
 
 def read_parts(reader: Reader, header: Header) -> Iterator[Block | End]:
-    """Yields the blocks of a file after its header, then its `End`.
+    """Yield the blocks of a file after its header, then its `End`.
 
     Raises:
       UserError: If the file is damaged or cut off.

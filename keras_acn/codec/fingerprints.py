@@ -81,7 +81,7 @@ _NOT_HASHED = ("name", "dtype", "trainable")
 
 
 def fingerprint(model: Any) -> bytes:
-    """Returns 16 bytes that stand for a model: what kind it is, its options, its weights.
+    """Return 16 bytes that stand for a model: what kind it is, its options, its weights.
 
     Only what decides how images are coded is in it: the parts and the codes of the training
     data, but no optimizer, no names, no precision, and no option that is as it was by default
@@ -99,7 +99,7 @@ def fingerprint(model: Any) -> bytes:
 
 
 def is_of(fingerprint: bytes, model: Any) -> bool:
-    """Returns whether a file's fingerprint is the model's.
+    """Return whether a file's fingerprint is the model's.
 
     A decoder of binary images goes by two names, as `MLPDecoder` with the family
     `"bernoulli"` and as `BernoulliMLP`, so that such a model has two fingerprints.
@@ -114,7 +114,7 @@ def is_of(fingerprint: bytes, model: Any) -> bool:
 
 
 def _fingerprints(model):
-    """Yields the model's fingerprints, first the one that files are written with."""
+    """Yield the model's fingerprints, first the one that files are written with."""
     digest = hashlib.blake2b(digest_size=SIZE)
     _add(digest, b"keras_acn model 1")
     _add(digest, type(model).__name__.encode())
@@ -130,7 +130,7 @@ def _fingerprints(model):
 
 
 def _names(decoder):
-    """Yields the descriptions that a decoder goes by."""
+    """Yield the descriptions that a decoder goes by."""
     name, options = _described(decoder)
     yield [name, options]
     for general, special in _BERNOULLI.items():
@@ -141,7 +141,7 @@ def _names(decoder):
 
 
 def _described(part):
-    """Returns `[name of a part's class, its options that are hashed]`."""
+    """Return `[name of a part's class, its options that are hashed]`."""
     name = type(part).__name__
     ours = keras.saving.get_registered_name(type(part)) == f"keras_acn>{name}"
     frozen = FORMAT_1.get(name) if ours else None
@@ -164,7 +164,7 @@ def _described(part):
 
 
 def _family(decoder, value):
-    """Returns the output family of one of our decoders, as the format writes it."""
+    """Return the output family of one of our decoders, as the format writes it."""
     if isinstance(value, dict) and "class_name" in value:
         value = keras.saving.deserialize_keras_object(value)
     family = get_likelihood(value)
@@ -180,7 +180,7 @@ def _family(decoder, value):
 
 
 def _plain(value):
-    """Returns an option as JSON can write it, the same in every version of Keras."""
+    """Return an option as JSON can write it, the same in every version of Keras."""
     if isinstance(value, dict) and "class_name" in value:
         value = keras.saving.deserialize_keras_object(value)
     if isinstance(value, dict):

@@ -19,7 +19,7 @@ DTYPE_POLICIES = (
 
 
 def exact_copy(part: Any) -> Any:
-    """Returns a copy of a part of a model that computes in float64, with the same weights.
+    """Return a copy of a part of a model that computes in float64, with the same weights.
 
     What a sender and a receiver compute must agree, and float32 results do not: they change
     with the batch, the number of threads and the machine, by about 1e-6. In float64 what
@@ -53,7 +53,7 @@ def exact_copy(part: Any) -> Any:
 
 
 def _in_float64(config):
-    """Returns a serialised object with every dtype policy in it set to float64."""
+    """Return a serialised object with every dtype policy in it set to float64."""
     if isinstance(config, dict):
         if config.get("class_name") in DTYPE_POLICIES:
             return "float64"
@@ -68,7 +68,7 @@ def _in_float64(config):
 
 @contextlib.contextmanager
 def _float64_in_this_thread():
-    """Makes float64 the policy of layers that a part builds without a word about precision.
+    """Make float64 the policy of layers that a part builds without a word about precision.
 
     Keras keeps that policy by thread. Its `floatx`, which is one for the process, stays as it is.
     """

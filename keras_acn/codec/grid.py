@@ -57,7 +57,7 @@ class LatentGrid:
 
     @classmethod
     def around(cls, mean: np.ndarray, stddev: np.ndarray) -> LatentGrid:
-        """Returns the grid that fits posteriors N(mean, stddev^2), each `[N, d]`, N >= 1."""
+        """Return the grid that fits posteriors N(mean, stddev^2), each `[N, d]`, N >= 1."""
         mean, stddev = np.asarray(mean, np.float64), np.asarray(stddev, np.float64)
         typical = np.quantile(stddev, NARROW, axis=0) / CELLS_PER_STDDEV  # [d]
         exponents = np.ceil(-np.log2(typical) - 1e-6).astype(int)
@@ -67,7 +67,7 @@ class LatentGrid:
         return cls(tuple(int(e) for e in exponents), reach)
 
     def coarse(self) -> LatentGrid:
-        """Returns the coarse grid, for latents that are sent without bits-back."""
+        """Return the coarse grid, for latents that are sent without bits-back."""
         exponents = tuple(max(e - COARSE_SHIFT, MIN_EXPONENT) for e in self.exponents)
         return LatentGrid(exponents, (self.reach >> COARSE_SHIFT) + 1)
 
@@ -76,11 +76,11 @@ class LatentGrid:
         return 2.0 ** np.array(self.exponents, np.float64)  # [d]
 
     def values(self, cells: np.ndarray) -> np.ndarray:
-        """Returns the latents, float64 `[n, d]`, of cells, int `[n, d]`."""
+        """Return the latents, float64 `[n, d]`, of cells, int `[n, d]`."""
         return np.asarray(cells, np.float64) / self._cells_per_unit
 
     def gaussian(self, mean: np.ndarray, stddev: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the mean and the standard deviation of Gaussians in cells, rounded.
+        """Return the mean and the standard deviation of Gaussians in cells, rounded.
 
         Args:
           mean: float64 `[n, d]` or `[n, d, M]`.
@@ -100,20 +100,20 @@ class LatentGrid:
         return mean, stddev.astype(np.float64)
 
     def nearest(self, mean: np.ndarray) -> np.ndarray:
-        """Returns the cells, int32, nearest to a mean in cells."""
+        """Return the cells, int32, nearest to a mean in cells."""
         return np.clip(np.rint(mean), -self.reach, self.reach).astype(np.int32)
 
     def normal(self, mean: np.ndarray, stddev: np.ndarray) -> Codec:
-        """Returns the codec of cells, int32 `[n, d]`, by their mass under N(mean, stddev^2)."""
+        """Return the codec of cells, int32 `[n, d]`, by their mass under N(mean, stddev^2)."""
         return gaussian(*self.gaussian(mean, stddev), self.reach)
 
     def means(self, mean: np.ndarray) -> Codec:
-        """Returns the codec of the cells nearest to means `[n, d]`, which both sides know."""
+        """Return the codec of the cells nearest to means `[n, d]`, which both sides know."""
         cells = self.nearest(self.gaussian(mean, np.ones_like(mean))[0])
         return Codec(push=lambda stack, x: None, pop=lambda stack: cells)
 
     def information(self, mean: np.ndarray, stddev: np.ndarray) -> float:
-        """Returns `-log2` of the mass that N(mean, stddev^2) has on the cells of `means`, in all.
+        """Return `-log2` of the mass that N(mean, stddev^2) has on the cells of `means`, in all.
 
         It is what drawing just these cells from the stack would have taken from it.
         """

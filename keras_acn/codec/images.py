@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_acn.codec.networks import Compiled, Networks
 from keras_acn.codec.pixels import Decide
-from keras_acn.codec.stack import Codec, Stack, bernoulli
+from keras_acn.codec.stack import Codec, bernoulli
 from keras_acn.decoders.pixelcnn.blocks import from_blocks, to_blocks
 
 # Where a parameter is this near to where its rounding changes, the parallel pass may round
@@ -18,12 +18,12 @@ DOUBTFUL = 2.0**-34
 
 
 def image_coder(networks: Networks) -> AllPixels | PixelByPixel:
-    """Returns the coder that fits the networks' decoder.
+    """Return the coder that fits the networks' decoder.
 
     A coder is called with latents z, float64 `[n, d]`, and returns the codec of n images,
     int `[n, H, W, C]` levels.
     """
-    kind = PixelByPixel if networks.decoder.is_autoregressive else AllPixels
+    kind = PixelByPixel if networks.is_autoregressive else AllPixels
     return kind(networks)
 
 
@@ -38,6 +38,7 @@ class AllPixels:
     Example:
       >>> import keras_acn
       >>> networks = Networks(keras_acn.VAE((8, 8, 1), latent_dim=3, decoder="mlp"), lanes=4)
+      >>> from keras_acn.codec.stack import Stack
       >>> given_z, stack = AllPixels(networks)(np.zeros((4, 3))), Stack()
       >>> given_z.push(stack, np.ones((4, 8, 8, 1), int))
       >>> stack.bits > 200, given_z.pop(stack).sum()
@@ -48,7 +49,7 @@ class AllPixels:
         self.networks = networks
 
     def __call__(self, z: np.ndarray) -> Codec:
-        """Returns the codec of n images given latents float64 `[n, d]`."""
+        """Return the codec of n images given latents float64 `[n, d]`."""
         return Codec(functools.partial(self._push, z), functools.partial(self._pop, z))
 
     def _push(self, z, stack, levels):
@@ -63,7 +64,7 @@ class AllPixels:
 
     def _pop(self, z, stack):
         pixels, channels = self.networks.pixels, self.networks.image_shape[2]
-        decide = pop_from(stack)
+        decide = _pop_from(stack)
         passes = [
             pixels.read(pixels.rounded(params), channels, decide)
             for _, params in self.networks.parameters(z)
@@ -95,7 +96,7 @@ class PixelByPixel:
         self._turns = [Compiled(self._steps.parameters) for _ in range(self._head.turns)]
 
     def __call__(self, z: np.ndarray) -> Codec:
-        """Returns the codec of n images given latents float64 `[n, d]`."""
+        """Return the codec of n images given latents float64 `[n, d]`."""
         return Codec(functools.partial(self._push, z), functools.partial(self._pop, z))
 
     def _push(self, z, stack, levels):
@@ -110,7 +111,7 @@ class PixelByPixel:
 
     def _pop(self, z, stack):
         decoder, pixels = self.networks.decoder, self.networks.pixels
-        decide = pop_from(stack)
+        decide = _pop_from(stack)
         levels = np.zeros((len(z), *decoder.grid_shape), np.int32)
         for values, params in self._walk(z, levels):
             for turn in self._turn_slices():
@@ -119,7 +120,7 @@ class PixelByPixel:
         return from_blocks(levels, decoder.block, np)
 
     def stepwise_parameters(self, z: np.ndarray, levels: np.ndarray) -> np.ndarray:
-        """Returns a receiver's parameters, before they are rounded: float64 `[n, H, W, P]`."""
+        """Return a receiver's parameters, before they are rounded: float64 `[n, H, W, P]`."""
         block, found = self.networks.decoder.block, []
         for values, params in self._walk(z, to_blocks(levels, block, np), rounded=False):
             parts = [params(values[:, : turn.start]) for turn in self._turn_slices()]
@@ -129,12 +130,12 @@ class PixelByPixel:
         return from_blocks(params, block, np)
 
     def _turn_slices(self):
-        """Returns which of a position's values each turn of the head decides on."""
+        """Return which of a position's values each turn of the head decides on."""
         group = self._head.group
         return [slice(i * group, (i + 1) * group) for i in range(self._head.turns)]
 
     def _walk(self, z, levels, rounded=True):
-        """Steps through the positions, reading each of `levels` once the caller has filled it in.
+        """Step through the positions, reading each of `levels` once the caller has filled it in.
 
         Args:
           z: float64 `[n, d]`.
@@ -181,7 +182,7 @@ class PixelByPixel:
         return self._steps.parameters(features, left[:, :0]), pixels
 
     def _in_order(self, params, levels):
-        """Returns the bits that `_pop` will read, and their probabilities: `[positions, D, n]`."""
+        """Return the bits that `_pop` will read, and their probabilities: `[positions, D, n]`."""
         block = self.networks.decoder.block
         params, levels = (to_blocks(each, block, np) for each in (params, levels))
         decisions = []
@@ -200,6 +201,6 @@ class PixelByPixel:
         return bool((from_edge < DOUBTFUL * self.networks.pixels.rounding).any())
 
 
-def pop_from(stack: Stack) -> Decide:
-    """Returns the `decide` of `pixels.read` that pops each decision from the stack."""
+def _pop_from(stack) -> Decide:
+    """Return the `decide` of `pixels.read` that pops each decision from the stack."""
     return lambda channel, bit, probability: bernoulli(probability).pop(stack)

@@ -74,16 +74,16 @@ class Mode:
         self.index = index
 
     def arrange(self, images: Images, progress: Progress | None = None) -> np.ndarray | None:
-        """Returns the order in which the images come out, int64 `[N]`; `None` for their own."""
+        """Return the order in which the images come out, int64 `[N]`; `None` for their own."""
         return None
 
     @staticmethod
     def rows(count: int, lanes: int) -> list[np.ndarray]:
-        """Returns the rows of the images of each step, int `[n]`, n at most `lanes`."""
+        """Return the rows of the images of each step, int `[n]`, n at most `lanes`."""
         raise NotImplementedError
 
     def prior(self, before: np.ndarray | None, count: int) -> Any:
-        """Returns the prior of the latents of a step's `count` images.
+        """Return the prior of the latents of a step's `count` images.
 
         Args:
           before: The codes `[n, d]` of the images before them, each in its lane; `None` in
@@ -93,7 +93,7 @@ class Mode:
         raise NotImplementedError
 
     def without_predecessor(self, count: int) -> Any:
-        """Returns the prior of images that no other image is known to resemble.
+        """Return the prior of images that no other image is known to resemble.
 
         That of an associative model is the mixture (1/N) sum_n p(z|c_n) of its training
         codes, with bits-back over n; of another model it is its own.
@@ -177,7 +177,7 @@ class Coded:
 
 
 class BlockCodec:
-    """Codes blocks of images with a model, and decodes them.
+    """Code blocks of images with a model, and decode them.
 
     Attributes:
       mode: The `Mode`.
@@ -236,7 +236,7 @@ class BlockCodec:
     def encode(
         self, levels: np.ndarray, progress: Callable[[str, int, int], None] | None = None
     ) -> Coded:
-        """Returns the `Coded` block of images.
+        """Return the `Coded` block of images.
 
         Args:
           levels: uint8 `[n, H, W, C]`, n at least 1.
@@ -265,7 +265,7 @@ class BlockCodec:
         return Coded(Block(count, grid, stack.words()), order, costs.initial_bits, lane_bits)
 
     def decode(self, block: Block, progress: Progress | None = None) -> np.ndarray:
-        """Returns the images of a block in the order in which they come out, uint8 `[n, H, W, C]`.
+        """Return the images of a block in the order in which they come out, uint8 `[n, H, W, C]`.
 
         Args:
           block: The block.
@@ -284,7 +284,7 @@ class BlockCodec:
         return levels
 
     def _steps(self, grid, count, costs=None, progress=None):
-        """Returns the codec of all steps of a block; it pushes `Images` and pops levels."""
+        """Return the codec of all steps of a block; it pushes `Images` and pops levels."""
         rows = self.mode.rows(count, self.networks.lanes)
         tell = progress or (lambda done, total: None)
 
@@ -314,7 +314,7 @@ class BlockCodec:
 
 
 def default_lanes(model: Any, count: int) -> int:
-    """Returns the number of lanes for blocks of `count` images: a power of two, 1 to 256."""
+    """Return the number of lanes for blocks of `count` images: a power of two, 1 to 256."""
     most = min(MAX_LANES, most_lanes(model, MAX_BIAS_FLOATS) or MAX_LANES)
     wanted = max(1.0, min(count / IMAGES_PER_LANE, most))
     return 2 ** min(round(np.log2(wanted)), int(np.log2(most)))

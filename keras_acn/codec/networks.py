@@ -40,7 +40,7 @@ class Networks:
       lanes: Images side by side.
       pixels: The pixel model of the decoder's output family.
       decoder: The float64 copy of the decoder.
-      is_associative: Whether the prior for an image is conditioned on another's code.
+      is_autoregressive: Whether the decoder goes pixel by pixel.
 
     Args:
       model: An `ACN` or a `VAE`.
@@ -62,7 +62,7 @@ class Networks:
         self.image_shape = model.image_shape
         self.latent_dim = model.latent_dim
         self.lanes = lanes
-        self.is_associative = is_associative(model)
+        self.is_autoregressive = model.decoder.is_autoregressive
         likelihood = model.decoder.likelihood
         self.pixels = pixel_model(likelihood)
         self.encoder, self.prior, self.decoder = (
@@ -77,11 +77,11 @@ class Networks:
         self._parameters = Compiled(self._parameters_batch)
 
     def units(self, levels: np.ndarray) -> np.ndarray:
-        """Returns what the networks see of levels: float32, in [0, 1]."""
+        """Return what the networks see of levels: float32, in [0, 1]."""
         return self._unit[levels]
 
     def encode(self, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the posteriors' means and standard deviations, each float64 `[n, d]`.
+        """Return the posteriors' means and standard deviations, each float64 `[n, d]`.
 
         Args:
           levels: Images, int `[n, H, W, C]`.
@@ -91,7 +91,7 @@ class Networks:
     def given(
         self, code: np.ndarray, size: int | None = None, progress: Progress | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns the log-weights, means and deviations of p(z|code), each float64 `[n, d, M]`.
+        """Return the log-weights, means and deviations of p(z|code), each float64 `[n, d, M]`.
 
         Args:
           code: float64 `[n, d]`.
@@ -106,7 +106,7 @@ class Networks:
     def parameters(
         self, z: np.ndarray, levels: np.ndarray | None = None
     ) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yields the parameters of r(x|z), pass by pass: all of them would be too many.
+        """Yield the parameters of r(x|z), pass by pass: all of them would be too many.
 
         Args:
           z: float64 `[n, d]`.
@@ -164,13 +164,12 @@ class Compiled:
 
 
 def check_model(model: Any) -> None:
-    """Raises a `UserError` unless the model is one that can compress."""
+    """Raise a `UserError` unless the model is one that can compress."""
     if not isinstance(model, (ACN, VAE)):
         raise UserError(
             f"Compressing needs an ACN or a VAE, not a {type(model).__name__}: train one of these."
         )
-    # A decoder that a user wrote need not have one.
-    if getattr(model.decoder, "likelihood", None) is None:
+    if model.decoder.likelihood is None:
         raise UserError(
             f"Compressing needs a decoder with an output family, such as MLPDecoder, ConvDecoder "
             f"or GatedPixelCNN, not {type(model.decoder).__name__}."
@@ -180,12 +179,12 @@ def check_model(model: Any) -> None:
 
 
 def is_associative(model: Any) -> bool:
-    """Returns whether the prior for an image is conditioned on another image's code."""
-    return isinstance(model, ACN) and bool(model.prior.is_conditional)
+    """Return whether the prior for an image is conditioned on another image's code."""
+    return model.codebook is not None and bool(model.prior.is_conditional)
 
 
 def most_lanes(model: Any, bias_floats: int) -> int | None:
-    """Returns how many lanes fit where so many floats of gate biases do; `None` for no limit.
+    """Return how many lanes fit where so many floats of gate biases do; `None` for no limit.
 
     An autoregressive decoder keeps the biases of all its gates for every lane.
     """
@@ -196,7 +195,7 @@ def most_lanes(model: Any, bias_floats: int) -> int | None:
 
 
 def check_lanes(model: Any, lanes: int, candidates: int) -> None:
-    """Raises a `UserError` where so many lanes would take more memory than there is.
+    """Raise a `UserError` where so many lanes would take more memory than there is.
 
     Args:
       model: An `ACN` or a `VAE`.

@@ -34,7 +34,7 @@ Decide = Callable[[int | None, int, np.ndarray], np.ndarray]
 
 
 def pixel_model(likelihood: Any) -> PixelModel:
-    """Returns the pixel model of an output family.
+    """Return the pixel model of an output family.
 
     Raises:
       UserError: If the family is none that can be coded.
@@ -78,11 +78,11 @@ class PixelModel:
         pass
 
     def rounded(self, params: np.ndarray) -> np.ndarray:
-        """Returns the parameters rounded."""
+        """Return the parameters rounded."""
         return np.rint(params * self.rounding) / self.rounding
 
     def read(self, params: np.ndarray, channels: int, decide: Decide) -> np.ndarray:
-        """Returns levels, int32 `[..., channels]`, put together from decisions.
+        """Return levels, int32 `[..., channels]`, put together from decisions.
 
         Args:
           params: Rounded parameters `[..., P]`.
@@ -94,7 +94,7 @@ class PixelModel:
     def decisions(
         self, params: np.ndarray, levels: np.ndarray
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Returns the decisions that `read` comes to for known levels, int `[..., channels]`.
+        """Return the decisions that `read` comes to for known levels, int `[..., channels]`.
 
         Returns:
           `[(zeros and ones, probabilities of a one), ...]` in the order in which they are read.
@@ -168,7 +168,7 @@ class CategoricalPixels(LevelPixels):
         return total / total[..., -1:]
 
     def _cumulative(self, pixel, c, edge):
-        """Returns the probability of the levels below `edge`, which is at least 1."""
+        """Return the probability of the levels below `edge`, which is at least 1."""
         return np.take_along_axis(pixel[..., c, :], edge[..., None] - 1, axis=-1)[..., 0]
 
     def _finish(self, pixel, c, level):
@@ -205,7 +205,7 @@ class LogisticPixels(LevelPixels):
         return np.sum(pixel["weight"] * each, axis=-1)
 
     def _components_below(self, pixel, c, edge):
-        """Returns the mass of the levels below `edge`, of each component: `[..., M]`."""
+        """Return the mass of the levels below `edge`, of each component: `[..., M]`."""
         boundary = (edge[..., None] - 0.5) / 127.5 - 1.0
         each = expit((boundary - pixel["mean"][c]) * pixel["inverse"][c])
         return np.where(edge[..., None] >= 256, 1.0, np.where(edge[..., None] <= 0, 0.0, each))

@@ -61,7 +61,7 @@ class GivenPrior:
     stddev: np.ndarray
 
     def on(self, grid: LatentGrid) -> Codec:
-        """Returns the codec of latents, int32 `[n, d]` cells of the grid."""
+        """Return the codec of latents, int32 `[n, d]` cells of the grid."""
         logits = np.rint(np.asarray(self.log_weight, np.float64) * LOGIT_ROUNDING)
         weight = _softmax(logits / LOGIT_ROUNDING)
         mean, stddev = grid.gaussian(self.mean, self.stddev)
@@ -99,7 +99,7 @@ class CodesPrior:
     count: int
 
     def on(self, grid: LatentGrid) -> Codec:
-        """Returns the codec of latents, int32 `[n, d]` cells of the grid."""
+        """Return the codec of latents, int32 `[n, d]` cells of the grid."""
 
         def posterior(cells):
             rows, probabilities = self.index.candidates(grid.values(cells))
@@ -166,14 +166,14 @@ class CodeIndex:
         self._look_up = Compiled(self._look_up_batch)
 
     def prior(self, rows: np.ndarray) -> GivenPrior:
-        """Returns the prior of the codes with the given rows, int `[n]`."""
+        """Return the prior of the codes with the given rows, int `[n]`."""
         height, mean, slope = (
             table.numpy()[rows].astype(np.float64) for table in self._tables
         )  # each [n, d, M]
         return GivenPrior(height - np.log(slope), mean, np.sqrt(0.5) / slope)
 
     def candidates(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the codes that matter at z, and the posterior over them.
+        """Return the codes that matter at z, and the posterior over them.
 
         Args:
           z: float64 `[n, d]`.
@@ -210,7 +210,7 @@ class CodeIndex:
 
 
 def _one_of(rows, choice):
-    """Returns the codec of rows, int `[n]`, given the codec of their places in `rows [n, k]`."""
+    """Return the codec of rows, int `[n]`, given the codec of their places in `rows [n, k]`."""
 
     def push(stack, row):
         found = rows == row[:, None]

@@ -73,24 +73,24 @@ class Stack:
         return self._coder.num_valid_bits()
 
     def is_empty(self) -> bool:
-        """Returns whether nothing is on the stack."""
+        """Return whether nothing is on the stack."""
         return self._coder.is_empty()
 
     def words(self) -> np.ndarray:
-        """Returns what is on the stack: uint32 `[W]`."""
+        """Return what is on the stack: uint32 `[W]`."""
         return self._coder.get_compressed()
 
     def push(self, symbols: np.ndarray, family: Any, *parameters: np.ndarray) -> None:
-        """Pushes int32 symbols `[n]`, each by the family's distribution of its parameters."""
+        """Push int32 symbols `[n]`, each by the family's distribution of its parameters."""
         self._coder.encode_reverse(symbols, family, *parameters)
 
     def pop(self, family: Any, *parameters: np.ndarray) -> np.ndarray:
-        """Pops int32 symbols `[n]`: see `push`."""
+        """Pop int32 symbols `[n]`: see `push`."""
         return self._coder.decode(family, *parameters)
 
 
 def bernoulli(probability: np.ndarray) -> Codec:
-    """Returns the codec of zeros and ones, given the probabilities of a one.
+    """Return the codec of zeros and ones, given the probabilities of a one.
 
     Args:
       probability: float64 of any shape; the codec's values are int32 of the same shape.
@@ -107,7 +107,7 @@ def bernoulli(probability: np.ndarray) -> Codec:
 
 
 def categorical(probabilities: np.ndarray) -> Codec:
-    """Returns the codec of indices, int32 `[n]`, given their probabilities `[n, M]`."""
+    """Return the codec of indices, int32 `[n]`, given their probabilities `[n, M]`."""
     count, size = probabilities.shape
     if size == 1:
         # The library has no distribution over one symbol, which says nothing anyway.
@@ -124,7 +124,7 @@ def categorical(probabilities: np.ndarray) -> Codec:
 
 
 def gaussian(mean: np.ndarray, stddev: np.ndarray, reach: int) -> Codec:
-    """Returns the codec of integers in `-reach .. reach`, by a Gaussian's mass around each.
+    """Return the codec of integers in `-reach .. reach`, by a Gaussian's mass around each.
 
     The mass is that of the interval of length one around the integer, normalised over the
     reach.
@@ -147,7 +147,7 @@ def gaussian(mean: np.ndarray, stddev: np.ndarray, reach: int) -> Codec:
 
 
 def uniform(sizes: np.ndarray) -> Codec:
-    """Returns the codec of integers, int32 `[n]`, each one of `0 .. size - 1`.
+    """Return the codec of integers, int32 `[n]`, each one of `0 .. size - 1`.
 
     Args:
       sizes: int `[n]`, at most 2**24 - 1.
@@ -168,7 +168,7 @@ def uniform(sizes: np.ndarray) -> Codec:
 
 
 def permutation(count: int) -> Codec:
-    """Returns the codec of orders of N things, int64 `[N]`, at their true cost, log2(N!) bits.
+    """Return the codec of orders of N things, int64 `[N]`, at their true cost, log2(N!) bits.
 
     An order is pushed as N numbers, each uniform over what is left: the swaps of a
     Fisher-Yates shuffle that makes it of `0 .. N-1`.
@@ -221,13 +221,13 @@ class Metered:
         self.bits = 0
 
     def push(self, stack: Stack, x: Any) -> None:
-        """Pushes x."""
+        """Push x."""
         before = stack.bits
         self.codec.push(stack, x)
         self.bits += stack.bits - before
 
     def pop(self, stack: Stack) -> Any:
-        """Pops x."""
+        """Pop x."""
         before = stack.bits
         x = self.codec.pop(stack)
         self.bits += stack.bits - before
