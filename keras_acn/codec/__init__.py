@@ -6,16 +6,17 @@ The names below are imported on first use: what a file says about itself needs n
 import importlib
 
 _PUBLIC = {
-    "Compressed": "compressing",
+    "Compressed": "api",
     "Header": "container",
     "Report": "report",
-    "compress": "compressing",
-    "decompress": "decompressing",
-    "fingerprint": "model_hash",
-    "info": "about",
+    "compress": "api",
+    "decompress": "api",
+    "fingerprint": "fingerprints",
+    "info": "api",
     "open_input": "inputs",
 }
-_LIGHT = ("about", "container", "report")
+
+_WITHOUT_KERAS = ("Header", "Report", "info")
 
 __all__ = list(_PUBLIC)
 
@@ -23,7 +24,7 @@ __all__ = list(_PUBLIC)
 def __getattr__(name):
     if name not in _PUBLIC:
         raise AttributeError(f'module "keras_acn.codec" has no attribute "{name}"')
-    if _PUBLIC[name] not in _LIGHT:
+    if name not in _WITHOUT_KERAS:
         import keras_acn
 
         keras_acn._check_backend()

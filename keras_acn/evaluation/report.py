@@ -309,7 +309,7 @@ class _Job:
             labels if is_homoencoder and model.supervised else None,
             samples=samples,
             batch_size=self.batch_size,
-            tell=self.begin("code lengths"),
+            progress=self.begin("code lengths"),
         )
         per_image = {"reconstruction_nats": costs["reconstruction_nats"]}
         if is_homoencoder:

@@ -1,9 +1,15 @@
-"""Pushing images on the stack given their latents, and popping them."""
+"""Images given their latents, as codecs: r(x|z) pixel by pixel, decision by decision."""
+
+from __future__ import annotations
+
+import functools
 
 import numpy as np
 import tensorflow as tf
 
-from keras_acn.codec.networks import Compiled
+from keras_acn.codec.networks import Compiled, Networks
+from keras_acn.codec.pixels import Decide
+from keras_acn.codec.stack import Codec, bernoulli
 from keras_acn.decoders.pixelcnn.blocks import from_blocks, to_blocks
 
 # Where a parameter is this near to where its rounding changes, the parallel pass may round
@@ -11,9 +17,14 @@ from keras_acn.decoders.pixelcnn.blocks import from_blocks, to_blocks
 DOUBTFUL = 2.0**-34
 
 
-def image_coder(networks):
-    """Returns the coder that fits the networks' decoder."""
-    return PixelByPixel(networks) if networks.is_autoregressive else AllPixels(networks)
+def image_coder(networks: Networks) -> AllPixels | PixelByPixel:
+    """Return the coder that fits the networks' decoder.
+
+    A coder is called with latents z, float64 `[n, d]`, and returns the codec of n images,
+    int `[n, H, W, C]` levels.
+    """
+    kind = PixelByPixel if networks.is_autoregressive else AllPixels
+    return kind(networks)
 
 
 class AllPixels:
@@ -23,35 +34,42 @@ class AllPixels:
 
     Args:
       networks: `Networks`.
+
+    Example:
+      >>> import keras_acn
+      >>> networks = Networks(keras_acn.VAE((8, 8, 1), latent_dim=3, decoder="mlp"), lanes=4)
+      >>> from keras_acn.codec.stack import Stack
+      >>> given_z, stack = AllPixels(networks)(np.zeros((4, 3))), Stack()
+      >>> given_z.push(stack, np.ones((4, 8, 8, 1), int))
+      >>> stack.bits > 200, given_z.pop(stack).sum()
+      (True, np.int64(256))
     """
 
-    def __init__(self, networks):
+    def __init__(self, networks: Networks):
         self.networks = networks
 
-    def push(self, stack, z, levels):
-        """Pushes images, int `[n, H, W, C]` levels, given latents float64 `[n, d]`."""
+    def __call__(self, z: np.ndarray) -> Codec:
+        """Return the codec of n images given latents float64 `[n, d]`."""
+        return Codec(functools.partial(self._push, z), functools.partial(self._pop, z))
+
+    def _push(self, z, stack, levels):
         pixels = self.networks.pixels
-        records = [
-            _decisions(pixels, pixels.rounded(params), levels[part])
+        passes = [
+            pixels.decisions(pixels.rounded(params), levels[part])
             for part, params in self.networks.parameters(z)
         ]
-        for record in reversed(records):
-            for bits, probability in reversed(record):
-                stack.push_bits(bits.ravel(), probability.ravel())
+        for decisions in reversed(passes):
+            for bits, probability in reversed(decisions):
+                bernoulli(probability).push(stack, bits)
 
-    def pop(self, stack, z):
-        """Pops images, int `[n, H, W, C]` levels, given latents float64 `[n, d]`."""
-
-        def decide(channel, bit, probability):
-            return stack.pop_bits(probability.ravel()).reshape(probability.shape)
-
-        pixels = self.networks.pixels
-        channels = self.networks.image_shape[2]
-        images = [
+    def _pop(self, z, stack):
+        pixels, channels = self.networks.pixels, self.networks.image_shape[2]
+        decide = _pop_from(stack)
+        passes = [
             pixels.read(pixels.rounded(params), channels, decide)
             for _, params in self.networks.parameters(z)
         ]
-        return np.concatenate(images)
+        return np.concatenate(passes)
 
 
 class PixelByPixel:
@@ -63,9 +81,12 @@ class PixelByPixel:
 
     Args:
       networks: `Networks`.
+
+    Example:
+      `PixelByPixel(networks)(z)` is the codec of images given z: see `AllPixels`.
     """
 
-    def __init__(self, networks):
+    def __init__(self, networks: Networks):
         self.networks = networks
         self._steps = networks.decoder.steps
         self._head = networks.decoder.head
@@ -74,32 +95,32 @@ class PixelByPixel:
         self._pixel = Compiled(self._next_pixel)
         self._turns = [Compiled(self._steps.parameters) for _ in range(self._head.turns)]
 
-    def push(self, stack, z, levels):
-        """Pushes images, int `[n, H, W, C]` levels, given latents float64 `[n, d]`."""
-        pixels = self.networks.pixels
-        records = []
+    def __call__(self, z: np.ndarray) -> Codec:
+        """Return the codec of n images given latents float64 `[n, d]`."""
+        return Codec(functools.partial(self._push, z), functools.partial(self._pop, z))
+
+    def _push(self, z, stack, levels):
+        rounded = self.networks.pixels.rounded
+        passes = []
         for part, params in self.networks.parameters(z, levels):
             if self._is_doubtful(params):
                 params = self.stepwise_parameters(z, levels)[part]
-            records.append(self._record(pixels.rounded(params), levels[part]))
-        bits, probability = (np.concatenate(each, axis=-1) for each in zip(*records, strict=True))
-        stack.push_bits(bits.ravel(), probability.ravel())
+            passes.append(self._in_order(rounded(params), levels[part]))
+        bits, probability = (np.concatenate(each, axis=-1) for each in zip(*passes, strict=True))
+        bernoulli(probability).push(stack, bits)
 
-    def pop(self, stack, z):
-        """Pops images, int `[n, H, W, C]` levels, given latents float64 `[n, d]`."""
-
-        def decide(channel, bit, probability):
-            return stack.pop_bits(probability.ravel()).reshape(probability.shape)
-
-        decoder, read = self.networks.decoder, self.networks.pixels.read
+    def _pop(self, z, stack):
+        decoder, pixels = self.networks.decoder, self.networks.pixels
+        decide = _pop_from(stack)
         levels = np.zeros((len(z), *decoder.grid_shape), np.int32)
         for values, params in self._walk(z, levels):
             for turn in self._turn_slices():
-                values[:, turn] = read(params(values[:, : turn.start]), self._head.group, decide)
+                known = params(values[:, : turn.start])
+                values[:, turn] = pixels.read(known, self._head.group, decide)
         return from_blocks(levels, decoder.block, np)
 
-    def stepwise_parameters(self, z, levels):
-        """Returns a receiver's parameters, before they are rounded: float64 `[n, H, W, P]`."""
+    def stepwise_parameters(self, z: np.ndarray, levels: np.ndarray) -> np.ndarray:
+        """Return a receiver's parameters, before they are rounded: float64 `[n, H, W, P]`."""
         block, found = self.networks.decoder.block, []
         for values, params in self._walk(z, to_blocks(levels, block, np), rounded=False):
             parts = [params(values[:, : turn.start]) for turn in self._turn_slices()]
@@ -109,12 +130,12 @@ class PixelByPixel:
         return from_blocks(params, block, np)
 
     def _turn_slices(self):
-        """Returns which of a position's values each turn of the head decides on."""
+        """Return which of a position's values each turn of the head decides on."""
         group = self._head.group
         return [slice(i * group, (i + 1) * group) for i in range(self._head.turns)]
 
     def _walk(self, z, levels, rounded=True):
-        """Steps through the positions, reading each of `levels` once the caller has filled it in.
+        """Step through the positions, reading each of `levels` once the caller has filled it in.
 
         Args:
           z: float64 `[n, d]`.
@@ -160,19 +181,18 @@ class PixelByPixel:
             return features, pixels
         return self._steps.parameters(features, left[:, :0]), pixels
 
-    def _record(self, params, levels):
-        """Returns what `pop` will read: bits and probabilities, each `[positions, D, n]`."""
+    def _in_order(self, params, levels):
+        """Return the bits that `_pop` will read, and their probabilities: `[positions, D, n]`."""
         block = self.networks.decoder.block
         params, levels = (to_blocks(each, block, np) for each in (params, levels))
-        record = []
+        decisions = []
         for turn, part in zip(
             self._turn_slices(), np.split(params, self._head.turns, axis=-1), strict=True
         ):
-            record += _decisions(self.networks.pixels, part, levels[..., turn])
-        bits, probability = zip(*record, strict=True)
+            decisions += self.networks.pixels.decisions(part, levels[..., turn])
         return tuple(
             np.stack([each.reshape(len(levels), -1).T for each in arrays], axis=1)
-            for arrays in (bits, probability)
+            for arrays in zip(*decisions, strict=True)
         )
 
     def _is_doubtful(self, params):
@@ -181,15 +201,6 @@ class PixelByPixel:
         return bool((from_edge < DOUBTFUL * self.networks.pixels.rounding).any())
 
 
-def _decisions(pixels, params, levels):
-    """Returns `[(bits, probability of a one), ...]` in the order in which they are read."""
-    record = []
-
-    def decide(channel, bit, probability):
-        level = levels if channel is None else levels[..., channel]
-        bits = (level >> (pixels.decisions - 1 - bit)) & 1
-        record.append((bits, probability))
-        return bits
-
-    pixels.read(params, levels.shape[-1], decide)
-    return record
+def _pop_from(stack) -> Decide:
+    """Return the `decide` of `pixels.read` that pops each decision from the stack."""
+    return lambda channel, bit, probability: bernoulli(probability).pop(stack)
