@@ -67,7 +67,7 @@ class KNNCodebook(CodeStore):
         self.unique = bool(unique)
         self.search = search
         # A wrong name is said at once; what "auto" means is known with the size.
-        self.search_strategy = get_search(search, self.size, self.latent_dim)
+        self.search_strategy = get_search(search, size=self.size, dim=self.latent_dim)
         self.build_if_known()
 
     # -- the layer ---------------------------------------------------------------------
@@ -84,7 +84,7 @@ class KNNCodebook(CodeStore):
         self.health = self.add_weight(
             name="health", shape=(5,), initializer="zeros", trainable=False
         )
-        self.search_strategy = get_search(self.search, self.size, self.latent_dim)
+        self.search_strategy = get_search(self.search, size=self.size, dim=self.latent_dim)
         self.search_strategy.build(self)
         self.recall = None if self.search_strategy.is_exact else RecallCheck(self)
         self.built = True

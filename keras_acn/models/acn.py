@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_acn import codebook as codebook_lib
 from keras_acn._base.errors import UserError
-from keras_acn.codebook.search.auto import describe_choice
+from keras_acn.codebook.search import describe_choice
 from keras_acn.models.base import LatentModel
 from keras_acn.models.generation import batched
 

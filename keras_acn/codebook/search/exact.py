@@ -5,7 +5,6 @@ import tensorflow as tf
 
 from keras_acn._base.errors import UserError
 from keras_acn.codebook.search.base import NeighborSearch
-from keras_acn.codebook.search.tournament import best_of_columns
 
 # More groups than neighbours are taken by the fast, cancelling form of the distance; the
 # distances of their rows are then computed without cancellation.
@@ -17,6 +16,8 @@ MAX_GROUP = 16
 BLOCKS_KEPT = 32
 # The codes are centred on the median of the means of so many samples of so many of them.
 SAMPLES, SAMPLE = 15, 256
+# So many maxima of one level make one of the next.
+FAN = 16
 # The score of a row ruled out: finite, since it goes through a matrix product.
 LOWEST = -3e38
 
@@ -200,3 +201,36 @@ def rank(codes, query, index, k, exclude=None, used=None):
     index = tf.gather(index, best, batch_dims=1)
     distance = tf.sqrt(-negative)
     return distance, tf.where(tf.math.is_finite(distance), index, -1)
+
+
+def best_of_columns(values, count):
+    """Finds the highest values of each column by a tournament.
+
+    Maxima of 16 values each are compared first, and only the runs with the best maxima
+    are looked into. They must hold the highest values.
+
+    Args:
+      values: float32 `[M, B]`, M known statically.
+      count: How many to return.
+
+    Returns:
+      `(value, row)`: float32 and int32 `[B, count]`, highest first. Where M is less than
+      `count`, the rest is filled with negative infinity and -1.
+    """
+    size, batch = values.shape[0], tf.shape(values)[1]
+    if size <= 2 * FAN * count:
+        value, row = tf.math.top_k(tf.transpose(values), min(count, size))
+        missing = max(0, count - size)
+        if missing:
+            value = tf.pad(value, [[0, 0], [0, missing]], constant_values=-float("inf"))
+            row = tf.pad(row, [[0, 0], [0, missing]], constant_values=-1)
+        return value, row
+    runs = -(-size // FAN)
+    values = tf.pad(values, [[0, runs * FAN - size], [0, 0]], constant_values=-float("inf"))
+    maxima = tf.reduce_max(tf.reshape(values, [runs, FAN, -1]), axis=1)
+    _, run = best_of_columns(maxima, count)  # [B, count]
+    row = tf.reshape(run[:, :, None] * FAN + tf.range(FAN), [-1, count * FAN])
+    value = tf.gather(tf.reshape(values, [-1]), row * batch + tf.range(batch)[:, None])
+    value, place = tf.math.top_k(value, count)
+    row = tf.gather(row, place, batch_dims=1)
+    return value, tf.where(row < size, row, -1)

@@ -5,10 +5,15 @@ import numpy as np
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError, unknown_name
-from keras_acn.codebook.search import ivf
 from keras_acn.codebook.search.base import Found, NeighborSearch
 from keras_acn.codebook.search.exact import ExactSearch, rank
-from keras_acn.codebook.search.snapshots import Snapshots, sample_rows
+from keras_acn.codebook.search.faiss_index import (
+    STORAGES,
+    CellIndex,
+    Snapshots,
+    require_faiss,
+    sample_rows,
+)
 
 
 @keras.saving.register_keras_serializable("keras_acn")
@@ -53,8 +58,8 @@ class FaissSearch(NeighborSearch):
         for name, value in (("nlist", nlist), ("nprobe", nprobe), ("candidates", candidates)):
             if value is not None and int(value) < 1:
                 raise UserError(f"faiss search needs {name} of at least 1, not {value}.")
-        if storage not in ivf.STORAGES:
-            raise unknown_name("storage of a faiss index", storage, ivf.STORAGES)
+        if storage not in STORAGES:
+            raise unknown_name("storage of a faiss index", storage, STORAGES)
         self.nlist = None if nlist is None else int(nlist)
         self.nprobe = None if nprobe is None else int(nprobe)
         self.candidates = None if candidates is None else int(candidates)
@@ -80,7 +85,7 @@ class FaissSearch(NeighborSearch):
 
     def _search(self, codes, query, k, least, exclude, used, following):
         """Returns distances and rows `[B, k]`, and whether a list is complete `[B]`."""
-        ivf.require_faiss()
+        require_faiss()
         size = codes.shape[0]
         free = tf.fill([tf.shape(query)[0]], size)  # [B], rows that each may return
         if exclude is not None:
@@ -141,14 +146,14 @@ class FaissSearch(NeighborSearch):
         return tf.ensure_shape(rows, [query.shape[0], count * (1 if exclude is None else 2)])
 
     def _build_index(self, codes, background):
-        return ivf.CellIndex(
+        return CellIndex(
             codes, self.nlist, self.nprobe, self.storage, self.seed, background=background
         )
 
     # -- the training ------------------------------------------------------------------
 
     def on_epoch_begin(self, codes, epoch):
-        ivf.require_faiss()
+        require_faiss()
         self._snapshots.begin_epoch(codes.numpy())
 
     def on_train_end(self):
