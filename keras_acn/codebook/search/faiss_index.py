@@ -1,7 +1,12 @@
 """The index of a `FaissSearch`, and when it is made: ahead of time, in a thread."""
 
+from __future__ import annotations
+
 import collections
 import threading
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +28,8 @@ MOVED = 0.5
 Snapshot = collections.namedtuple("Snapshot", ["index", "sample"])
 
 
-def require_faiss():
-    """Returns the module faiss, or raises a `UserError` that tells how to install it."""
+def require_faiss() -> ModuleType:
+    """Return the module faiss, or raises a `UserError` that tells how to install it."""
     try:
         import faiss
     except ImportError:
@@ -39,7 +44,7 @@ class CellIndex:
     """Codes sorted into the cells of a k-means, of which a query looks into some.
 
     Args:
-      codes: float32 `[N, d]`, NumPy. A code that is not finite is taken as zero.
+      codes: float32 `[N, d]`, NumPy. A code that is not finite is never found.
       nlist: Number of cells, or `None` for 2 sqrt(N) with 39 codes in each or more.
       nprobe: Cells a query looks into, or `None` for 1 in 128, but at least 16.
       storage: `"flat"`, `"sq8"` or `"pq"`.
@@ -48,18 +53,30 @@ class CellIndex:
         processor's cores.
     """
 
-    def __init__(self, codes, nlist, nprobe, storage, seed, background=False):
+    def __init__(
+        self,
+        codes: np.ndarray,
+        *,
+        nlist: int | None = None,
+        nprobe: int | None = None,
+        storage: str = "flat",
+        seed: int = 0,
+        background: bool = False,
+    ):
         faiss = require_faiss()
         size = len(codes)
         if nlist is None:
             nlist = min(int(2 * np.sqrt(size)), size // CODES_A_CELL)
         nlist = max(1, min(nlist, size))
         self.nprobe = min(nlist, nprobe or max(16, nlist // 128))
-        finite = np.isfinite(codes).all(axis=1)
+        # An index takes a row for every code: zeros, left out of the search, for one that is
+        # no number.
+        self._finite = np.isfinite(codes).all(axis=1)
+        self._all_finite = self._finite.all()
         # Product quantization takes numbers in pairs.
-        pad = codes.shape[1] % 2
-        codes = np.pad(np.where(finite[:, None], codes, np.float32(0)), [(0, 0), (0, pad)])
-        self._pad = pad
+        self._pad = codes.shape[1] % 2
+        codes = np.where(self._finite[:, None], codes, np.float32(0))
+        codes = np.pad(codes, [(0, 0), (0, self._pad)])
         threads = faiss.omp_get_max_threads()
         if background:
             # OpenMP keeps this number by thread.
@@ -95,15 +112,17 @@ class CellIndex:
             index.train(codes)
         return index
 
-    def search(self, query, count, own, used):
-        """Finds candidate rows.
+    def search(
+        self, query: np.ndarray, count: int, own: np.ndarray, used: np.ndarray
+    ) -> np.ndarray:
+        """Find candidate rows.
 
         Args:
           query: float32 `[B, d]`, NumPy.
           count: How many rows to return.
-          own: int32 `[B]`, the row of each query, which then asks a second time with the
-            code that the index has of it, or `[0]` if queries have none. -1 for none.
-          used: bool `[N]`, rows to leave out, or `[0]`.
+          own: int32 `[B]`, the row of each query, -1 for none: such a query asks a second
+            time with the code that the index has of it. `[0]` if no query has one.
+          used: bool `[N]`, rows to leave out, `[0]` for none.
 
         Returns:
           int32 `[B, count]`, or `[B, 2 count]` with `own`; in a row each at most once and
@@ -114,12 +133,14 @@ class CellIndex:
         query = np.pad(query, [(0, 0), (0, self._pad)])
         if len(own):
             stored = self._index.reconstruct_batch(np.maximum(own, 0).astype(np.int64))
-            asked = np.concatenate([query, np.where((own >= 0)[:, None], stored, query)])
+            known = (own >= 0) & self._finite[own]
+            asked = np.concatenate([query, np.where(known[:, None], stored, query)])
         else:
             asked = query
         options = faiss.SearchParametersIVF(nprobe=self.nprobe)
-        if len(used):
-            free = np.packbits(~used, bitorder="little")
+        if len(used) or not self._all_finite:
+            free = self._finite & ~used if len(used) else self._finite
+            free = np.packbits(free, bitorder="little")
             options.sel = faiss.IDSelectorBitmap(free)
         _, rows = self._index.search(np.ascontiguousarray(asked), count, params=options)
         rows = np.concatenate(np.split(rows, len(asked) // max(1, len(query))), axis=1)
@@ -128,8 +149,8 @@ class CellIndex:
         return rows
 
 
-def sample_rows(size):
-    """Returns some of the rows of `size` codes, NumPy int32, always the same ones."""
+def sample_rows(size: int) -> np.ndarray:
+    """Return some of the rows of `size` codes, NumPy int32, always the same ones."""
     return np.arange(0, size, -(-size // SAMPLE), dtype=np.int32)
 
 
@@ -140,18 +161,19 @@ class Snapshots:
       build: `build(codes, background) -> index`, of float32 `[N, d]`, NumPy.
     """
 
-    def __init__(self, build):
+    def __init__(self, build: Callable[[np.ndarray, bool], Any]):
         self._build = build
         self._current = None
         self._next = None
         self._training = False
 
     @property
-    def index(self):
+    def index(self) -> Any:
+        """The index to search, as `build` returned it."""
         return self._current.index
 
-    def is_of(self, sample, strict):
-        """Returns whether there is an index to search.
+    def is_of(self, sample: np.ndarray, *, strict: bool) -> bool:
+        """Return whether there is an index to search.
 
         Args:
           sample: `[S, d]`, the codes as they are in the `sample_rows`.
@@ -160,14 +182,14 @@ class Snapshots:
         """
         if self._current is None or self._current.sample.shape != sample.shape:
             return False
-        return not strict or self._training or np.array_equal(self._current.sample, sample)
+        return not strict or self._training or _same(self._current.sample, sample)
 
-    def make(self, codes):
-        """Makes an index of `codes` `[N, d]`, NumPy, and waits for it."""
+    def make(self, codes: np.ndarray) -> None:
+        """Make an index of `codes` `[N, d]`, NumPy, and wait for it."""
         self._current = self._made(np.array(codes, np.float32))
 
-    def begin_epoch(self, codes):
-        """Changes over to the index of an epoch ago, and starts on that of now.
+    def begin_epoch(self, codes: np.ndarray) -> None:
+        """Change over to the index of an epoch ago, and start on that of now.
 
         Args:
           codes: float32 `[N, d]`, NumPy. They are copied.
@@ -177,11 +199,11 @@ class Snapshots:
         sample = codes[sample_rows(len(codes))]
         if self._current is None or _moved(self._current.sample, sample) > MOVED:
             self.make(codes)
-        elif not np.array_equal(self._current.sample, sample):
+        elif not _same(self._current.sample, sample):
             self._next = _Job(self._made, np.array(codes, np.float32))
 
-    def end_training(self):
-        """Waits for the thread."""
+    def end_training(self) -> None:
+        """Wait for the thread."""
         self._finish()
         self._training = False
 
@@ -217,12 +239,19 @@ class _Job:
         return self._result
 
 
+def _same(old, new):
+    """Returns whether codes are the same, those that are no numbers included."""
+    return np.array_equal(old, new, equal_nan=True)
+
+
 def _moved(old, new):
-    """Returns how far codes `[n, d]` moved, as a share of their spread."""
+    """Returns how far the finite ones of codes `[n, d]` moved, as a share of their spread."""
     if old.shape != new.shape:
         return np.inf
-    spread = np.sum(np.var(new.astype(np.float64), axis=0))
-    moved = np.mean(np.sum((new.astype(np.float64) - old) ** 2, axis=1))
-    if not np.isfinite(moved) or not np.isfinite(spread):
+    finite = np.isfinite(old).all(axis=1) & np.isfinite(new).all(axis=1)
+    if not finite.any():
         return np.inf
+    old, new = old[finite].astype(np.float64), new[finite].astype(np.float64)
+    spread = np.sum(np.var(new, axis=0))
+    moved = np.mean(np.sum((new - old) ** 2, axis=1))
     return 0.0 if moved == 0 else np.sqrt(moved / max(spread, np.finfo(np.float64).tiny))
