@@ -36,7 +36,7 @@ class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
     after `add_codes()`, and gives `begin_pass()`.
 
     Args:
-      size: Number of data N. `None`: found when training begins.
+      size: Number of data N. `None`: found when training begins, or weights are loaded.
       latent_dim: Number of latent dimensions; the model fills it in.
       seed: Seed of the initial codes, drawn from N(0, 1).
     """
@@ -126,6 +126,24 @@ class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
         """Return the codes `[B, d]` in the rows `index` `[B]`, zeros for row -1."""
         code = tf.gather(self.codes.value, tf.maximum(index, 0))
         return tf.where((index >= 0)[:, None], code, 0.0)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load the weights, as Keras does; a codebook without a size takes the file's."""
+        # The codes are the first weight; a file from before a training has none.
+        size = store["0"].shape[0] if "0" in store.keys() else None
+        if self.size is None and self.code_dim is not None and size is not None:
+            self.resize(size)
+        elif self.built and self.size != size:
+            raise UserError(
+                f"The codebook holds the codes of {self.size} data, which the file does not "
+                "have: load the weights of a training on these data, or build a new model."
+            )
+        super().load_own_variables(store)
+
+    def __dir__(self) -> list[str]:
+        # Keras saves and loads what it finds by dir(layer). The model, which a callback has
+        # as an attribute, holds this layer itself, so that Keras would go round in circles.
+        return [name for name in super().__dir__() if name != "model"]
 
     # -- the callback ------------------------------------------------------------------
 
