@@ -10,8 +10,8 @@ import pytest
 from keras_acn._base.errors import UserError
 from keras_acn.experiment import checkpoint, load_config, open_run
 from keras_acn.experiment.build import build_data, build_model
+from keras_acn.experiment.callbacks import Interrupted
 from keras_acn.experiment.folder import CHECKPOINT
-from keras_acn.experiment.interrupt import Interrupted
 from keras_acn.experiment.run import train
 
 TINY = [
