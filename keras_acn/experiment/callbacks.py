@@ -116,7 +116,7 @@ class Recorder(keras.callbacks.Callback):
         self.progress = progress
         self.request = request
         self.writes = writes
-        self.state: dict | None = None
+        self.state: checkpoint.Arrays | None = None
         # In the middle of an epoch the metrics have sums that Keras will reset.
         metrics = run.model.metrics_variables if progress.step else ()
         self._metrics = [np.array(variable) for variable in metrics]

@@ -104,13 +104,9 @@ def noticing_a_loss(cluster: Cluster | None, folder: pathlib.Path) -> Iterator[N
 
 def copy_state(source: LatentModel, model: LatentModel) -> None:
     """Give a compiled model the weights, optimizer and metrics of another one built alike."""
-    for one, other in zip(
-        checkpoint.variables_of(source).values(),
-        checkpoint.variables_of(model).values(),
-        strict=True,
-    ):
-        for variable, to in zip(one, other, strict=True):
-            to.assign(np.asarray(variable))
+    values = checkpoint.state(source)
+    for name, variable in checkpoint.variables_of(model).items():
+        variable.assign(values[name])
 
 
 def _first_line(error: Exception) -> str:
