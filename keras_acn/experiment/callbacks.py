@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_acn import data as data_lib
 from keras_acn.experiment import checkpoint, folder, tensorboard
 from keras_acn.experiment.folder import Run
 from keras_acn.experiment.schema import TrainingSection
@@ -24,27 +25,67 @@ SHOWN = 10
 def run_callbacks(run: Run, *, writes: bool = True) -> list[keras.callbacks.Callback]:
     """Return the callbacks that a run's config asks for, all but the `Recorder`.
 
-    They swap in averaged weights, and write TensorBoard's files and the movie's frames.
+    They swap in averaged weights, measure the test split where there is no validation split,
+    and write TensorBoard's files and the movie's frames.
 
     Args:
       run: The run.
       writes: Whether this worker writes the run's folder.
     """
     training, data, seed = run.config.training, run.data, run.config.seed
-    callbacks: list[keras.callbacks.Callback] = []
-    if training.ema is not None:
-        callbacks.append(keras.callbacks.SwapEMAWeights())
+    averages = [] if training.ema is None else [keras.callbacks.SwapEMAWeights()]
+    callbacks: list[keras.callbacks.Callback] = [*averages]
+    if data.validation is None and data.test is not None:
+        callbacks.append(TestCosts(data.test, training.batch_size, averages))
     every = training.snapshots_every
     if not writes or not (every or tensorboard.installed()):
         return callbacks
     images, labels = chosen_images(data.validation or data.test or data.train, seed)
     if tensorboard.installed():
         logs = run.folder / folder.TENSORBOARD
-        callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False))
+        callbacks.append(tensorboard.Scalars(logs))
         callbacks.append(tensorboard.TensorBoardImages(logs, images[:SHOWN], seed))
     if every:
         callbacks.append(Snapshots(images, labels, SHOWN, every, run.folder / SNAPSHOTS))
     return callbacks
+
+
+class TestCosts(keras.callbacks.Callback):
+    """Measures the test split after every epoch, and adds the costs to the logs as `test_...`.
+
+    As `validation_data` of `fit` they would be called `val_...`, and a callback such as
+    `keras.callbacks.EarlyStopping` would choose a model by the split that is to judge it.
+
+    Args:
+      images: The test split.
+      batch_size: Images per step.
+      callbacks: Those that an evaluation calls too, such as `SwapEMAWeights`.
+    """
+
+    # No test of pytest's.
+    __test__ = False
+
+    def __init__(
+        self,
+        images: data_lib.ImageSet,
+        batch_size: int,
+        callbacks: list[keras.callbacks.Callback] = (),
+    ):
+        super().__init__()
+        self.images = images
+        self.batch_size = batch_size
+        self.callbacks = list(callbacks)
+
+    def on_epoch_end(self, epoch, logs=None):
+        costs = self.model.evaluate(
+            self.images.dataset(self.batch_size),
+            callbacks=self.callbacks,
+            verbose=0,
+            return_dict=True,
+        )
+        # The callbacks of one `fit` share the dict: the history and the progress bar have them.
+        if logs is not None:
+            logs.update({f"test_{name}": value for name, value in costs.items()})
 
 
 class Interrupted(KeyboardInterrupt):
@@ -117,6 +158,10 @@ class Recorder(keras.callbacks.Callback):
         self.request = request
         self.writes = writes
         self.state: checkpoint.Arrays | None = None
+        # Version 0.1.0 called the costs of the test split `val_...` too; a history that it began
+        # keeps its columns.
+        begun = progress.history and "val_total_nats" in progress.history[0]
+        self._test_prefix = "val_" if begun and run.data.validation is None else "test_"
         # In the middle of an epoch the metrics have sums that Keras will reset.
         metrics = run.model.metrics_variables if progress.step else ()
         self._metrics = [np.array(variable) for variable in metrics]
@@ -158,7 +203,10 @@ class Recorder(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         progress = self.progress
         row = {"epoch": epoch + 1}
-        row.update({key: float(value) for key, value in (logs or {}).items()})
+        for key, value in (logs or {}).items():
+            if key.startswith("test_"):
+                key = self._test_prefix + key.removeprefix("test_")
+            row[key] = float(value)
         row["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
         row["seconds"] = round(time.monotonic() - self._began, 3)
         progress.history.append(row)

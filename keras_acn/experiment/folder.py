@@ -113,7 +113,11 @@ class Run:
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """The rows of `history.csv`, one dict an epoch; empty where there is none."""
+        """The rows of `history.csv`, one dict an epoch; empty where there is none.
+
+        The columns `val_...` are measured on the validation split; where there is none, `test_...`
+        are measured on the test split. (Runs of version 0.1.0 call those `val_...` too.)
+        """
         path = self.folder / HISTORY
         return read_history(path) if path.exists() else []
 
@@ -263,7 +267,7 @@ def write_history(path: pathlib.Path, rows: list[dict[str, float]]) -> None:
     The costs come first, then the same on the split that is held out, then all others.
     """
     names = dict.fromkeys(name for row in rows for name in row)
-    first = [*_FIRST, *(f"val_{name}" for name in _FIRST[1:])]
+    first = [*_FIRST, *(f"{split}_{name}" for split in ("val", "test") for name in _FIRST[1:])]
     first = [name for name in first if name in names]
     last = [name for name in _LAST if name in names]
     middle = [name for name in names if name not in first and name not in last]

@@ -62,8 +62,9 @@ def train(
     replaced in one step, so that a crash at any moment leaves the last good state, and
     `resume` goes on from it: the same weights and history as without the interruption.
 
-    The columns `val_...` are measured on the validation split, and on the test split where
-    there is none; only the validation split is ever chosen by.
+    The columns `val_...` of the logs and of the history are measured on the validation split.
+    Where there is none, the test split is measured, as `test_...`, so that no callback that looks
+    for `val_loss` chooses a model by it.
 
     Where TF_CONFIG names several workers, each of them calls this, and they train together
     (see `keras_acn.distribute.keras_trainer`). The first of them, the chief, writes the folder,
@@ -203,7 +204,7 @@ def _fit_epochs(
     pass_steps = images.steps_per_epoch(training.batch_size)
     data_pass, data_step = divmod(done, pass_steps)
     last_pass = (epochs * steps - 1) // pass_steps
-    monitored = run.data.validation or run.data.test
+    validation = run.data.validation
     run.model.fit(
         images.dataset(
             training.batch_size,
@@ -217,7 +218,7 @@ def _fit_epochs(
         initial_epoch=progress.epoch,
         epochs=epochs,
         steps_per_epoch=steps - progress.step,
-        validation_data=monitored and monitored.dataset(training.batch_size),
+        validation_data=validation and validation.dataset(training.batch_size),
         callbacks=callbacks,
         verbose=verbose,
     )

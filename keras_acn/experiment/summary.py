@@ -43,7 +43,7 @@ class EpochLines(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         seconds = time.monotonic() - self._began
         width = len(str(self.epochs))
-        costs = _costs(logs, logs.get("val_total_nats"))
+        costs = _costs(logs, logs.get("val_total_nats", logs.get("test_total_nats")))
         print(f"epoch {epoch + 1:>{width}}/{self.epochs}{costs}  {seconds:.1f} s", flush=True)
 
 
@@ -143,7 +143,7 @@ def sweep_summary(
       figures: Paths of the figures that were drawn.
     """
     names = swept(out)
-    rows = [{**r, "held_out": r.get("val_total_nats")} for r in rows]
+    rows = [{**r, "held_out": r.get("val_total_nats", r.get("test_total_nats"))} for r in rows]
     columns = {name: key for name, (key, _) in _COLUMNS.items() if name != "bits/dim"}
     if any(row["held_out"] is not None for row in rows):
         columns["held out"] = "held_out"

@@ -150,8 +150,8 @@ def table(out: str | os.PathLike) -> list[Row]:
 
     Each has `run` (the folder's name), the swept values under their short names, the
     epochs done, whether it is finished, the costs of the last epoch, those on the validation
-    split as `val_...` (on the test split where there is none), the number of parameters and the
-    seconds.
+    split as `val_...` (where there is none, those on the test split as `test_...`, which no run
+    of the sweep should be chosen by), the number of parameters and the seconds.
     """
     out = pathlib.Path(out)
     names = grid_lib.labels(*read_sweep(out))
@@ -165,8 +165,9 @@ def table(out: str | os.PathLike) -> list[Row]:
         row |= {names[option]: flat.get(option) for option in names}
         row |= {k: metrics[k] for k in ("epochs", "finished") if k not in row}
         row |= {name: metrics["train"].get(name) for name in COSTS}
-        held_out = metrics.get("validation") or metrics.get("test") or {}
-        row |= {f"val_{name}": held_out[name] for name in COSTS if name in held_out}
+        prefix, split = ("val", "validation") if metrics.get("validation") else ("test", "test")
+        held_out = metrics.get(split) or {}
+        row |= {f"{prefix}_{name}": held_out[name] for name in COSTS if name in held_out}
         row |= {k: metrics.get(k) for k in ("parameters", "seconds") if k not in row}
         rows.append(row)
     return sorted(rows, key=lambda row: [_order(row[name]) for name in names.values()])

@@ -40,6 +40,39 @@ def installed() -> bool:
     return importlib.util.find_spec("tensorboard") is not None
 
 
+class Scalars(keras.callbacks.TensorBoard):
+    """Keras's own callback; costs of the test split, where they are measured, are a run `test`.
+
+    They lie over those of `train` in the same charts, as those of `validation` do.
+
+    Args:
+      folder: A run folder's `tensorboard/`.
+    """
+
+    def __init__(self, folder: pathlib.Path):
+        super().__init__(folder, write_graph=False)
+        self._test = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = logs or {}
+        test = {k.removeprefix("test_"): v for k, v in logs.items() if k.startswith("test_")}
+        super().on_epoch_end(epoch, {k: v for k, v in logs.items() if not k.startswith("test_")})
+        if not test:
+            return
+        if self._test is None:
+            self._test = tf.summary.create_file_writer(str(pathlib.Path(self.log_dir) / "test"))
+        with self._test.as_default(step=epoch):
+            for name, value in test.items():
+                tf.summary.scalar(f"epoch_{name}", value)
+        self._test.flush()
+
+    def on_train_end(self, logs=None):
+        super().on_train_end(logs)
+        if self._test is not None:
+            self._test.close()
+            self._test = None
+
+
 class TensorBoardImages(keras.callbacks.Callback):
     """Write originals over reconstructions, and samples, as image summaries each epoch.
 

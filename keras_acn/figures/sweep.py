@@ -40,10 +40,12 @@ def draw_sweep(out: str | os.PathLike, *, seed: int = 0) -> dict[str, Any]:
 def _charts(out: pathlib.Path, rows: list[Row], names: list[str]) -> dict[str, Any]:
     """Nats against each swept option that took more than one value, and the loss curves."""
     varied = [name for name in names if len({repr(row[name]) for row in rows}) > 1]
+    # Where the validation split is swept, some runs have its costs and some those of the test.
+    keys = dict.fromkeys(key for row in rows for key in row)
     figures = {}
     for name in varied:
         others = [other for other in varied if other != name]
-        values = {key: [row.get(key) for row in rows] for key in rows[0]}
+        values = {key: [row.get(key) for row in rows] for key in keys}
         figures[f"nats-{name}"] = plots.sweep_curves(
             values, name, TERMS, by=others or None, log=_log_axis(rows)
         )

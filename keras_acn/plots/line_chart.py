@@ -13,7 +13,7 @@ TERMS = {"total_nats": "total", "reconstruction_nats": "reconstruction", "kl_nat
 
 def unit_of(metrics):
     """The unit that the names of the columns carry."""
-    bare = {m.removeprefix("val_") for m in metrics}
+    bare = {m.removeprefix("val_").removeprefix("test_") for m in metrics}
     if all(m == "loss" or m.endswith("_nats") for m in bare):
         return NATS
     if bare == {"bits_per_dim"}:

@@ -91,6 +91,7 @@ def test_a_notebook_draws_what_the_command_draws(runs, tmp_path):
 
 def test_the_test_split_is_drawn_as_held_out(runs):
     run = open_run(runs[0])
+    assert "test_total_nats" in run.history[0]
     parts = draw(run, ["loss"])["loss"].data.groupby("part", observed=True).size()
     assert parts["training"] == parts["held out"] == 3 * 3
 

@@ -38,6 +38,8 @@ def test_a_table_and_figures(swept):
         written["reconstruction_nats"] + written["beta"] * written["kl_nats"],
         rtol=1e-5,
     )
+    # There is no validation split, and nobody should choose a run by the test split.
+    assert "test_total_nats" in written and not [c for c in written if c.startswith("val_")]
     names = ["loss", "nats-beta", "nats-latent_dim", "reconstructions", "samples"]
     assert sorted(path.stem for path in (out / "figures").iterdir()) == names
     for path in (out / "figures").iterdir():

@@ -65,7 +65,7 @@ def test_a_resumed_homoencoder_is_the_uninterrupted_one(tmp_path, supervised):
         np.testing.assert_array_equal(array, other[key], err_msg=key)
     run, cut = (open_run(tmp_path / name) for name in ("whole", "cut"))
     assert run.metrics["test"] == cut.metrics["test"]
-    assert {"gradient_share_z", "kl_c_nats", "val_kl_z_nats"} <= set(run.history[0])
+    assert {"gradient_share_z", "kl_c_nats", "test_kl_z_nats"} <= set(run.history[0])
     assert ("pseudo_label_ami" in run.metrics) == (supervised == "false")
     assert ("pseudo_label_ami" in run.history[0]) == (supervised == "false")
     # The saved model says of the test data what the run wrote down.
