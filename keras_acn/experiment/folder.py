@@ -47,6 +47,12 @@ class Run:
       path: The run folder, or the `.keras` file.
       folder: The folder that holds the model.
       config: The `Config` it was trained with, `None` for a model file on its own.
+
+    Example:
+      >>> from keras_acn.experiment import open_run
+      >>> run = open_run("acn-digits")
+      >>> run.config.model.name, run.history[0]["epoch"]
+      ('ACN', 1)
     """
 
     def __init__(

@@ -44,6 +44,11 @@ class Plan:
       base: The `Config` without the grid.
       options: The swept options, dotted.
       points: The runs to train, the last option fastest.
+
+    Example:
+      >>> planned = plan("digits", {"latent_dim": [2], "beta": [0, 1]})
+      >>> [point.name for point in planned.points]
+      ['latent_dim=2,beta=0', 'latent_dim=2,beta=1']
     """
 
     base: Config

@@ -176,6 +176,12 @@ class Config(Section):
       data: The images.
       training: The fit.
       versions: Versions of the packages that made the run.
+
+    Example:
+      >>> from keras_acn.experiment import load_config
+      >>> config = load_config("digits", overrides=["training.epochs=5"])
+      >>> config.model.name, config.training.epochs
+      ('ACN', 5)
     """
 
     format: int = Field(FORMAT, ge=1)

@@ -38,6 +38,16 @@ class Snapshots(keras.callbacks.Callback):
       frames: One dict for each snapshot, in order, with `epoch`, `originals` [n, H, W, C],
         `reconstructions` [n, H, W, C] and `codes` [N, d].
       labels: As given.
+
+    Example:
+      >>> import keras_acn
+      >>> images = np.zeros((8, 4, 4, 1), "float32")
+      >>> model = keras_acn.VAE((4, 4, 1), latent_dim=2)
+      >>> model.compile("adam")
+      >>> snapshots = keras_acn.Snapshots(images, n=2)
+      >>> _ = model.fit(images, epochs=2, verbose=0, callbacks=[snapshots])
+      >>> [(frame["epoch"], frame["codes"].shape) for frame in snapshots.frames]
+      [(0, (8, 2)), (1, (8, 2)), (2, (8, 2))]
     """
 
     def __init__(

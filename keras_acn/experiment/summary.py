@@ -95,6 +95,12 @@ class SweepLines:
     Args:
       planned: The sweep.
       terminal: Whether the output is a terminal, on which the epochs are counted up.
+
+    Example:
+      >>> from keras_acn.experiment import sweep
+      >>> lines = SweepLines(sweep.plan("digits", {"beta": [0, 1]}))
+      >>> sorted(lines.hooks())
+      ['callbacks', 'on_begin', 'on_end']
     """
 
     def __init__(self, planned: Plan, *, terminal: bool = False):
