@@ -51,7 +51,7 @@ def train(preset, out, config, overrides, resume, workers, movie, no_figures, qu
     movies = {"training.snapshots_every": 1 if movie else None}
     overrides = overrides_of(overrides, **given, **movies)
     if resume is None:
-        settings = experiment.load_config(preset, config, overrides)
+        settings = experiment.load_config(preset, config, overrides=overrides)
         # Before TensorFlow is loaded, so that a folder in use is said at once.
         folder = folder_lib.new_folder(out, settings) if team is None or team.is_chief else out
     else:
@@ -107,4 +107,5 @@ def _resumed(resume, preset, overrides):
             "the preset out."
         )
     file = pathlib.Path(resume) / folder_lib.CONFIG
-    return folder_lib.resumed_config(resume, experiment.load_config(None, file, overrides))
+    wanted = experiment.load_config(file=file, overrides=overrides)
+    return folder_lib.resumed_config(resume, wanted)

@@ -134,6 +134,7 @@ def _checked(raw, what):
 def load_config(
     preset: str | None = None,
     file: str | os.PathLike | None = None,
+    *,
     overrides: Iterable[str | tuple[str, Any]] = (),
 ) -> Config:
     """Return the `Config` made from a preset, a file and single overrides, in this order.

@@ -48,10 +48,18 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=False)
 
 
-class Part(Section):
-    """A part of the model: its name, and options that its class checks when it is built."""
+class Options(Section):
+    """The options of a class, which checks those that are not named here when it is built."""
 
     model_config = ConfigDict(extra="allow")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the options, without those that are not given."""
+        return self.model_dump(exclude_none=True)
+
+
+class Part(Options):
+    """A part of the model: its name, and the options of its class."""
 
     name: str | None = None
 
@@ -59,10 +67,6 @@ class Part(Section):
     @classmethod
     def _from_name(cls, value):
         return {"name": value} if isinstance(value, str) else value
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the name and the options, without those that are not given."""
-        return self.model_dump(exclude_none=True)
 
 
 class ModelPart(Part):
@@ -87,31 +91,19 @@ class ModelPart(Part):
         return self
 
 
-class CodebookPart(Section):
-    """The options of `KNNCodebook`; those not named here are checked when it is built."""
-
-    model_config = ConfigDict(extra="allow")
+class CodebookPart(Options):
+    """The options of `KNNCodebook`."""
 
     k: int = Field(5, ge=1)
     unique: bool = False
     search: Any = "auto"
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the options, without those that are not given."""
-        return self.model_dump(exclude_none=True)
 
-
-class PseudoLabelsPart(Section):
-    """The options of `PseudoLabels`, which checks those that are not named here."""
-
-    model_config = ConfigDict(extra="allow")
+class PseudoLabelsPart(Options):
+    """The options of `PseudoLabels`."""
 
     clusters: int = Field(10, ge=1)
     weighting: str = "fixed"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the options, without those that are not given."""
-        return self.model_dump(exclude_none=True)
 
 
 class DataSection(Section):
