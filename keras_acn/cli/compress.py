@@ -5,8 +5,7 @@ import functools
 import click
 
 from keras_acn.cli.options import model_argument
-from keras_acn.cli.quiet import load_tensorflow
-from keras_acn.cli.stages import stage_line
+from keras_acn.cli.output import load_tensorflow, stage_line
 
 
 @click.command()

@@ -55,8 +55,8 @@ def as_table(history, name, x="epoch"):
 def long_table(runs, metrics, validation, x="epoch"):
     """Returns a row for each point, with columns x, value, run, metric, part.
 
-    The part is "training", or "held out" for the columns `val_...`: a run measures those on
-    its test split where it has no validation split.
+    The part is "training", or "held out" for the columns `val_...` and `test_...`: a run that
+    has no validation split has the latter.
     """
     import pandas as pd
 
@@ -64,13 +64,17 @@ def long_table(runs, metrics, validation, x="epoch"):
     for name, table in runs.items():
         for metric in [x, *metrics]:
             if metric not in table:
-                known = [c for c in table.columns if not str(c).startswith("val_")]
+                known = [c for c in table.columns if not str(c).startswith(("val_", "test_"))]
                 raise UserError(
                     f'The history{f" {name!r}" if name else ""} has no column "{metric}": it has '
                     f"{', '.join(map(str, known))}.{did_you_mean(metric, known)}"
                 )
         for metric in metrics:
-            for part, column in (("training", metric), ("held out", f"val_{metric}")):
+            for part, column in (
+                ("training", metric),
+                ("held out", f"val_{metric}"),
+                ("held out", f"test_{metric}"),
+            ):
                 if column not in table or (part == "held out" and not validation):
                     continue
                 piece = pd.DataFrame(
@@ -94,7 +98,7 @@ def long_table(runs, metrics, validation, x="epoch"):
 
 def unit_of(metrics):
     """The unit that the names of the columns carry."""
-    bare = {m.removeprefix("val_") for m in metrics}
+    bare = {m.removeprefix("val_").removeprefix("test_") for m in metrics}
     if all(m == "loss" or m.endswith("_nats") for m in bare):
         return NATS
     if bare == {"bits_per_dim"}:

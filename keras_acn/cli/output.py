@@ -1,9 +1,18 @@
-"""TensorFlow's start without its chatter."""
+"""What commands write beside their results: TensorFlow's start without its chatter, progress."""
+
+from __future__ import annotations
 
 import os
 import re
 import sys
 import tempfile
+from collections.abc import Callable
+
+import click
+
+from keras_acn._base import lazy
+
+tf = lazy.module("tensorflow")
 
 # Information and warnings of the C++ side, which it writes before it has read the level it
 # was set to. Error 303 says that a machine without a GPU has none; the other error says
@@ -14,11 +23,11 @@ _CHATTER = re.compile(
 )
 
 
-def load_tensorflow(start=None):
-    """Imports TensorFlow; what it says about its own start is left out, the rest is kept.
+def load_tensorflow(start: Callable[[], object] | None = None) -> None:
+    """Import TensorFlow; what it says about its own start is left out, the rest is kept.
 
     Args:
-      start: Optional function to call before TensorFlow does anything else.
+      start: Called before TensorFlow does anything else.
     """
     if "tensorflow" in sys.modules:
         return
@@ -27,12 +36,9 @@ def load_tensorflow(start=None):
     with tempfile.TemporaryFile() as said:
         os.dup2(said.fileno(), 2)
         try:
-            import tensorflow as tf
-            from absl import logging
-
-            logging.set_verbosity(logging.ERROR)
             # A sweep's figures trace functions once a model, which TensorFlow warns of.
             tf.get_logger().setLevel("ERROR")
+            lazy.load("absl.logging").set_verbosity("error")
             if start is not None:
                 start()
             # The first operation starts the devices; this one calls on oneDNN as well.
@@ -43,3 +49,16 @@ def load_tensorflow(start=None):
             said.seek(0)
             kept = [line for line in said if not _CHATTER.match(line)]
             os.write(2, b"".join(kept))
+
+
+def stage_line(quiet: bool = False) -> Callable[[str, int, int], None] | None:
+    """Return `progress(stage, done, total)` that draws a bar on a terminal; `None` without one."""
+    if quiet or not sys.stderr.isatty():
+        return None
+    return _tell
+
+
+def _tell(stage: str, done: int, total: int) -> None:
+    share = done / total if total else 1.0
+    bar = "#" * round(24 * share)
+    click.echo(f"\r\033[K{stage:<20} [{bar:<24}] {done:,}/{total:,}", err=True, nl=done >= total)
