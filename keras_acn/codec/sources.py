@@ -28,7 +28,7 @@ class Source:
 
     shape = ()
     dtype = np.dtype("uint8")
-    scale = None
+    scale: int | None = None
     part = 0
 
     def __len__(self):

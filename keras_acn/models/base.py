@@ -42,11 +42,11 @@ class LatentModel(Fitting, keras_trainer.Workers, Generation, Exporting, keras.M
       seed: Seed of all that is random in training and evaluation.
     """
 
-    default_encoder = "conv"
-    default_prior = "normal"
-    default_decoder = "bernoulli_conv"
+    default_encoder: str | dict = "conv"
+    default_prior: str | dict = "normal"
+    default_decoder: str | dict = "bernoulli_conv"
     # Names of the costs that a subclass has besides reconstruction and KL.
-    extra_costs = ()
+    extra_costs: tuple[str, ...] = ()
 
     def __init__(
         self,
