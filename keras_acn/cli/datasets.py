@@ -8,7 +8,7 @@ import click
 @click.command()
 def datasets():
     """List the data sources that --data takes."""
-    from keras_acn.data.sources import describe_sources
+    from keras_acn.data import describe_sources
 
     rows = describe_sources()
     width = max(len(name) for name, _ in rows)

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_acn._base import noise
+from keras_acn._base.noise import Noise
 
 
 def pick_uniform(index, seed):
@@ -10,13 +10,13 @@ def pick_uniform(index, seed):
 
     Args:
       index: int32 `[B, k]`, rows nearest first, -1 for none.
-      seed: int32 `[2]`, a stateless seed.
+      seed: A `Noise`, or an int32 `[2]` stateless seed of one.
 
     Returns:
       int32 `[B]`, the rows picked; -1 where there is no neighbour.
     """
     count = tf.reduce_sum(tf.cast(index >= 0, tf.int32), axis=1)  # [B]
-    rank = _uniform_rank(noise.uniform(tf.shape(count), seed), count)
+    rank = _uniform_rank(Noise.of(seed).uniform(count), count)
     return tf.where(count > 0, tf.gather(index, rank, batch_dims=1), -1)
 
 
@@ -41,7 +41,7 @@ def pick_unique(index, complete, k, seed, search_rest):
       int32 `[B]`, the rows picked; -1 where no row was free.
     """
     batch = tf.shape(index)[0]
-    uniform = noise.uniform([batch], seed)
+    uniform = Noise.of(seed).uniform(index)
 
     def free_of(rows, picks):
         taken = tf.reduce_any(rows[:, None] == picks[None, :], axis=1)  # [C]

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError
+from keras_acn._base.noise import Noise
 from keras_acn.codebook.assign import pick_uniform, pick_unique
 from keras_acn.codebook.recall import RecallCheck
 from keras_acn.codebook.search import get_search
@@ -136,15 +137,18 @@ class KNNCodebook(CodeStore):
         Args:
           code: float `[B, d]`, the codes of the batch. No gradient flows through.
           index: int32 `[B]`, the row of each datum; required in training.
-          seed: int32 `[2]`, the stateless seed of the pick.
+          seed: The `Noise` of the pick, or an int32 `[2]` stateless seed of one.
           training: Whether the codebook follows the training.
         """
         self.require_codes()
         code = tf.stop_gradient(tf.cast(code, tf.float32))
-        seed = tf.constant([self.seed, 1]) if seed is None else seed
+        noise = Noise.of([self.seed, 1] if seed is None else seed)
         if not training:
-            _, rows = self.neighbors(code, exclude=index)
-            return self._neighbor(code, own(pick_uniform(gather(rows), seed)))
+            # Evaluation is exact where a search leaves the graph, and so is what is exported.
+            _, rows = self.neighbors(code, exclude=index, in_graph=True)
+            return self._neighbor(code, pick_uniform(rows, noise))
+        # All replicas make the same choice.
+        noise = noise.whole()
 
         # From here on the rows are those of all replicas, save where they are a replica's
         # own: each does the search of its own, and all make the same choice and updates.
@@ -156,13 +160,13 @@ class KNNCodebook(CodeStore):
         # The rows depend on the drift, which is never negative, so that the old codes are
         # read before they are overwritten: else XLA copies the whole codebook.
         self.write(index + tf.cast(tf.reduce_any(drift < 0), tf.int32), code)
-        rows, complete = self._follow(index, code, seed)
+        rows, complete = self._follow(index, code, noise)
         if self.recall is not None:
             self.recall.check(index, code, rows)
         if self.unique:
-            picked = pick_unique(rows, complete, self.k, seed, self._search_rest(index, code))
+            picked = pick_unique(rows, complete, self.k, noise, self._search_rest(index, code))
         else:
-            picked = pick_uniform(rows, seed)
+            picked = pick_uniform(rows, noise)
         # A scatter needs a row for every datum. One without a neighbour marks a row that
         # another one marks as well or, where nobody has one, leaves its own as it is.
         some = tf.reduce_max(picked)
@@ -191,7 +195,7 @@ class KNNCodebook(CodeStore):
         # Longer lists than k, since the others of the batch take from them too.
         return max(4 * self.k, self.k + 16) if self.unique else self.k
 
-    def _follow(self, index, code, seed):
+    def _follow(self, index, code, noise):
         """Searches for the data of all replicas: `(rows [B, length], complete [B])`."""
         strategy = self.search_strategy
         strategy.arrive(index)
@@ -202,10 +206,10 @@ class KNNCodebook(CodeStore):
             self.list_length,
             self.k,
             here(self.used) if self.unique else None,
-            tf.random.fold_in(seed, 1),
+            noise.stream(1).seed,
         )
         if found.note is not None:
-            strategy.remember(index, gather(found.note), tf.random.fold_in(seed, 2))
+            strategy.remember(index, gather(found.note), noise.stream(2).seed)
         return gather(found.index, found.complete)
 
     def _search_rest(self, index, code):

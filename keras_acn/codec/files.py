@@ -1,20 +1,24 @@
 """Files that are whole or not there, and arrays that are written a block at a time."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
-import os
 import pathlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from keras_acn._base.atomic import replacing
 from keras_acn._base.errors import UserError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
-def appearing(path):
-    """Yields a binary file to write and read, which then becomes `path` in one step.
+def appearing(path: str | pathlib.Path) -> Iterator[BinaryIO]:
+    """Yield a binary file to write and read, which then becomes `path` in one step.
 
     It is written beside `path` under another name; whatever goes wrong, `path` is as before.
 
@@ -24,37 +28,40 @@ def appearing(path):
     path = pathlib.Path(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder: give the path of a file to write.")
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    begun = False
     try:
-        file = open(beside, "w+b")  # noqa: SIM115 (closed below, before it is moved)
-    except OSError as error:
-        reason = (error.strerror or "unknown reason").lower()
-        raise UserError(f"{path} cannot be written ({reason}): choose another place.") from error
-    try:
-        with file:
+        with replacing(path) as beside, open(beside, "w+b") as file:
+            begun = True
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
     except OSError as error:
-        if error.errno not in _FULL:
+        if begun and error.errno not in _FULL:
             raise
-        reason = error.strerror.lower()
-        raise UserError(f"{path} cannot be written ({reason}): make room there.") from error
-    finally:
-        beside.unlink(missing_ok=True)
+        reason = (error.strerror or "unknown reason").lower()
+        fix = "make room there" if begun else "choose another place"
+        raise UserError(f"{path} cannot be written ({reason}): {fix}.") from error
 
 
 class NpyWriter:
-    """Writes an `.npy` file block by block.
+    """Write an `.npy` file block by block.
 
     Args:
       file: Binary file.
       shape: Shape of the whole array.
       dtype: Its dtype.
+
+    Example:
+
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> write = NpyWriter(file, (2, 3), "uint8")
+    >>> write(np.zeros((1, 3), "uint8")), write(np.ones((1, 3), "uint8"))
+    (None, None)
+    >>> _ = file.seek(0)
+    >>> np.load(file).tolist()
+    [[0, 0, 0], [1, 1, 1]]
     """
 
-    def __init__(self, file, shape, dtype):
+    def __init__(self, file: BinaryIO, shape: tuple[int, ...], dtype: Any):
         self._file = file
         header = {
             "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
@@ -63,29 +70,36 @@ class NpyWriter:
         }
         np.lib.format.write_array_header_1_0(file, header)
 
-    def __call__(self, block):
-        """Writes the next rows."""
+    def __call__(self, block: np.ndarray) -> None:
+        """Write the next rows."""
         self._file.write(np.ascontiguousarray(block).tobytes())
 
 
 class Collected:
-    """Collects blocks into one array in memory.
+    """Collect blocks into one array in memory.
 
     Args:
       shape: Shape of the whole array.
       dtype: Its dtype.
+
+    Example:
+
+    >>> collected = Collected((2, 3), "uint8")
+    >>> collected(np.zeros((2, 3), "uint8"))
+    >>> collected.array.shape
+    (2, 3)
     """
 
-    def __init__(self, shape, dtype):
+    def __init__(self, shape: tuple[int, ...], dtype: Any):
         self._shape, self._dtype = shape, dtype
         self._blocks = []
 
-    def __call__(self, block):
-        """Takes the next rows."""
+    def __call__(self, block: np.ndarray) -> None:
+        """Take the next rows."""
         self._blocks.append(block)
 
     @property
-    def array(self):
+    def array(self) -> np.ndarray:
         """The whole array."""
         empty = np.zeros((0, *self._shape[1:]), self._dtype)
         return np.concatenate([empty, *self._blocks]).astype(self._dtype, copy=False)

@@ -1,10 +1,15 @@
 """Between the numbers of an array and the levels that a model codes, and back bit for bit."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from keras_acn._base.errors import UserError
+from keras_acn.data.checks import white_of
 
 # The number that stands for white: zeros and ones, 17 grey levels, 8 bits.
 SCALES = (1, 255, 16)
@@ -22,6 +27,16 @@ class PixelValues:
       dtype: The array's dtype as NumPy writes it, such as `"|u1"` or `"<f4"`.
       scale: See above: one of `SCALES`.
       levels: 2 or 256.
+
+    Example:
+
+    >>> import numpy as np
+    >>> images = np.array([[0, 255], [255, 0]], "uint8")
+    >>> values = PixelValues.of([images], images.dtype, levels=2)
+    >>> values.scale, values.to_levels(images).tolist()
+    (255, [[0, 1], [1, 0]])
+    >>> (values.to_array(values.to_levels(images)) == images).all()
+    True
     """
 
     dtype: str
@@ -34,8 +49,10 @@ class PixelValues:
             raise UserError("The kind of its numbers is none that is known: the file is damaged.")
 
     @classmethod
-    def of(cls, blocks, dtype, levels, scale=None):
-        """Returns the mapping for an array that comes in blocks.
+    def of(
+        cls, blocks: Iterable[np.ndarray], dtype: Any, levels: int, scale: int | None = None
+    ) -> PixelValues:
+        """Return the mapping for an array that comes in blocks.
 
         Args:
           blocks: Iterable of arrays, which is run through unless the dtype says enough.
@@ -55,8 +72,8 @@ class PixelValues:
             scale = 1 if dtype.kind == "b" else _scale_of(blocks, dtype)
         return cls(dtype.str, int(scale), int(levels))
 
-    def to_levels(self, array):
-        """Returns uint8 levels of an array of this dtype.
+    def to_levels(self, array: np.ndarray) -> np.ndarray:
+        """Return uint8 levels of an array of this dtype.
 
         Raises:
           UserError: If a number is no level, with what would make it one.
@@ -77,8 +94,8 @@ class PixelValues:
             raise UserError(self._refusal())
         return levels
 
-    def to_array(self, levels):
-        """Returns the array that uint8 levels stand for: the inverse of `to_levels`."""
+    def to_array(self, levels: np.ndarray) -> np.ndarray:
+        """Return the array that uint8 levels stand for: the inverse of `to_levels`."""
         dtype = np.dtype(self.dtype)
         number = np.arange(self.levels) * self.scale / (self.levels - 1)
         table = np.rint(number).astype(dtype)
@@ -102,10 +119,9 @@ class PixelValues:
 
 
 def _scale_of(blocks, dtype):
-    """Returns the scale that the numbers have: the first that fits."""
+    """Return the scale that the numbers have: the first that fits."""
     if dtype.kind != "f":
-        most = max((int(block.max()) for block in blocks if block.size), default=0)
-        return 1 if most <= 1 else 255
+        return white_of(blocks)
     fits = dict.fromkeys(SCALES, True)
     for block in blocks:
         for scale in SCALES:
@@ -122,5 +138,5 @@ def _is_multiple(block, scale):
 
 
 def _same_bits(one, other):
-    """Returns whether two arrays are equal to the last bit, minus zero being none of zero."""
+    """Return whether two arrays are equal to the last bit, minus zero being none of zero."""
     return one.dtype == other.dtype and one.tobytes() == np.ascontiguousarray(other).tobytes()

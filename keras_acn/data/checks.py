@@ -1,6 +1,12 @@
-"""What arrays of images and labels must look like, one sentence for each way to be wrong."""
+"""What arrays of images and labels must look like, and what their numbers mean.
 
-import operator
+One sentence for each way to be wrong, and one rule for which number stands for white.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -10,34 +16,49 @@ _MOST_CHANNELS = 4
 _ROUNDING = 1e-6
 
 
-def _check_shape(images, where):
-    shape = images.shape
-    if images.ndim not in (3, 4):
+def check_header(shape: Iterable[int], dtype: Any, where: str = "The images") -> None:
+    """Check what is known of images before they are read: their shape and dtype.
+
+    Args:
+      shape: Of the whole array; it must be `[N, H, W]` or `[N, H, W, C]`.
+      dtype: It must be uint8, bool or a floating-point type.
+      where: Subject of the sentence when something is wrong, in the plural.
+
+    Raises:
+      UserError: If the shape or the dtype is not as described.
+    """
+    shape, dtype = list(shape), np.dtype(dtype)
+    if len(shape) not in (3, 4):
         hint = (
             "reshape the flattened images"
-            if images.ndim == 2
+            if len(shape) == 2
             else "give an array with one axis for the images"
         )
         raise UserError(
-            f"{where} must have the shape [N, H, W] or [N, H, W, C], not {list(shape)}: {hint}."
+            f"{where} must have the shape [N, H, W] or [N, H, W, C], not {shape}: {hint}."
         )
     if shape[0] == 0:
         raise UserError(f"{where} are empty: give at least one image.")
     if 0 in shape:
-        raise UserError(f"{where} have no pixels (shape {list(shape)}): give non-empty images.")
-    if images.ndim == 4 and shape[3] > _MOST_CHANNELS:
+        raise UserError(f"{where} have no pixels (shape {shape}): give non-empty images.")
+    if len(shape) == 4 and shape[3] > _MOST_CHANNELS:
         hint = (
             " move the channels last with numpy.moveaxis(images, 1, -1)."
             if shape[1] <= _MOST_CHANNELS
             else " the last axis is the channel."
         )
         raise UserError(
-            f"{where} have {shape[3]} channels (shape {list(shape)}), more than "
-            f"{_MOST_CHANNELS}:{hint}"
+            f"{where} have {shape[3]} channels (shape {shape}), more than {_MOST_CHANNELS}:{hint}"
+        )
+    if dtype != np.uint8 and dtype.kind not in "bf":
+        raise UserError(
+            f'{where} are {dtype}: convert them with astype("uint8") (values 0 to 255) '
+            "or to floats in [0, 1]."
         )
 
 
-def _check_range(images, where):
+def check_range(images: np.ndarray, where: str = "The images") -> None:
+    """Raise a `UserError` unless all floats are numbers in [0, 1], up to rounding."""
     # A NaN makes both the least and the greatest value NaN.
     least, most = float(images.min()), float(images.max())
     if np.isnan(least) or np.isnan(most):
@@ -55,8 +76,8 @@ def _check_range(images, where):
     )
 
 
-def check_images(images, where="The images"):
-    """Returns images as this package holds them in memory.
+def check_images(images: Any, where: str = "The images") -> np.ndarray:
+    """Return images as this package holds them in memory.
 
     Args:
       images: `[N, H, W]` or `[N, H, W, C]`, uint8, bool, or floats in [0, 1].
@@ -79,22 +100,17 @@ def check_images(images, where="The images"):
             f"{where} do not form one array of numbers: give images of the same size, "
             "uint8 or floats in [0, 1]."
         )
-    _check_shape(images, where)
+    check_header(images.shape, images.dtype, where)
     if images.dtype == bool:
         images = images.astype(np.uint8)
-    elif np.issubdtype(images.dtype, np.floating):
-        _check_range(images, where)
+    elif images.dtype.kind == "f":
+        check_range(images, where)
         images = np.clip(images.astype(np.float32, copy=False), 0.0, 1.0)
-    elif images.dtype != np.uint8:
-        raise UserError(
-            f'{where} are {images.dtype}: convert them with astype("uint8") (values 0 to 255) '
-            "or to floats in [0, 1]."
-        )
     return images if images.ndim == 4 else images[..., np.newaxis]
 
 
-def check_labels(labels, count, where="The labels"):
-    """Returns labels as int32 `[N]`, or `None` for `None`.
+def check_labels(labels: Any, count: int, where: str = "The labels") -> np.ndarray | None:
+    """Return labels as int32 `[N]`, or `None` for `None`.
 
     Args:
       labels: `None`, or integers from 0, `[N]` or `[N, 1]`.
@@ -129,24 +145,46 @@ def check_labels(labels, count, where="The labels"):
     return labels.astype(np.int32)
 
 
-def check_count(value, what, least=0):
-    """Returns `value` as an int that is at least `least`, or raises `UserError`."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise UserError(
-            f"{what} must be a whole number of at least {least}, not {value!r}."
-        ) from None
-    if number < least:
-        raise UserError(f"{what} must be at least {least}, not {number}.")
-    return number
+def white_of(blocks: Iterable[np.ndarray]) -> int:
+    """Return the number that stands for white in one set of images.
+
+    Floats are in [0, 1], so it is 1; so it is for booleans. For integers it is 255, unless no
+    pixel of the **whole set** exceeds 1: then they are 0/1 images and it is 1. Never ask for a
+    part of a set: a dark 8-bit picture, whose largest value may be 1, is not white.
+
+    Args:
+      blocks: Arrays that make up the set. They are gone through until a pixel exceeds 1.
+
+    Example:
+
+    >>> import numpy as np
+    >>> dark, bright = np.full((1, 8, 8), 1, "uint8"), np.full((1, 8, 8), 200, "uint8")
+    >>> white_of([dark]), white_of([dark, bright]), white_of([bright / 255])
+    (1, 255, 1)
+    """
+    for block in blocks:
+        if block.dtype.kind in "ui" and block.size and block.max() > 1:
+            return 255
+    return 1
 
 
-def check_seed(value):
-    """Returns the seed as an int in [0, 2**31), or raises `UserError`."""
-    seed = check_count(value, "The seed")
-    if seed >= 2**31:
-        raise UserError(f"The seed must be less than 2**31, not {seed}.")
-    return seed
+def to_unit(images: Any, white: int | None = None) -> np.ndarray:
+    """Return images as float32 in [0, 1]: `images / white`.
+
+    Every way in goes through here: `fit`, `evaluate`, `predict`, tables and image sets.
+
+    Args:
+      images: Numbers of any shape.
+      white: The number that stands for white; by default `white_of` these images, which must
+        then be the whole set.
+
+    Example:
+
+    >>> import numpy as np
+    >>> to_unit(np.array([0, 1], "uint8")), to_unit(np.array([0, 51, 255], "uint8"))
+    (array([0., 1.], dtype=float32), array([0. , 0.2, 1. ], dtype=float32))
+    """
+    images = np.asarray(images)
+    if white is None:
+        white = white_of([images])
+    return images.astype(np.float32) / np.float32(white)

@@ -1,10 +1,17 @@
 """A set of images in memory, and the batches it yields."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
 from keras_acn._base import noise
+from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.errors import UserError
-from keras_acn.data.binarize import by_draw, by_threshold, check_binarize, draw_batch, to_unit
-from keras_acn.data.checks import check_count, check_seed
-from keras_acn.data.parts import infer_levels
+from keras_acn.data.checks import to_unit, white_of
+from keras_acn.data.transform import by_draw, by_threshold, check_binarize, draw_batch
 
 
 class ImageSet:
@@ -16,15 +23,37 @@ class ImageSet:
     Attributes:
       images: uint8 or float32 `[N, H, W, C]`, before binarization.
       labels: int32 `[N]` or `None`.
+      class_names: Name of each label from 0, or `None`.
       binarize: `"none"`, `"threshold"`, `"static"` or `"dynamic"`.
       threshold: Pixels above it turn to 1 where `binarize` is `"threshold"`.
       levels: How many values a pixel of a batch can take, k / (levels - 1): 2 if binarized,
         256 for 8-bit images, `None` for floats.
       seed: Seed of the fixed draw (an int or a tuple of ints).
+
+    Example:
+
+    >>> import numpy as np
+    >>> images = np.arange(20 * 4, dtype="uint8").reshape(20, 2, 2, 1)
+    >>> data = ImageSet(images, np.arange(20, dtype="int32") % 2, binarize="threshold")
+    >>> data
+    ImageSet(20 images of 2x2x1, binarize='threshold')
+    >>> train, held = data.split(0.25)
+    >>> len(train), len(held), held.arrays()[0].dtype
+    (15, 5, dtype('float32'))
     """
 
-    def __init__(self, images, labels=None, *, binarize="none", threshold=0.5, levels=None, seed=0):
-        """Holds arrays that are known to be good; `from_arrays` checks them first.
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray | None = None,
+        *,
+        binarize: str = "none",
+        threshold: float = 0.5,
+        levels: int | None = None,
+        seed: int | Sequence[int] = 0,
+        class_names: Sequence[str] | None = None,
+    ):
+        """Hold arrays that are known to be good; `from_arrays` checks them first.
 
         Args:
           images: uint8 or float32 `[N, H, W, C]`.
@@ -34,54 +63,115 @@ class ImageSet:
           levels: For uint8 images: the largest value means 1 and is `levels - 1`.
             By default 2 where no value exceeds 1, else 256.
           seed: Seed of `"static"`, and of how `"dynamic"` looks in evaluation.
+          class_names: Name of each label from 0.
 
         Raises:
-          UserError: If `binarize` or `threshold` is not as described.
+          UserError: If `binarize`, `threshold` or `seed` is not as described.
         """
         check_binarize(binarize, threshold)
         self.images = images
         self.labels = labels
+        self.class_names = None if class_names is None else tuple(class_names)
         self.binarize = binarize
         self.threshold = threshold
-        self.seed = seed
-        self._raw_levels = levels if levels is not None else infer_levels(images)
+        self.seed = tuple(map(check_seed, seed)) if isinstance(seed, tuple) else check_seed(seed)
+        if levels is None and images.dtype == np.uint8:
+            levels = white_of([images]) + 1
+        self._raw_levels = levels
         self._fixed_images = None
+        self._whole = None  # the set and the rows that this one was taken from
         self._tensors = {}
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         shape = "x".join(map(str, self.image_shape))
         return f"ImageSet({len(self)} images of {shape}, binarize={self.binarize!r})"
 
     @property
-    def image_shape(self):
+    def image_shape(self) -> tuple[int, int, int]:
         """`(H, W, C)`."""
         return tuple(int(n) for n in self.images.shape[1:])
 
     @property
-    def levels(self):
+    def levels(self) -> int | None:
         """How many values a pixel of a batch can take, or `None` for floats."""
         return self._raw_levels if self.binarize == "none" else 2
 
+    def take(self, rows: slice | Sequence[int] | np.ndarray) -> ImageSet:
+        """Return the set of some of the images; they are numbered anew, from 0.
+
+        What white means and how an image was binarized stay as they are in the whole set, so
+        that a fixed draw of an image is the same in both.
+
+        Args:
+          rows: A slice, row numbers or booleans, as NumPy takes them.
+
+        Raises:
+          UserError: If there are no such rows, or none at all.
+        """
+        rows = rows if isinstance(rows, slice) else np.asarray(rows)
+        try:
+            images = self.images[rows]
+        except IndexError as error:
+            raise UserError(f"There are {len(self)} images and no such rows: {error}.") from error
+        if images.ndim != 4 or not len(images):
+            raise UserError(f"Take at least one of the {len(self)} images, by a list of rows.")
+        part = ImageSet(
+            images,
+            None if self.labels is None else self.labels[rows],
+            binarize=self.binarize,
+            threshold=self.threshold,
+            levels=self._raw_levels,
+            seed=self.seed,
+            class_names=self.class_names,
+        )
+        part._whole = self, rows
+        return part
+
+    def split(self, share: float) -> tuple[ImageSet, ImageSet]:
+        """Return two sets: the first images, and the last ones, which are held out.
+
+        The images are not copied. They are split as they lie, as `validation_split` of Keras
+        does; where they lie class by class, hold some out with `load(validation=...)`.
+
+        Args:
+          share: How much to hold out, in (0, 1).
+
+        Raises:
+          UserError: If it is no such number, or one of the sets would be empty.
+        """
+        is_number = isinstance(share, (int, float, np.number)) and not isinstance(share, bool)
+        if not is_number or not 0 < share < 1:
+            raise UserError(f"The share to hold out must be a number in (0, 1), not {share!r}.")
+        first = len(self) - int(round(len(self) * share))
+        if not 0 < first < len(self):
+            raise UserError(
+                f"A share of {share} of {len(self)} images leaves one part empty: choose another."
+            )
+        return self.take(slice(None, first)), self.take(slice(first, None))
+
     def _raw(self):
-        """Returns `(images, scale)` before binarization."""
+        """Return `(images, white)` before binarization."""
         return self.images, 1 if self._raw_levels is None else self._raw_levels - 1
 
     def _fixed(self):
-        """Returns `(images, scale)` as evaluation sees them."""
+        """Return `(images, white)` as evaluation sees them."""
         if self.binarize == "none":
             return self._raw()
         if self._fixed_images is None:
             if self.binarize == "threshold":
                 self._fixed_images = by_threshold(*self._raw(), self.threshold)
+            elif self._whole is not None:
+                whole, rows = self._whole
+                self._fixed_images = whole._fixed()[0][rows]
             else:
                 self._fixed_images = by_draw(*self._raw(), self.seed)
         return self._fixed_images, 1
 
-    def arrays(self):
-        """Returns `(images, labels)` as evaluation sees them, in the order of the index.
+    def arrays(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return `(images, labels)` as evaluation sees them, in the order of the index.
 
         Returns:
           float32 `[N, H, W, C]` in [0, 1], binarized if so (`"dynamic"`: one fixed draw),
@@ -89,8 +179,8 @@ class ImageSet:
         """
         return to_unit(*self._fixed()), self.labels
 
-    def steps_per_epoch(self, batch_size, drop_remainder=False):
-        """Returns how many batches an epoch has.
+    def steps_per_epoch(self, batch_size: int, drop_remainder: bool = False) -> int:
+        """Return how many batches an epoch has.
 
         Raises:
           UserError: If the batch size is not positive, or no batch would be full where
@@ -107,7 +197,7 @@ class ImageSet:
         return len(self) // batch_size
 
     def _tensor(self, kind, array):
-        """Returns `array` as a tensor of the host, the same for every dataset made."""
+        """Return `array` as a tensor of the host, the same for every dataset made."""
         import tensorflow as tf
 
         if kind not in self._tensors:
@@ -115,8 +205,8 @@ class ImageSet:
                 self._tensors[kind] = tf.constant(array)
         return self._tensors[kind]
 
-    def lookup(self, training=False):
-        """Returns a function that looks images up by their row, inside a graph.
+    def lookup(self, training: bool = False) -> Callable:
+        """Return a function that looks images up by their row, inside a graph.
 
         Args:
           training: Whether `"dynamic"` images are drawn anew, as in training.
@@ -128,13 +218,13 @@ class ImageSet:
         import tensorflow as tf
 
         draws = self.binarize == "dynamic" and training
-        array, scale = self._raw() if draws else self._fixed()
+        array, white = self._raw() if draws else self._fixed()
         images = self._tensor("raw" if draws else "fixed", array)
 
         def look(index, seed):
             image = tf.cast(tf.gather(images, index), tf.float32)
-            if scale != 1:
-                image = image / float(scale)
+            if white != 1:
+                image = image / float(white)
             if draws:
                 uniform = noise.uniform(tf.shape(image), seed)
                 image = tf.cast(uniform < image, tf.float32)
@@ -144,17 +234,17 @@ class ImageSet:
 
     def dataset(
         self,
-        batch_size,
+        batch_size: int,
         *,
-        shuffle=False,
-        seed=0,
-        start_epoch=0,
-        start_step=0,
-        epochs=None,
-        drop_remainder=False,
-        training=None,
-    ):
-        """Returns the batches as a `tf.data.Dataset`.
+        shuffle: bool = False,
+        seed: int = 0,
+        start_epoch: int = 0,
+        start_step: int = 0,
+        epochs: int | None = None,
+        drop_remainder: bool = False,
+        training: bool | None = None,
+    ) -> Any:
+        """Return the batches as a `tf.data.Dataset`.
 
         The batch at (epoch, step) is a pure function of `seed`, epoch and step, so a
         dataset that starts anywhere yields exactly what an uninterrupted one yields there.
@@ -194,7 +284,7 @@ class ImageSet:
                 f"give at most {steps - 1}."
             )
         draws = self.binarize == "dynamic" and (shuffle if training is None else training)
-        array, scale = self._raw() if draws else self._fixed()
+        array, white = self._raw() if draws else self._fixed()
         images = self._tensor("raw" if draws else "fixed", array)
         labels = None if self.labels is None else self._tensor("labels", self.labels)
         count, batch_size = len(self), int(batch_size)
@@ -208,8 +298,8 @@ class ImageSet:
                 key = tf.stack([tf.constant(seed, tf.int64), epoch])
                 index = tf.random.experimental.index_shuffle(index, key, count - 1)
             image = tf.cast(tf.gather(images, index), tf.float32)
-            if scale != 1:
-                image = image / float(scale)
+            if white != 1:
+                image = image / float(white)
             if draws:
                 image = draw_batch(image, seed, epoch, step)
             out = {
@@ -226,6 +316,4 @@ class ImageSet:
             )
             batches = numbers.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             batches = batches.prefetch(tf.data.AUTOTUNE)
-        # For models that look up further images of the set while they train.
-        batches.image_set = self
         return batches

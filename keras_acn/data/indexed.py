@@ -1,20 +1,32 @@
 """The index, added: to plain arrays, to the user's own `tf.data`, and checked in a batch."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_acn._base.errors import UserError
-from keras_acn.data.checks import check_images, check_labels, check_seed
+from keras_acn.data.checks import check_images, check_labels
 from keras_acn.data.image_set import ImageSet
 
 _CALL = "keras_acn.data.index_dataset(dataset)"
 
 
-def from_arrays(images, labels=None, *, binarize="none", threshold=0.5, seed=0):
-    """Returns plain arrays as an `ImageSet`: row n has index n.
+def from_arrays(
+    images: Any,
+    labels: Any = None,
+    *,
+    binarize: str = "none",
+    threshold: float = 0.5,
+    seed: int | Sequence[int] = 0,
+) -> ImageSet:
+    """Return plain arrays as an `ImageSet`: row n has index n.
 
     Args:
-      images: `[N, H, W]` or `[N, H, W, C]`: uint8 (0 to 255, or 0 and 1), bool, or floats
-        in [0, 1].
+      images: `[N, H, W]` or `[N, H, W, C]`: uint8 (0 to 255; or 0 and 1, where no pixel of the
+        whole array exceeds 1), bool, or floats in [0, 1].
       labels: Integers from 0, `[N]`, or `None`.
       binarize, threshold, seed: As in `ImageSet`.
 
@@ -26,11 +38,11 @@ def from_arrays(images, labels=None, *, binarize="none", threshold=0.5, seed=0):
     """
     images = check_images(images, "The images")
     labels = check_labels(labels, len(images), "The labels")
-    return ImageSet(images, labels, binarize=binarize, threshold=threshold, seed=check_seed(seed))
+    return ImageSet(images, labels, binarize=binarize, threshold=threshold, seed=seed)
 
 
 def _parts(element):
-    """Returns `(image, label or None)` of an element or of its spec."""
+    """Return `(image, label or None)` of an element or of its spec."""
     if isinstance(element, dict):
         if "image" not in element:
             raise UserError(
@@ -49,7 +61,7 @@ def _parts(element):
 
 
 def _check_first(dataset):
-    """Looks at the first element, twice, for what the spec cannot tell."""
+    """Look at the first element, twice, for what the spec cannot tell."""
 
     def first():
         for element in dataset.take(1):
@@ -66,8 +78,8 @@ def _check_first(dataset):
         )
 
 
-def index_dataset(dataset):
-    """Adds each image's row number to a `tf.data.Dataset`, by counting.
+def index_dataset(dataset: Any) -> Any:
+    """Add each image's row number to a `tf.data.Dataset`, by counting.
 
     Call it first, before shuffling, batching, repeating and random augmentation: the count
     must meet the images in the same order in every epoch.
@@ -75,7 +87,9 @@ def index_dataset(dataset):
     Args:
       dataset: Yields `{"image"[, "label"]}`, `(image, label)` or `image`. Single images
         are `[H, W]` or `[H, W, C]`, batches of images `[B, H, W, C]`; a batch gets the
-        indices of its rows. Pixels are uint8 (0 to 255) or floats in [0, 1].
+        indices of its rows. Pixels are floats in [0, 1], or uint8, which here always
+        runs from 0 to 255: a stream is not seen as a whole, so nothing tells 0/1 images
+        from dark ones. Give 0/1 images as floats (`tf.cast(image, tf.float32)`).
 
     Returns:
       A dataset of `{"image": float32 [H, W, C] or [B, H, W, C] in [0, 1], "index": int32 []
@@ -140,8 +154,8 @@ def _spec(element_spec, key):
     return shape, rank, str(getattr(dtype, "name", dtype))
 
 
-def check_batch_spec(element_spec, image_shape=None):
-    """Checks that a dataset yields batches as this package defines them.
+def check_batch_spec(element_spec: Any, image_shape: tuple[int, ...] | None = None) -> None:
+    """Check that a dataset yields batches as this package defines them.
 
     Args:
       element_spec: `dataset.element_spec`.

@@ -1,21 +1,35 @@
 """One loader for every source."""
 
+from __future__ import annotations
+
 import dataclasses
 import inspect
 import os
+from typing import Any
 
 import numpy as np
 
+from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.errors import UserError, did_you_mean
-from keras_acn.data.binarize import check_binarize
-from keras_acn.data.checks import check_count, check_seed
-from keras_acn.data.classes import check_classes, of_classes
+from keras_acn.data.checks import check_images
 from keras_acn.data.image_set import ImageSet
-from keras_acn.data.parts import Request
-from keras_acn.data.sources import read
-from keras_acn.data.split import check_amount, held_out
-from keras_acn.data.transform import check_size
+from keras_acn.data.readers import open_source
+from keras_acn.data.readers.base import Parts, Source
+from keras_acn.data.split import (
+    Part,
+    check_amount,
+    check_classes,
+    held_out,
+    limited,
+    of_classes,
+)
+from keras_acn.data.transform import check_binarize, check_size
 
+TEST_SHARE = 0.1
+# The rows split off as a test part are the same whatever the run's own seed, so that runs
+# with different seeds are compared on the same images.
+_TEST_SEED = (1797, 10)
+_BLOCK = 1024
 _PART_NUMBERS = {"train": 0, "validation": 1, "test": 2}
 
 
@@ -30,14 +44,24 @@ class Data:
       name: The source, as it was asked for.
       image_shape: `(H, W, C)` of every part.
       num_classes: Number of classes, `None` where there are no labels.
+      class_names: Name of each label from 0, `None` where the source has no names.
+
+    Example:
+
+    >>> data = load("digits", validation=0.1)
+    >>> len(data.train), len(data.validation), len(data.test)
+    (1293, 144, 360)
+    >>> data.image_shape, data.num_classes
+    ((8, 8, 1), 10)
     """
 
     train: ImageSet
     validation: ImageSet | None
     test: ImageSet | None
     name: str
-    image_shape: tuple
+    image_shape: tuple[int, int, int]
     num_classes: int | None
+    class_names: tuple[str, ...] | None = None
 
 
 def _check_flag(value, what):
@@ -46,12 +70,55 @@ def _check_flag(value, what):
     return bool(value)
 
 
+def with_test(parts: Parts, source: str, amount: float | int | None = None) -> Parts:
+    """Return parts with a test part split off the training part, where none is published.
+
+    By class where the labels can be had without reading the images; else the last images.
+
+    Args:
+      parts: `Parts`.
+      source: What to call the data in an error.
+      amount: Share or count; by default a tenth, 0 for no test part.
+
+    Raises:
+      UserError: If an amount is asked for though there is a test part, or it leaves nothing
+        to train on, or there are no training images.
+    """
+    train = parts.train
+    if train is None:
+        raise UserError(f'"{source}" has no training images: only a test part.')
+    if parts.test is not None:
+        if amount:
+            raise UserError(f'"{source}" has a test part of its own: leave out test={amount}.')
+        return parts
+    count = len(train)
+    if amount is None:
+        amount = TEST_SHARE if count > 1 else 0
+    if not amount:
+        return parts
+    labels = train.labels if train.has_labels_ahead else None
+    kept, held = held_out(count, labels, amount, _TEST_SEED, "test")
+    if not train.has_labels_ahead:
+        kept, held = np.split(np.arange(count), [len(kept)])
+    return Parts(train.pick(kept), parts.validation, train.pick(held))
+
+
+def _read(source: Source) -> Part:
+    """Read a source into memory, as `check_images` has images there."""
+    where = f"The images of {source.name}"
+    images, at = None, 0
+    for block in source.blocks(_BLOCK):
+        block = check_images(block, where)
+        if images is None:
+            images = np.empty((len(source), *block.shape[1:]), block.dtype)
+        images[at : at + len(block)] = block
+        at += len(block)
+    return Part(images, source.labels)
+
+
 def _check_same(parts, source):
-    shape, dtype = parts.train.images.shape[1:], parts.train.images.dtype
-    for name in ("validation", "test"):
-        part = getattr(parts, name)
-        if part is None:
-            continue
+    shape, dtype = parts["train"].images.shape[1:], parts["train"].images.dtype
+    for name, part in parts.items():
         if part.images.shape[1:] != shape:
             raise UserError(
                 f"The {name} images of {source} are {list(part.images.shape[1:])} but the "
@@ -64,30 +131,31 @@ def _check_same(parts, source):
             )
 
 
-def _num_classes(parts):
-    if parts.num_classes is not None or parts.train.labels is None:
-        return parts.num_classes
-    present = [p for p in (parts.train, parts.validation, parts.test) if p is not None]
-    return 1 + max(int(p.labels.max()) for p in present if p.labels is not None)
+def _num_classes(parts, class_names):
+    if parts["train"].labels is None:
+        return None
+    if class_names is not None:
+        return len(class_names)
+    return 1 + max(int(p.labels.max()) for p in parts.values() if p.labels is not None)
 
 
 def load(
-    source="digits",
+    source: str = "digits",
     *,
-    data_dir=None,
-    binarize="none",
-    threshold=0.5,
-    validation=0,
-    test=None,
-    limit=None,
-    resize=None,
-    crop=None,
-    grey=False,
-    classes=None,
-    seed=0,
-    **unknown,
-):
-    """Loads a data set into memory.
+    data_dir: str | os.PathLike | None = None,
+    binarize: str = "none",
+    threshold: float = 0.5,
+    validation: float | int = 0,
+    test: float | int | None = None,
+    limit: int | None = None,
+    resize: int | tuple[int, int] | None = None,
+    crop: int | tuple[int, int] | None = None,
+    grey: bool = False,
+    classes: Any = None,
+    seed: int = 0,
+    **unknown: Any,
+) -> Data:
+    """Load a data set into memory.
 
     Args:
       source: `"digits"`, a TensorFlow Datasets name, `"idx:DIR"`, `"npz:FILE"`,
@@ -131,40 +199,56 @@ def load(
     classes = check_classes(classes)
     if data_dir is not None and not isinstance(data_dir, (str, os.PathLike)):
         raise UserError(f"data_dir must be a folder, not {data_dir!r}.")
-    request = Request(
-        test=None if test is None else check_amount(test, "test"),
-        limit=None if limit is None else check_count(limit, "limit", least=1),
-        crop=check_size(crop, "crop"),
-        resize=check_size(resize, "resize"),
-        grey=_check_flag(grey, "grey"),
-        data_dir=None if data_dir is None else os.path.expanduser(data_dir),
-    )
-    parts = read(source, request)
+    test = None if test is None else check_amount(test, "test")
+    limit = None if limit is None else check_count(limit, "limit", least=1)
+    look = {
+        "crop": check_size(crop, "crop"),
+        "resize": check_size(resize, "resize"),
+        "grey": _check_flag(grey, "grey"),
+    }
+    opened = open_source(source, None if data_dir is None else os.path.expanduser(data_dir))
+    opened.check()
+    sources = _chosen(with_test(opened, source, test), limit, look)
+    parts = {name: _read(each) for name, each in sources.items()}
     if classes is not None:
         parts = of_classes(parts, classes, source)
     if validation:
-        train = parts.train
+        train = parts["train"]
         kept, held = held_out(len(train.images), train.labels, validation, (seed, 0), "validation")
-        parts = parts._replace(train=train.take(kept), validation=train.take(held))
+        parts |= {"train": train.take(kept), "validation": train.take(held)}
     _check_same(parts, source)
-
-    def image_set(name):
-        part = getattr(parts, name)
-        if part is None:
-            return None
-        return ImageSet(
+    class_names = sources["train"].class_names
+    floats = parts["train"].images.dtype != np.uint8
+    levels = None if floats else sources["train"].white() + 1
+    sets = {
+        name: ImageSet(
             *part,
             binarize=binarize,
             threshold=threshold,
-            levels=parts.levels,
+            levels=levels,
             seed=(seed, _PART_NUMBERS[name]),
+            class_names=class_names,
         )
-
+        for name, part in parts.items()
+    }
     return Data(
-        train=image_set("train"),
-        validation=image_set("validation"),
-        test=image_set("test"),
+        train=sets["train"],
+        validation=sets.get("validation"),
+        test=sets.get("test"),
         name=str(source),
-        image_shape=tuple(int(n) for n in parts.train.images.shape[1:]),
-        num_classes=_num_classes(parts),
+        image_shape=sets["train"].image_shape,
+        num_classes=_num_classes(parts, class_names),
+        class_names=class_names,
     )
+
+
+def _chosen(parts: Parts, limit: int | None, look: dict[str, Any]) -> dict[str, Source]:
+    """Return the sources by name, limited and transformed, all with as many channels."""
+    sources = {}
+    for name in _PART_NUMBERS:
+        source = getattr(parts, name)
+        if source is not None:
+            rows = limited(np.arange(len(source)), limit, source.sorted_by_class)
+            sources[name] = source.pick(rows).transformed(**look)
+    channels = max(source.image_shape[2] for source in sources.values())
+    return {name: source.widened(channels) for name, source in sources.items()}

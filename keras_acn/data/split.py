@@ -1,14 +1,30 @@
-"""Which rows go where: parts held out by a seed, and limits."""
+"""Which rows go where: parts held out by a seed, limits, and some of the classes."""
+
+from __future__ import annotations
 
 import numbers
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError
 
 
-def check_amount(amount, what):
-    """Returns how much to hold out: an int (a count) or a float in (0, 1) (a share).
+class Part(NamedTuple):
+    """uint8 or float32 `images` `[N, H, W, C]`, int32 `labels` `[N]` or `None`."""
+
+    images: np.ndarray
+    labels: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray) -> Part:
+        """Return the part made of `rows`."""
+        return Part(self.images[rows], None if self.labels is None else self.labels[rows])
+
+
+def check_amount(amount: Any, what: str) -> int | float:
+    """Return how much to hold out: an int (a count) or a float in (0, 1) (a share).
 
     Args:
       amount: 0, a count or a share.
@@ -28,7 +44,7 @@ def check_amount(amount, what):
 
 
 def _quotas(sizes, amount):
-    """Shares `amount` out in proportion to `sizes` by largest remainders."""
+    """Share `amount` out in proportion to `sizes` by largest remainders."""
     exact = amount * sizes / sizes.sum()
     quotas = np.floor(exact).astype(int)
     order = np.argsort(-(exact - quotas), kind="stable")
@@ -36,8 +52,14 @@ def _quotas(sizes, amount):
     return quotas
 
 
-def held_out(count, labels, amount, seed, what):
-    """Picks the rows to hold out, each class by its share where there are labels.
+def held_out(
+    count: int,
+    labels: np.ndarray | None,
+    amount: int | float,
+    seed: Sequence[int],
+    what: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pick the rows to hold out, each class by its share where there are labels.
 
     Args:
       count: Number of rows.
@@ -69,10 +91,69 @@ def held_out(count, labels, amount, seed, what):
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def limited(rows, limit, spread=False):
-    """Returns at most `limit` of `rows`: the first, or evenly spread over all of them."""
+def limited(rows: np.ndarray, limit: int | None, spread: bool = False) -> np.ndarray:
+    """Return at most `limit` of `rows`: the first, or evenly spread over all of them."""
     if limit is None or len(rows) <= limit:
         return rows
     if spread:
         return rows[np.arange(limit) * len(rows) // limit]
     return rows[:limit]
+
+
+def check_classes(classes: Any) -> tuple[int, ...] | None:
+    """Return labels as a sorted tuple of ints; `None` for `None`.
+
+    Args:
+      classes: A label, or several of them.
+
+    Raises:
+      UserError: If they are not whole numbers from 0, or none at all.
+    """
+    if classes is None:
+        return None
+    if isinstance(classes, str) or np.ndim(classes) > 1:
+        raise UserError(f"classes must be the labels to keep, such as [0, 1, 2], not {classes!r}.")
+    kept = {check_count(label, "Each of the classes") for label in np.atleast_1d(classes).tolist()}
+    if not kept:
+        raise UserError("classes is empty: name at least one label, or leave it out.")
+    return tuple(sorted(kept))
+
+
+def of_classes(parts: dict[str, Part], classes: Sequence[int], source: str) -> dict[str, Part]:
+    """Return the parts of a source with the images of `classes` alone.
+
+    A part of which nothing would be left, other than the training part, is left out: the
+    parts of some sources, such as Omniglot, have different classes.
+
+    Args:
+      parts: By name; `"train"` is among them.
+      classes: The labels to keep.
+      source: What to call the data in an error.
+
+    Raises:
+      UserError: If there are no labels, or no part has a class.
+    """
+    if any(part.labels is None for part in parts.values()):
+        raise UserError(f"{source} has no labels to choose classes by: leave classes out.")
+    there = set().union(*(np.unique(part.labels).tolist() for part in parts.values()))
+    missing = [label for label in classes if label not in there]
+    if missing:
+        raise UserError(
+            f"{source} has no images of class {missing[0]}: its classes are {_listed(there)}."
+        )
+    kept = {
+        name: part.take(np.flatnonzero(np.isin(part.labels, classes)))
+        for name, part in parts.items()
+    }
+    if not len(kept["train"].images):
+        raise UserError(
+            f"The training part of {source} has none of the classes {_listed(classes)}: name some "
+            f"of {_listed(np.unique(parts['train'].labels).tolist())}."
+        )
+    return {name: part for name, part in kept.items() if len(part.images)}
+
+
+def _listed(labels: Iterable[int], most: int = 12) -> str:
+    labels = sorted(labels)
+    shown = ", ".join(str(label) for label in labels[:most])
+    return shown if len(labels) <= most else f"{shown}, ... {labels[-1]}"

@@ -1,15 +1,29 @@
-"""Centre crop, resizing and grey, one image at a time, in memory."""
+"""What is done to images: centre crop, grey and resizing, then black and white.
+
+Binarization is by a threshold, or by a Bernoulli draw for every pixel: `static` draws once (the
+convention of binarized MNIST, Salakhutdinov and Murray 2008); `dynamic` draws anew each time an
+image is seen in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import UserError, unknown_name
+from keras_acn.data.checks import to_unit
+
+BINARIZATIONS = ("none", "threshold", "static", "dynamic")
+_CHUNK = 4096
 
 # Luma of ITU-R BT.601, the weights of every common RGB-to-grey conversion.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def check_size(size, what):
-    """Returns `(height, width)` for an int or a pair, `None` for `None`.
+def check_size(size: Any, what: str) -> tuple[int, int] | None:
+    """Return `(height, width)` for an int or a pair, `None` for `None`.
 
     Raises:
       UserError: If it is neither, or not positive.
@@ -59,8 +73,13 @@ def _resize(image, size):
     return np.stack(planes, axis=-1)
 
 
-def transform_image(image, crop=None, resize=None, grey=False):
-    """Crops, then greys, then resizes one image.
+def transform_image(
+    image: np.ndarray,
+    crop: tuple[int, int] | None = None,
+    resize: tuple[int, int] | None = None,
+    grey: bool = False,
+) -> np.ndarray:
+    """Crop, then grey, then resize one image.
 
     Args:
       image: uint8 or float32 `[H, W, C]`.
@@ -83,21 +102,90 @@ def transform_image(image, crop=None, resize=None, grey=False):
     return image
 
 
-def transform_images(images, levels, crop=None, resize=None, grey=False):
-    """Crops, greys and resizes `[N, H, W, C]`.
+def transform_images(
+    images: np.ndarray,
+    levels: int | None,
+    crop: tuple[int, int] | None = None,
+    resize: tuple[int, int] | None = None,
+    grey: bool = False,
+) -> tuple[np.ndarray, int | None]:
+    """Crop, grey and resize images, as `transform_image` does each of them.
 
     Images of fewer than 256 levels are brought to 256 first when they are mixed from
     several pixels, as resizing and grey do: in their own levels the mean of two
     neighbours would be lost to rounding.
+
+    Args:
+      images: `[N, H, W, C]`.
+      levels: How many values a pixel can take, k / (levels - 1); `None` for floats.
+      crop, resize, grey: As for `transform_image`.
 
     Returns:
       `(images, levels)`.
     """
     if crop is None and resize is None and not grey:
         return images, levels
-    mixes = resize is not None or (grey and images.shape[-1] >= 3)
-    if mixes and levels is not None and levels != 256:
-        images = np.rint(images.astype(np.float32) * 255 / (levels - 1)).astype(np.uint8)
-        levels = 256
+    if resize is not None or (grey and images.shape[-1] >= 3):
+        if levels is None:
+            images = images.astype(np.float32, copy=False)
+        elif levels != 256:
+            images = np.rint(images.astype(np.float32) * 255 / (levels - 1)).astype(np.uint8)
+            levels = 256
     images = np.stack([transform_image(i, crop, resize, grey) for i in images])
     return images, levels
+
+
+def check_binarize(binarize: str, threshold: float) -> None:
+    """Raise a `UserError` unless the pair is a known binarization and a threshold in [0, 1)."""
+    if binarize not in BINARIZATIONS:
+        raise unknown_name("binarization", binarize, BINARIZATIONS)
+    is_number = isinstance(threshold, (int, float, np.number)) and not isinstance(threshold, bool)
+    if not is_number or not 0 <= threshold < 1:
+        raise UserError(f"threshold must be a number in [0, 1), not {threshold!r}.")
+
+
+def by_threshold(images: np.ndarray, white: int, threshold: float) -> np.ndarray:
+    """Return uint8 0/1 images: 1 where `images / white > threshold`."""
+    out = np.empty(images.shape, np.uint8)
+    for at in range(0, len(images), _CHUNK):
+        out[at : at + _CHUNK] = to_unit(images[at : at + _CHUNK], white) > threshold
+    return out
+
+
+def by_draw(
+    images: np.ndarray, white: int, seed: int | Sequence[int] | np.random.Generator
+) -> np.ndarray:
+    """Return uint8 0/1 images, each pixel 1 with probability `images / white`.
+
+    Args:
+      images: `[N, H, W, C]`.
+      white: The number that stands for 1.
+      seed: An int or ints, or a generator that drew for the rows before. The draw of a row
+        depends on the seed, the row's number and the image size alone.
+    """
+    rng = np.random.default_rng(seed)
+    out = np.empty(images.shape, np.uint8)
+    for at in range(0, len(images), _CHUNK):
+        unit = to_unit(images[at : at + _CHUNK], white)
+        # The uniform is in [0, 1), so 0 never and 1 always turns into a 1.
+        out[at : at + _CHUNK] = rng.random(unit.shape, np.float32) < unit
+    return out
+
+
+def draw_batch(image, seed: int, epoch, step):
+    """Draw a batch inside a graph, as a pure function of `(seed, epoch, step)`.
+
+    Args:
+      image: float32 tensor `[B, H, W, C]` in [0, 1].
+      seed: Python int.
+      epoch, step: Integer scalars.
+
+    Returns:
+      float32 `[B, H, W, C]` of 0 and 1.
+    """
+    import tensorflow as tf
+
+    key = tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch)
+    key = tf.random.fold_in(key, step)
+    uniform = tf.random.stateless_uniform(tf.shape(image), key)
+    return tf.cast(uniform < image, tf.float32)

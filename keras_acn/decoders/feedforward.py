@@ -25,6 +25,8 @@ class FeedForwardDecoder(keras.Model):
         `"discretized_logistic_mixture"` or `"categorical"`.
     """
 
+    is_autoregressive = False
+
     def __init__(self, image_shape, latent_dim=16, likelihood="bernoulli", **kwargs):
         super().__init__(**kwargs)
         self.image_shape = check_image_shape(image_shape)

@@ -148,7 +148,7 @@ def _report(job, model, name):
             samples=job.iwae_samples,
             seed=job.seed,
             batch_size=size,
-            tell=job.stage("importance-weighted bound"),
+            progress=job.stage("importance-weighted bound"),
         )
     return Report(
         name=name or type(model).__name__,
@@ -182,7 +182,7 @@ def _report_of_own_costs(job, model, name):
         labels,
         samples=samples,
         batch_size=job.batch_size,
-        tell=job.stage("code test"),
+        progress=job.stage("code test"),
     )
     per_image = {"reconstruction_nats": costs["reconstruction_nats"]}
     if is_homoencoder(model):
@@ -207,7 +207,7 @@ def _unconditional(job, model, trained, tested):
     """Returns the unconditional priors of `model`, and a description of each."""
     from keras_acn.priors.codes_mixture import MixtureOfCodes
 
-    fitted = fit_gaussian_mixture(trained, seed=job.seed, tell=job.stage("Gaussian mixture"))
+    fitted = fit_gaussian_mixture(trained, seed=job.seed, progress=job.stage("Gaussian mixture"))
     described = {
         "gaussian_mixture": {
             "components": fitted.components,

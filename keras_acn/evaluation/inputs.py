@@ -1,12 +1,32 @@
 """The data that an evaluation is given, as arrays."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError
+from keras_acn.data import to_unit
+from keras_acn.data.checks import white_of
 
 
-def images_and_labels(part, limit, seed, word):
-    """Returns `(images float32 [N, H, W, C], labels [N] or None)` of one part of the data."""
+def images_and_labels(
+    part: Any, limit: int | None, seed: int, word: str
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return `(images float32 [N, H, W, C], labels [N] or None)` of one part of the data.
+
+    Args:
+      part: An `ImageSet`, `(images, labels)`, or images: floats, or integers that
+        `keras_acn.data.to_unit` brings to [0, 1] as `model.evaluate` does.
+      limit: At most so many images, drawn from `seed`; `None` for all.
+      seed: Integer seed.
+      word: What to call the part in an error.
+
+    Raises:
+      UserError: If there are no images, or they are of another shape.
+    """
     if part is None:
         raise UserError(f"There are no {word} images: evaluation needs a training and a test part.")
     if hasattr(part, "arrays"):
@@ -19,13 +39,14 @@ def images_and_labels(part, limit, seed, word):
     if images.ndim != 4 or not len(images):
         raise UserError(f"The {word} images must be [N, H, W, C] with N >= 1, not {images.shape}.")
     rows = some_rows(len(images), limit, seed)
-    scale = 255.0 if images.dtype == np.uint8 else 1.0
-    images = images[rows].astype(np.float32) / np.float32(scale)
+    # White is that of all images, whichever are taken of them.
+    images = to_unit(images[rows], white_of([images]))
     return images, None if labels is None else np.asarray(labels)[rows]
 
 
-def some_rows(count, limit, seed):
-    """Returns `limit` of the rows `0 .. count-1` in order, drawn from `seed`, or all."""
+def some_rows(count: int, limit: int | None, seed: int) -> np.ndarray:
+    """Return `limit` of the rows `0 .. count-1` in order, drawn from `seed`, or all."""
+    check_count(seed, "The seed")
     if limit is None or limit >= count:
         return np.arange(count)
     if limit < 1:
@@ -33,8 +54,8 @@ def some_rows(count, limit, seed):
     return np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))
 
 
-def check_shapes(model, train_images, images):
-    """Raises a `UserError` if images are of another shape than the model takes."""
+def check_shapes(model: Any, train_images: np.ndarray, images: np.ndarray) -> None:
+    """Raise a `UserError` if images are of another shape than the model takes."""
     expected = tuple(getattr(model, "image_shape", images.shape[1:]))
     for each in (train_images, images):
         if each.shape[1:] != expected:

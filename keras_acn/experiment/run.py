@@ -6,6 +6,7 @@ import pathlib
 
 from keras_acn._base.atomic import make_folder, replacing, write_text
 from keras_acn._base.errors import UserError
+from keras_acn.data.batches import Batches
 from keras_acn.experiment import build, checkpoint, history, tensorboard
 from keras_acn.experiment.begin import new_folder, resumed_config
 from keras_acn.experiment.callbacks import TENSORBOARD, own_callbacks
@@ -153,7 +154,8 @@ def _fit_epochs(run, progress, epochs, callbacks, verbose):
     last_pass = (epochs * steps - 1) // pass_steps
     monitored = run.data.validation or run.data.test
     run.model.fit(
-        images.dataset(
+        Batches.of(
+            images,
             training.batch_size,
             shuffle=True,
             seed=run.config.seed,
@@ -165,7 +167,8 @@ def _fit_epochs(run, progress, epochs, callbacks, verbose):
         initial_epoch=progress.epoch,
         epochs=epochs,
         steps_per_epoch=steps - progress.step,
-        validation_data=monitored and monitored.dataset(training.batch_size),
+        validation_data=monitored,
+        validation_batch_size=training.batch_size,
         callbacks=callbacks,
         verbose=verbose,
     )

@@ -3,8 +3,7 @@
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError
-from keras_acn.data.binarize import check_binarize
-from keras_acn.data.transform import check_size
+from keras_acn.data.transform import check_binarize, check_size
 
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 _LUMA = (0.299, 0.587, 0.114)  # BT.601, as in training

@@ -30,7 +30,7 @@ class StoredWeights:
             raise unknown_name("quantization", quantize, QUANTIZATIONS)
         self._weights = {id(weight): weight for weight in model.weights}
         self._stored = {}
-        codes = getattr(getattr(model, "codebook", None), "codes", None)
+        codes = model.codebook.codes if model.codebook is not None else None
         for key, weight in self._weights.items():
             value = weight.numpy()
             # Vectors weigh next to nothing, and moments must not lose digits to rounding.

@@ -14,7 +14,7 @@ from keras_acn._base.errors import UserError
 from keras_acn.codec.files import appearing
 from keras_acn.codec.inputs import Treated, open_input
 from keras_acn.codec.lanes import check_lanes
-from keras_acn.codec.sources import ArraySource
+from keras_acn.data.readers.base import ArraySource
 
 
 def all_of(source, size=7):
@@ -79,8 +79,10 @@ def test_folders(tmp_path):
     in_colour = open_input(str(tmp_path), channels=3)
     np.testing.assert_array_equal(all_of(in_colour), np.repeat(GREY[..., None], 3, -1))
     Image.fromarray(np.zeros((6, 5, 3), np.uint8)).save(tmp_path / "999.png")
+    mixed = open_input(str(tmp_path))
+    np.testing.assert_array_equal(all_of(mixed)[:20], np.repeat(GREY[..., None], 3, -1))
     with pytest.raises(UserError, match="--grey"):
-        all_of(open_input(str(tmp_path)))
+        codec.compress(small_model(), mixed)
     Image.fromarray(np.zeros((7, 5), np.uint8)).save(tmp_path / "999.png")
     with pytest.raises(UserError, match="differ in size"):
         all_of(open_input(str(tmp_path)))
@@ -115,7 +117,7 @@ def test_what_cannot_be_read(name, content, sentence, tmp_path):
 def test_files_that_end_early(tmp_path):
     whole = struct.pack(">BBBBIII", 0, 0, 8, 3, *GREY.shape) + GREY.tobytes()
     (tmp_path / "a-idx3-ubyte").write_bytes(whole[:-1])
-    with pytest.raises(UserError, match="does not hold"):
+    with pytest.raises(UserError, match="ends before its end.* holds 599"):
         open_input(str(tmp_path / "a-idx3-ubyte"))
     (tmp_path / "a-idx3-ubyte.gz").write_bytes(gzip.compress(whole[:-1]))
     with pytest.raises(UserError, match="ends before its end"):

@@ -5,7 +5,7 @@ import pytest
 
 from keras_acn._base.errors import UserError
 from keras_acn.data import ImageSet
-from keras_acn.data.binarize import by_draw, by_threshold
+from keras_acn.data.transform import by_draw, by_threshold
 
 
 def ramp(count=2000, levels=17):

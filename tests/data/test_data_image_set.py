@@ -153,6 +153,38 @@ def test_bad_options_are_told_in_a_sentence(options, words):
         numbered(7).dataset(**options)
 
 
+@pytest.mark.parametrize("binarize", ["none", "threshold", "static", "dynamic"])
+def test_a_set_split_in_two(binarize):
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (22, 3, 3, 1), np.uint8), np.arange(22, dtype=np.int32)
+    whole = ImageSet(images, labels, binarize=binarize, seed=(4, 1), class_names=map(str, labels))
+    first, last = whole.split(0.25)
+    assert (len(first), len(last)) == (16, 6)
+    np.testing.assert_array_equal(np.concatenate([first.images, last.images]), images)
+    assert np.shares_memory(first.images, images)
+    drawn = whole.arrays()[0]
+    for part, rows in ((first, slice(16)), (last, slice(16, None)), (whole.take([3, 5]), [3, 5])):
+        assert (part.binarize, part.levels) == (binarize, whole.levels)
+        assert part.class_names == whole.class_names and part.seed == (4, 1)
+        np.testing.assert_array_equal(part.arrays()[0], drawn[rows])
+        np.testing.assert_array_equal(part.arrays()[1], labels[rows])
+        # The index is the row in the part, and the images are those that evaluation sees.
+        for b in batches(part, 4):
+            np.testing.assert_array_equal(b["image"], part.arrays()[0][b["index"]])
+            np.testing.assert_array_equal(b["label"], labels[rows][b["index"]])
+    assert len(whole.take(labels < 3)) == 3 and len(first.split(0.5)[1].arrays()[0]) == 8
+    np.testing.assert_array_equal(first.split(0.5)[1].arrays()[0], drawn[8:16])
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.5, 1.5, float("nan"), "half", None, True, 0.01, 0.99])
+def test_a_share_that_leaves_nothing_is_told(share):
+    with pytest.raises(UserError, match="share"):
+        numbered(7).split(share)
+    for rows in ([], [7], 3, [0.5], slice(7, None)):
+        with pytest.raises(UserError, match="images"):
+            numbered(7).take(rows)
+
+
 def test_keras_fit_crosses_epochs_on_one_iterator():
     import keras
 

@@ -5,11 +5,11 @@ import pytest
 
 from keras_acn import data
 from keras_acn._base.errors import UserError
-from keras_acn.data import network
 from keras_acn.data.readers import tfds as tfds_source
 
 tfds = pytest.importorskip("tensorflow_datasets")
 
+network_answers = tfds_source.network_answers
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 3), np.uint8)
 
 
@@ -201,9 +201,9 @@ def test_the_probe(monkeypatch):
             raise OSError
         return Connection()
 
-    monkeypatch.setattr(network.socket, "create_connection", connect)
+    monkeypatch.setattr(tfds_source.socket, "create_connection", connect)
     monkeypatch.setenv("https_proxy", "http://user@open.example:3128")
-    assert network.network_answers()
+    assert network_answers()
     monkeypatch.setenv("https_proxy", "closed.example:80")
-    assert not network.network_answers()
+    assert not network_answers()
     assert asked == [("open.example", 3128), ("closed.example", 80)]

@@ -1,1 +1,125 @@
-"""One reader a format: NumPy's files, IDX files, folders of images, TensorFlow Datasets."""
+"""Where images come from: every source by name, one reader a format.
+
+Each reader streams: training and the codec go through the same ones.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+
+import numpy as np
+
+from keras_acn._base.errors import UserError, did_you_mean
+from keras_acn.data.readers.base import ArraySource, Parts
+from keras_acn.data.readers.folder import open_folder
+from keras_acn.data.readers.idx import open_idx
+from keras_acn.data.readers.npy import open_npy, open_npz
+from keras_acn.data.readers.tfds import UnknownDataset, open_tfds
+from keras_acn.data.readers.tfds import names as tfds_names
+from keras_acn.data.split import held_out
+
+_DIGITS_TEST = 360
+_DIGITS_SEED = (1797, 8)
+_VERSION = re.compile(r"\d+(\.(\d+|\*)){0,2}$")
+
+_FILES = {
+    "idx": (
+        "idx:DIR",
+        "MNIST, Fashion-MNIST and their kin as published: train-images-idx3-ubyte, "
+        "train-labels-idx1-ubyte, t10k-..., gzipped or not",
+        open_idx,
+    ),
+    "npz": (
+        "npz:FILE",
+        "NumPy archive with x_train[, y_train][, x_test[, y_test]] or images[, labels]",
+        open_npz,
+    ),
+    "npy": ("npy:FILE", "NumPy array of images, [N, H, W] or [N, H, W, C]", open_npy),
+    "images": (
+        "images:DIR",
+        "folder of PNG or JPEG files, or of one folder a class, or of train/ and test/",
+        open_folder,
+    ),
+}
+_TFDS = (
+    "TensorFlow Datasets name",
+    "mnist, binarized_mnist, fashion_mnist, cifar10, omniglot, celeb_a, "
+    "imagenet_resized/32x32, ... (downloaded, or from a prepared copy with --data-dir)",
+)
+
+
+def describe_sources() -> list[tuple[str, str]]:
+    """Return `(name, description)` of every source, in the order to show them."""
+    rows = [("digits", "1,797 handwritten digits, 8x8 grey, built in: no network needed"), _TFDS]
+    return rows + [(name, text) for name, text, _ in _FILES.values()]
+
+
+def _known():
+    return "digits, a TensorFlow Datasets name, " + ", ".join(n for n, _, _ in _FILES.values())
+
+
+def open_digits() -> Parts:
+    """Open scikit-learn's 1,797 handwritten digits, 8x8x1, 17 grey levels, 10 classes.
+
+    The split into 1,437 for training and 360 for testing is fixed and stratified.
+    """
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images, labels = digits.images.astype(np.uint8)[..., np.newaxis], digits.target
+    train, test = held_out(len(images), labels, _DIGITS_TEST, _DIGITS_SEED, "test")
+    return Parts(
+        ArraySource(images[train], scale=16, name="digits", labels=labels[train]),
+        test=ArraySource(images[test], scale=16, name="digits", labels=labels[test]),
+    )
+
+
+def _split(source):
+    """Return `(kind, rest)` of a source such as `idx:DIR`."""
+    kind, colon, rest = source.partition(":")
+    if colon and kind in (*_FILES, "tfds"):
+        if not rest:
+            raise UserError(f'The data source "{source}" names nothing after the colon.')
+        return kind, rest
+    suffix = os.path.splitext(source)[1]
+    if suffix in (".npy", ".npz"):
+        return suffix[1:], source
+    if colon and not _VERSION.match(rest):
+        near = difflib.get_close_matches(kind, _FILES, n=1)
+        hint = f' Did you mean "{near[0]}:{rest}"?' if near else ""
+        raise UserError(f'Unknown data source "{source}": known are {_known()}.{hint}')
+    return "tfds", source
+
+
+def open_source(source: str, data_dir: str | None = None) -> Parts:
+    """Open a source: names, headers and shapes are read and checked, no images yet.
+
+    Args:
+      source: As in `keras_acn.data.load`.
+      data_dir: Folder of prepared TensorFlow Datasets, or `None` for the usual one.
+
+    Raises:
+      UserError: If there is no such source or it cannot be read.
+
+    Example:
+
+    >>> parts = open_source("digits")
+    >>> parts.train.shape, parts.test.shape
+    ((1437, 8, 8, 1), (360, 8, 8, 1))
+    """
+    if not isinstance(source, str) or not source.strip():
+        raise UserError(f"The data source must be a name, one of {_known()}, not {source!r}.")
+    if source == "digits":
+        return open_digits()
+    kind, rest = _split(source)
+    if kind != "tfds":
+        return _FILES[kind][2](os.path.expanduser(rest))
+    try:
+        return open_tfds(rest, data_dir)
+    except UnknownDataset:
+        known = ["digits", *tfds_names()]
+        raise UserError(
+            f'Unknown data source "{source}": known are {_known()}.{did_you_mean(source, known)}'
+        ) from None

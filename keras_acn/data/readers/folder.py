@@ -1,27 +1,30 @@
 """`images:DIR`: folders of PNG and JPEG files."""
 
+from __future__ import annotations
+
+import functools
 import os
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
 from keras_acn._base.errors import UserError
-from keras_acn.data.parts import Part, Parts
-from keras_acn.data.split import limited
+from keras_acn.data.readers.base import Parts, Source
 from keras_acn.data.transform import transform_image
 
 _ENDINGS = (".png", ".jpg", ".jpeg")
-_CHUNK = 1024
+_FORMATS = ("PNG", "JPEG")
+_GREY = ("1", "L", "LA")
 
 
-class _Listing(NamedTuple):
-    files: np.ndarray  # paths, ascending within a class, class by class
-    names: list | None  # class of each file, None where there are no class folders
+def list_folder(folder: str) -> tuple[list[str], list[str] | None]:
+    """Return the images of one part, ascending, and the class of each where there are folders.
 
-
-def list_folder(folder):
-    """Returns the images of one part, and their classes: `files` and `names`."""
+    Raises:
+      UserError: If the folder cannot be read, holds no images, or holds both images and folders.
+    """
     try:
         entries = sorted(e for e in os.listdir(folder) if not e.startswith("."))
     except OSError as error:
@@ -37,21 +40,38 @@ def list_folder(folder):
     if not classes:
         if not images:
             raise UserError(f'"{folder}" holds no PNG or JPEG files: give a folder of images.')
-        return _Listing(np.array(images, object), None)
+        return images, None
     files, names = [], []
     for path in classes:
-        found = list_folder(path)
-        if found.names is not None:
+        found, deeper = list_folder(path)
+        if deeper is not None:
             raise UserError(
                 f'"{path}" holds folders: give a folder of images, or of one folder a class.'
             )
-        files += list(found.files)
-        names += [os.path.basename(path)] * len(found.files)
-    return _Listing(np.array(files, object), names)
+        files += found
+        names += [os.path.basename(path)] * len(found)
+    return files, names
 
 
-def read_image(path):
-    """Reads one image file.
+def _opened(path, read):
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            return read(image)
+    except Exception as error:
+        # The decoders of damaged files raise OSError, SyntaxError, ValueError and more.
+        raise UserError(
+            f'"{path}" is not a readable PNG or JPEG image: it is empty, cut off or damaged.'
+        ) from error
+
+
+def _is_grey(image):
+    return image.mode in _GREY or image.mode.startswith("I")
+
+
+def read_image(path: str) -> np.ndarray:
+    """Read one image file.
 
     Colour images become RGB (an alpha channel is dropped), others grey; 16-bit grey is
     brought to 8 bits. The orientation noted by a camera is applied.
@@ -62,108 +82,134 @@ def read_image(path):
     Raises:
       UserError: If the file is not a readable image.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    try:
-        with Image.open(path, formats=("PNG", "JPEG")) as image:
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I"):
-                return (np.asarray(image, np.float32) / 257 + 0.5).astype(np.uint8)[..., None]
-            grey = image.mode in ("1", "L", "LA")
-            array = np.asarray(image.convert("L" if grey else "RGB"))
-    except Exception as error:
-        # The decoders of damaged files raise OSError, SyntaxError, ValueError and more.
-        raise UserError(
-            f'"{path}" is not a readable PNG or JPEG image: it is empty, cut off or damaged.'
-        ) from error
+    def read(image):
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I"):
+            return (np.asarray(image, np.float32) / 257 + 0.5).astype(np.uint8)
+        return np.asarray(image.convert("L" if _is_grey(image) else "RGB"))
+
+    array = _opened(path, read)
     return array if array.ndim == 3 else array[..., np.newaxis]
 
 
-def _read_files(files, request):
-    """Reads and transforms files into uint8 `[N, H, W, C]`."""
+class FolderSource(Source):
+    """Image files, one image each.
 
-    def one(path):
-        return transform_image(read_image(path), **request.look)
+    Their sizes must be one, after crop and resize. Where some are grey and some in colour, the
+    grey ones are given three equal channels.
 
-    images, first = None, None
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for at in range(0, len(files), _CHUNK):
-            chunk = files[at : at + _CHUNK]
-            for row, image in enumerate(pool.map(one, chunk), start=at):
-                if images is None:
-                    first = image.shape
-                    images = np.empty((len(files), *first), np.uint8)
-                if image.shape[:2] != images.shape[1:3]:
-                    raise UserError(
-                        f'The images differ in size: "{files[0]}" is {first[0]}x{first[1]}, '
-                        f'"{files[row]}" is {image.shape[0]}x{image.shape[1]}: give resize=SIZE.'
-                    )
-                if image.shape[2] > images.shape[3]:
-                    # Grey files among colour ones, as in most collections of photographs.
-                    images = np.repeat(images, 3, axis=3)
-                images[row] = image
-    return images
+    Args:
+      files: Paths, in the order of the images; at least one.
+      labels: int `[N]` or `None`.
+      class_names: Name of each label.
+      channels: At least so many channels, 1 or 3.
+      look: Options of `transform_image`.
+    """
+
+    scale = 255
+    sorted_by_class = True
+
+    def __init__(
+        self,
+        files: Sequence[str],
+        labels: np.ndarray | None = None,
+        class_names: tuple[str, ...] | None = None,
+        *,
+        channels: int = 1,
+        look: dict[str, Any] | None = None,
+    ):
+        self.files, self._given_labels, self.class_names = list(files), labels, class_names
+        self._channels, self._look = channels, look or {}
+        self.name = f'"{os.path.dirname(self.files[0])}"'
+
+    def _read_labels(self):
+        return self._given_labels
+
+    def _changed(self, **changes):
+        given = {"files": self.files, "labels": self._given_labels}
+        given |= {"channels": self._channels, "look": self._look}
+        new = FolderSource(class_names=self.class_names, **{**given, **changes})
+        new.part, new.peers = self.part, self.peers
+        return new
+
+    def pick(self, rows: Iterable[int]) -> Source:
+        rows = np.asarray(rows, np.int64)
+        if len(rows) in (0, len(self.files)):
+            return super().pick(rows)
+        labels = None if self._given_labels is None else self._given_labels[rows]
+        return self._changed(files=[self.files[row] for row in rows], labels=labels)
+
+    def transformed(self, crop=None, resize=None, grey=False) -> Source:
+        return self._changed(look={"crop": crop, "resize": resize, "grey": grey})
+
+    def widened(self, channels: int) -> Source:
+        enough = channels == 1 or self.image_shape[2] >= channels
+        return self if enough else self._changed(channels=channels)
+
+    def check(self) -> None:
+        """Nothing to do: the files are images, or an error when they are read."""
+
+    @functools.cached_property
+    def shape(self) -> tuple[int, ...]:
+        first = transform_image(read_image(self.files[0]), **self._look)
+        channels = max(self._channels, first.shape[2])
+        if channels == 1 and not self._look.get("grey"):
+            # Is one of them in colour? Their headers tell.
+            grey = all(_opened(path, _is_grey) for path in self.files)
+            channels = 1 if grey else 3
+        return (len(self.files), *first.shape[:2], *(() if channels == 1 else (channels,)))
+
+    def __len__(self):
+        return len(self.files)
+
+    def blocks(self, size):
+        _ = self.shape  # read once, before the threads ask for it
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            for start in range(0, len(self), size):
+                yield np.stack(list(pool.map(self._read, self.files[start : start + size])))
+
+    def _read(self, path):
+        image = transform_image(read_image(path), **self._look)
+        if image.shape[:2] != self.shape[1:3]:
+            raise UserError(
+                f'The images differ in size: "{self.files[0]}" is '
+                f'{self.shape[1]}x{self.shape[2]}, "{path}" is '
+                f"{image.shape[0]}x{image.shape[1]}: give resize=SIZE."
+            )
+        channels = self.image_shape[2]
+        image = np.repeat(image, channels // image.shape[2], axis=2)
+        return image[..., 0] if channels == 1 else image
 
 
-def read_folder(folder, request):
-    """Reads a folder of images, or of `train/` and, where it is there, `test/`.
+def open_folder(folder: str) -> Parts:
+    """Open a folder of images, or of `train/` and, where it is there, `test/`.
 
     Files are taken in the order of their names; class folders are numbered in the order of
     theirs. Of parts given as `train/` and `test/`, other folders beside them are not read.
 
-    Returns:
-      `(Parts, whether there is a test folder)`.
-
     Raises:
-      UserError: If a folder is missing or empty, or a file is not an image of the same
-        size as the others.
+      UserError: If a folder is missing or empty.
     """
     if not os.path.isdir(folder):
         what = "is not a folder" if os.path.exists(folder) else "does not exist"
         raise UserError(f'"{folder}" {what}: give a folder of PNG or JPEG files after "images:".')
     train_folder, test_folder = os.path.join(folder, "train"), os.path.join(folder, "test")
-    test = None
-    if os.path.isdir(train_folder):
-        train = list_folder(train_folder)
-        test = list_folder(test_folder) if os.path.isdir(test_folder) else None
-    else:
-        train = list_folder(folder)
-    listings = [x for x in (train, test) if x is not None]
-    if len({x.names is None for x in listings}) == 2:
+    listings = [list_folder(train_folder if os.path.isdir(train_folder) else folder)]
+    if os.path.isdir(train_folder) and os.path.isdir(test_folder):
+        listings.append(list_folder(test_folder))
+    if len({names is None for _, names in listings}) == 2:
         raise UserError(
             f'Only one of "{train_folder}" and "{test_folder}" has class folders: '
             "arrange both alike."
         )
-    classes = None
-    if train.names is not None:
-        classes = sorted({name for x in listings for name in x.names})
-
-    def labels(listing):
-        return np.array([classes.index(n) for n in listing.names], np.int32) if classes else None
-
-    def part(files, values, rows):
-        return Part(_read_files(files[rows], request), None if values is None else values[rows])
-
-    values = labels(train)
-    rows, test_rows = request.rows(len(train.files), values, test is not None, spread=True)
-    parts = Parts(part(train.files, values, rows), levels=256)
-    if classes:
-        parts = parts._replace(num_classes=len(classes))
-    if test is not None:
-        chosen = limited(np.arange(len(test.files)), request.limit, spread=True)
-        parts = parts._replace(test=part(test.files, labels(test), chosen))
-    elif test_rows is not None:
-        parts = parts._replace(test=part(train.files, values, test_rows))
-    return _same_channels(parts), test is not None
-
-
-def _same_channels(parts):
-    """Gives grey images three channels where the other part has colours."""
-    if parts.test is None:
-        return parts
-    most = max(p.images.shape[3] for p in (parts.train, parts.test))
-
-    def widened(part):
-        return part._replace(images=np.repeat(part.images, most // part.images.shape[3], axis=3))
-
-    return parts._replace(train=widened(parts.train), test=widened(parts.test))
+    class_names = None
+    if listings[0][1] is not None:
+        class_names = tuple(sorted({name for _, names in listings for name in names}))
+        number = {name: label for label, name in enumerate(class_names)}
+    sources = [
+        FolderSource(files, names and np.array([number[n] for n in names], np.int32), class_names)
+        for files, names in listings
+    ]
+    return Parts(sources[0], test=sources[1] if len(sources) == 2 else None)

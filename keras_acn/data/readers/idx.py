@@ -4,6 +4,8 @@ A file starts with a magic number, 00 00 TT DD (TT the type, 08 for unsigned byt
 number of axes), then the size of each axis as big-endian uint32, then the bytes.
 """
 
+from __future__ import annotations
+
 import gzip
 import math
 import os
@@ -13,55 +15,64 @@ import zlib
 import numpy as np
 
 from keras_acn._base.errors import UserError
-from keras_acn.data.parts import assemble, checked
+from keras_acn.data.readers.base import Parts, StreamSource
 
 _TYPE = 0x08
 
 
-def read_idx_file(path, axes):
-    """Reads one IDX file of unsigned bytes.
+def open_idx_file(path: str, axes: int = 3, labels=None) -> StreamSource:
+    """Open one IDX file of unsigned bytes, gzipped if its name ends in `.gz`.
 
     Args:
-      path: The file, gzipped if the name ends in `.gz`.
+      path: The file.
       axes: How many axes it must have: 3 for images, 1 for labels.
-
-    Returns:
-      uint8 array.
+      labels: Of the images, see `StreamSource`.
 
     Raises:
-      UserError: If it cannot be read, or is not such a file.
+      UserError: If it cannot be read, or its header is not that of such a file.
     """
+    packed = str(path).endswith(".gz")
+    start = 4 + 4 * axes
+
+    def opened():
+        return (gzip.open if packed else open)(path, "rb")
+
+    def body():
+        file = opened()
+        file.read(start)
+        return file
+
     try:
-        with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
-            content = file.read()
+        with opened() as file:
+            head = file.read(start)
     except EOFError as error:
         raise UserError(f'"{path}" ends before its end: download it again.') from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f'"{path}" is not a sound gzip file: download it again.') from error
     except OSError as error:
         raise UserError(f'"{path}" cannot be read: {error.strerror or error}.') from error
-    if not content:
+    if not head:
         raise UserError(f'"{path}" is empty: download it again.')
     magic = bytes([0, 0, _TYPE, axes])
-    if content[:4] != magic:
+    if head[:4] != magic:
         raise UserError(
-            f'"{path}" starts with the magic number {content[:4].hex()} instead of '
+            f'"{path}" starts with the magic number {head[:4].hex()} instead of '
             f"{magic.hex()}: it is not an IDX file of {'images' if axes == 3 else 'labels'}."
         )
-    start = 4 + 4 * axes
-    if len(content) < start:
+    if len(head) < start:
         raise UserError(f'"{path}" ends inside its header: download it again.')
-    shape = struct.unpack(f">{axes}I", content[4:start])
-    if len(content) - start != math.prod(shape):
-        raise UserError(
-            f'"{path}" announces {list(shape)} bytes but holds {len(content) - start}: '
-            "download it again."
-        )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    shape = struct.unpack(f">{axes}I", head[4:])
+    form = "gzip file" if packed else "IDX file"
+    source = StreamSource(path, body, shape, np.uint8, form=form, labels=labels)
+    if not packed:
+        held = os.path.getsize(path) - start
+        if held != math.prod(shape):
+            raise source.length_error(held)
+    return source
 
 
-def find_idx_file(folder, part, what, axes):
-    """Returns the path of a file of a folder, or `None` where there is none.
+def find_idx_file(folder: str, part: str, what: str, axes: int) -> str | None:
+    """Return the path of a file of a folder, or `None` where there is none.
 
     Args:
       folder: The folder.
@@ -77,33 +88,33 @@ def find_idx_file(folder, part, what, axes):
     return None
 
 
-def _read_part(folder, part):
+def _part(folder, part):
     images = find_idx_file(folder, part, "images", 3)
     labels = find_idx_file(folder, part, "labels", 1)
     if images is None:
         if labels is not None:
             raise UserError(f'"{labels}" has no {part}-images-idx3-ubyte[.gz] beside it: add it.')
         return None
-    values = None if labels is None else read_idx_file(labels, 1)
-    return checked(read_idx_file(images, 3), values, f'"{images}"')
+
+    def read_labels():
+        source = open_idx_file(labels, 1)
+        return np.concatenate([np.zeros(0, np.uint8), *source.blocks(2**20)])
+
+    return open_idx_file(images, labels=None if labels is None else read_labels)
 
 
-def read_idx(folder, request):
-    """Reads a folder of IDX files: `train-...` and, where it is there, `t10k-...`.
-
-    Returns:
-      `(Parts, whether the folder has a test part)`. The labels are optional.
+def open_idx(folder: str) -> Parts:
+    """Open a folder of IDX files: `train-...` and `t10k-...`, with their labels if any.
 
     Raises:
-      UserError: If a file is missing or is not what it should be.
+      UserError: If neither is there, or a header is not what it should be.
     """
     if not os.path.isdir(folder):
         what = "is not a folder" if os.path.exists(folder) else "does not exist"
         raise UserError(f'"{folder}" {what}: give the folder of the IDX files after "idx:".')
-    train = _read_part(folder, "train")
-    if train is None:
+    train, test = _part(folder, "train"), _part(folder, "t10k")
+    if train is None and test is None:
         raise UserError(
             f'"{folder}" has no train-images-idx3-ubyte[.gz]: give the folder of the IDX files.'
         )
-    test = _read_part(folder, "t10k")
-    return assemble(train, test, request), test is not None
+    return Parts(train, test=test)

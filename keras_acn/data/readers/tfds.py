@@ -1,16 +1,24 @@
 """Any TensorFlow Datasets name, from a prepared copy or by download."""
 
+from __future__ import annotations
+
+import functools
 import os
+import socket
+import threading
+import urllib.parse
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from keras_acn._base.errors import UserError, unknown_name
-from keras_acn.data.checks import check_images, check_labels
-from keras_acn.data.network import network_answers
-from keras_acn.data.parts import Part, Parts, infer_levels
+from keras_acn.data.checks import check_images, white_of
+from keras_acn.data.readers.base import Parts, Source, reblocked
 from keras_acn.data.transform import transform_images
 
 _BATCH = 256
+_PROBE_HOST = "storage.googleapis.com"
 
 
 class UnknownDataset(Exception):
@@ -28,8 +36,8 @@ def _tfds():
     return tfds
 
 
-def names():
-    """Returns the names of all data sets that TensorFlow Datasets has code for."""
+def names() -> list[str]:
+    """Return the names of all data sets that TensorFlow Datasets has code for."""
     return _tfds().list_builders(with_community_datasets=False)
 
 
@@ -55,6 +63,35 @@ def _builder(tfds, name, data_dir):
         ) from error
 
 
+def network_answers(timeout: float = 4.0) -> bool:
+    """Return whether a connection to the data sets' main host (or the proxy) can be made.
+
+    Asked before a download, which would go on trying for minutes.
+
+    Args:
+      timeout: Seconds, the name look-up included.
+    """
+    proxy = os.environ.get("https_proxy") or os.environ.get("HTTPS_PROXY")
+    host, port = _PROBE_HOST, 443
+    if proxy:
+        parsed = urllib.parse.urlsplit(proxy if "//" in proxy else f"//{proxy}")
+        host, port = parsed.hostname or host, parsed.port or 80
+    answers = []
+
+    def connect():
+        try:
+            socket.create_connection((host, port), timeout=timeout).close()
+            answers.append(True)
+        except OSError:
+            pass
+
+    # A look-up of a name takes no timeout of its own, hence the thread.
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    return bool(answers)
+
+
 def _prepare(tfds, builder, name):
     if builder.is_prepared():
         return
@@ -78,69 +115,149 @@ def _prepare(tfds, builder, name):
         ) from error
 
 
-def _examples(tfds, builder, split, start, stop, where):
-    """Yields batches `{"image", "label"}` of NumPy arrays, of one image where sizes may differ."""
-    features = builder.info.features
-    wanted = {"image": True}
-    label = features["label"] if "label" in features else None
-    if label is not None and label.shape == () and np.issubdtype(label.np_dtype, np.integer):
-        wanted["label"] = True
-    dataset = builder.as_dataset(
-        split=tfds.core.ReadInstruction(split, from_=start, to=stop, unit="abs"),
-        shuffle_files=False,
-        decoders=tfds.decode.PartialDecoding(wanted),
-        read_config=tfds.ReadConfig(try_autocache=False),
-    )
-    one_size = None not in features["image"].shape
-    try:
-        yield from tfds.as_numpy(dataset.batch(_BATCH if one_size else 1))
-    except Exception as error:
-        # A damaged record raises errors of TensorFlow's and of TFDS's own.
-        raise UserError(
-            f"{where} cannot be read ({_first_line(error)}): prepare it again."
-        ) from error
+class TfdsSource(Source):
+    """Images `[start, stop)` of a split, in the order in which it is stored.
 
+    Args:
+      builder: The prepared data set's builder.
+      name: What the user calls the data set.
+      split: Name of the split.
+      start, stop: Images of the split.
+      look: Options of `transform_images`.
+    """
 
-def _read(tfds, builder, name, split, start, stop, request):
-    """Reads images `[start, stop)` of a split. Returns `(Part, levels)`."""
-    where = f'The "{split}" split of {name}'
-    images, labels, levels, at = None, [], None, 0
-    for batch in _examples(tfds, builder, split, start, stop, where):
-        raw = check_images(batch["image"], f"{where}: its images")
-        if images is None:
-            # One image alone may be black: it tells nothing about the levels.
-            levels = infer_levels(raw) if len(raw) > 1 or raw.dtype != np.uint8 else 256
-        raw, new_levels = transform_images(raw, levels, **request.look)
-        if images is None:
-            images = np.empty((stop - start, *raw.shape[1:]), raw.dtype)
-        if raw.shape[1:] != images.shape[1:]:
+    has_labels_ahead = False
+
+    def __init__(
+        self,
+        builder: Any,
+        name: str,
+        split: str,
+        start: int,
+        stop: int,
+        look: dict[str, Any] | None = None,
+    ):
+        self._builder, self._dataset, self._split = builder, name, split
+        self._start, self._stop, self._look = start, stop, look or {}
+        self._subject = f'The "{split}" split of {name}'
+        self.name = f"t{self._subject[1:]}"
+        features = builder.info.features
+        image, label = features["image"], features["label"] if "label" in features else None
+        self._image_shape = tuple(image.shape)
+        self.dtype = np.dtype("f4" if np.issubdtype(image.np_dtype, np.floating) else "u1")
+        self._labelled = (
+            label is not None and label.shape == () and np.issubdtype(label.np_dtype, np.integer)
+        )
+        if self._labelled and getattr(label, "num_classes", None):
+            self.class_names = tuple(label.names)
+
+    def _changed(self, **changes):
+        given = {"start": self._start, "stop": self._stop, "look": self._look}
+        new = TfdsSource(self._builder, self._dataset, self._split, **{**given, **changes})
+        new.part, new.peers, new._origin = self.part, self.peers, self._origin or self
+        return new
+
+    def pick(self, rows: Iterable[int]) -> Source:
+        rows = np.asarray(rows, np.int64)
+        if not len(rows) or rows[-1] - rows[0] != len(rows) - 1:
+            return super().pick(rows)
+        first = self._start + int(rows[0])
+        return self._changed(start=first, stop=first + len(rows))
+
+    def transformed(self, crop=None, resize=None, grey=False) -> Source:
+        return self._changed(look={"crop": crop, "resize": resize, "grey": grey})
+
+    def check(self) -> None:
+        """Nothing to do: the images are checked as they are read."""
+
+    def __len__(self):
+        return self._stop - self._start
+
+    @functools.cached_property
+    def shape(self) -> tuple[int, ...]:
+        known = len(self._image_shape) == 3 and None not in self._image_shape
+        if known and not any(self._look.values()):
+            return (len(self), *self._image_shape)
+        return (len(self), *next(self._images([])).shape[1:])
+
+    def white(self):
+        grey = self._look.get("grey") and self._image_shape[-1] != 1
+        if self.dtype == np.uint8 and (self._look.get("resize") or grey):
+            return 255  # Pixels that are mixed from several are brought to 8 bits first.
+        return super().white()
+
+    @functools.cached_property
+    def _white(self):
+        sources = (self, *self.peers)
+        return white_of(batch["image"] for s in sources for batch in s._examples(["image"]))
+
+    def _examples(self, wanted):
+        """Yield batches of NumPy arrays, of one image where sizes may differ."""
+        tfds = _tfds()
+        dataset = self._builder.as_dataset(
+            split=tfds.core.ReadInstruction(
+                self._split, from_=self._start, to=self._stop, unit="abs"
+            ),
+            shuffle_files=False,
+            decoders=tfds.decode.PartialDecoding(dict.fromkeys(wanted, True)),
+            read_config=tfds.ReadConfig(try_autocache=False),
+        )
+        one_by_one = "image" in wanted and None in self._image_shape
+        try:
+            yield from tfds.as_numpy(dataset.batch(1 if one_by_one else _BATCH))
+        except Exception as error:
+            # A damaged record raises errors of TensorFlow's and of TFDS's own.
             raise UserError(
-                f"{where}: its images differ in size ({list(images.shape[1:])} and "
-                f"{list(raw.shape[1:])}): give resize=SIZE."
-            )
-        images[at : at + len(raw)] = raw
-        labels += list(batch.get("label", []))
-        at += len(raw)
-    if labels and max(labels) < 0:
-        labels = []  # Some publish test images whose labels are all withheld, as -1.
-    if at != stop - start:
-        raise UserError(f"{where} ends early: prepare it again.")
-    return Part(images, check_labels(labels or None, at, f"{where}: its labels")), new_levels
+                f"{self._subject} cannot be read ({_first_line(error)}): prepare it again."
+            ) from error
+
+    def _images(self, labels):
+        """Yield transformed images; what labels come with them are added to the list."""
+        levels = shape = None
+        if self.dtype == np.uint8 and any(self._look.values()):
+            levels = super().white() + 1
+        for batch in self._examples(["image", "label"] if self._labelled else ["image"]):
+            images = check_images(batch["image"], f"The images of {self.name}")
+            images = transform_images(images, levels, **self._look)[0]
+            shape = shape or images.shape[1:]
+            if images.shape[1:] != shape:
+                raise UserError(
+                    f"The images of {self.name} differ in size ({list(shape)} and "
+                    f"{list(images.shape[1:])}): give resize=SIZE."
+                )
+            labels += list(batch.get("label", []))
+            yield images
+
+    def blocks(self, size):
+        labels, count = [], 0
+        for block in reblocked(self._images(labels), size):
+            count += len(block)
+            yield block
+        if count != len(self):
+            raise UserError(f"{self._subject} ends early: prepare it again.")
+        self._seen_labels = labels
+
+    _seen_labels = None
+
+    def _read_labels(self):
+        if not self._labelled:
+            return None
+        labels = self._seen_labels
+        if labels is None:
+            labels = [each for batch in self._examples(["label"]) for each in batch["label"]]
+        # Some publish test images whose labels are all withheld, as -1.
+        return None if max(labels) < 0 else labels
 
 
-def read_tfds(name, request):
-    """Reads a data set of TensorFlow Datasets into memory.
+def open_tfds(name: str, data_dir: str | None = None) -> Parts:
+    """Open a data set of TensorFlow Datasets, which is downloaded if it must be.
 
     The parts are its `train` and `test` splits and, besides them, `validation`; where there
-    is no `test`, `validation` is the test part (as for `imagenet_resized`); where there is
-    neither, the last images of `train` are.
+    is no `test`, `validation` is the test part (as for `imagenet_resized`).
 
     Args:
       name: Such as `"mnist"`, `"imagenet_resized/32x32"` or `"mnist:3.0.1"`.
-      request: `Request`.
-
-    Returns:
-      `(Parts, whether it has a test part of its own)`.
+      data_dir: Folder of prepared copies, or `None` for the usual one.
 
     Raises:
       UnknownDataset: If there is no such data set.
@@ -148,7 +265,7 @@ def read_tfds(name, request):
         it does not hold images.
     """
     tfds = _tfds()
-    builder = _builder(tfds, name, request.data_dir)
+    builder = _builder(tfds, name, data_dir)
     if builder.info.features is not None and "image" not in builder.info.features:
         raise UserError(
             f'The TensorFlow dataset "{name}" has no "image" (it has '
@@ -161,29 +278,10 @@ def read_tfds(name, request):
             f'The TensorFlow dataset "{name}" has no "train" split (it has '
             f"{', '.join(splits) or 'none'}): choose another."
         )
-    test_split = next((s for s in ("test", "validation") if s in splits), None)
 
-    def part(split, start=0, stop=None):
-        stop = splits[split] if stop is None else stop
-        if request.limit is not None:
-            stop = min(stop, start + request.limit)
-        return _read(tfds, builder, name, split, start, stop, request)
+    def part(split):
+        return TfdsSource(builder, name, split, 0, splits[split]) if split in splits else None
 
-    cut, test = splits["train"], None
-    if test_split is None:
-        amount = request.test_amount(cut)
-        held = max(1, round(cut * amount)) if isinstance(amount, float) else amount
-        if held >= cut:
-            raise UserError(f"test={amount} leaves none of the {cut} images to train on.")
-        cut -= held
-        test = part("train", cut)[0] if held else None
-    else:
-        test = part(test_split)[0]
-    train, levels = part("train", 0, cut)
-    validation = None
-    if test_split == "test" and "validation" in splits:
-        validation = part("validation")[0]
-    classes = None
-    if train.labels is not None:
-        classes = getattr(builder.info.features["label"], "num_classes", None)
-    return Parts(train, test, validation, levels, classes), test_split is not None
+    if "test" in splits:
+        return Parts(part("train"), part("validation"), part("test"))
+    return Parts(part("train"), test=part("validation"))

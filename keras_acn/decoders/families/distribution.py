@@ -67,6 +67,15 @@ class ImageDistribution(tfd.Distribution):
         """C, the number of channels."""
         return self._image_shape[2]
 
+    @property
+    def noise_shape(self):
+        """Shape (H, W, n) of the uniform numbers that one image is drawn from."""
+        return (*self._image_shape[:2], self._likelihood.noise_size(self.channels))
+
+    def sample_from(self, noise):
+        """Returns one image for each of a batch `[B]`, from uniform numbers [B, H, W, n]."""
+        return self._likelihood.sample(self._params, self.channels, noise)
+
     def _batch_shape(self):
         return self._params.shape[:-3]
 

@@ -80,9 +80,15 @@ class AutoregressiveImage(tfd.Distribution):
             params = tf.reshape(params, tf.concat([batch, params.shape[-3:]], 0))
         return self.likelihood.distribution(params, image_shape)
 
+    @property
+    def noise_shape(self):
+        """Shape (H, W, n) of the uniform numbers that one image is drawn from."""
+        height, width, channels = self._decoder.image_shape
+        return (height, width, self.likelihood.noise_size(channels))
+
     def sample_from(self, noise):
-        """Returns one image for each z, of a batch `[B]`, from uniform numbers [H, W, B, n]."""
-        return self._decoder.steps.images(self._z, noise)
+        """Returns one image for each z, of a batch `[B]`, from uniform numbers [B, H, W, n]."""
+        return self._decoder.steps.images(self._z, tf.transpose(noise, [1, 2, 0, 3]))
 
     def _log_prob(self, image):
         return self.conditional(image).log_prob(image)
