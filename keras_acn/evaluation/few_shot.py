@@ -124,6 +124,10 @@ def few_shot_accuracy(
     Raises:
       UserError: If the model is no homoencoder, or there are too few classes with enough
         images.
+
+    Example, with a trained `VHE` and images of classes that it was not trained on:
+
+        print(few_shot_accuracy(model, images, labels, ways=5, shots=1).to_text())
     """
     if model.class_dim is None:
         raise UserError(

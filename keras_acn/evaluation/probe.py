@@ -164,12 +164,8 @@ def knn_accuracy(
 
 
 def table_3(
-    codes: np.ndarray,
-    images: np.ndarray,
-    labels: np.ndarray | None,
-    test_codes: np.ndarray,
-    test_images: np.ndarray,
-    test_labels: np.ndarray | None,
+    train: tuple[np.ndarray, np.ndarray, np.ndarray | None],
+    test: tuple[np.ndarray, np.ndarray, np.ndarray | None],
     *,
     of_images: dict | None = None,
     own_rows: np.ndarray | None = None,
@@ -184,10 +180,8 @@ def table_3(
     the test images are of classes that the training images have none of.
 
     Args:
-      codes: `[N, d]`, the codes of the training images.
-      images: `[N, H, W, C]`.
-      labels: int `[N]`, or `None`.
-      test_codes, test_images, test_labels: Those of the test images.
+      train: `(codes [N, d], images [N, H, W, C], labels [N] or None)`.
+      test: Those of the test images.
       of_images: What this function returned for another model on the same images: `pca` and
         `pixels` are then not worked out again.
       own_rows: As for `knn_accuracy`.
@@ -195,6 +189,7 @@ def table_3(
       seed: Integer seed.
       progress: Called with the probes that are done, and 4.
     """
+    (codes, images, labels), (test_codes, test_images, test_labels) = train, test
     if labels is None or test_labels is None or len(np.unique(labels)) < 2:
         return None
     if not np.isin(test_labels, labels).all():

@@ -56,11 +56,13 @@ class Report:
       notes: Sentences on what the figures are and are not.
       compare: A second `Report` to be shown beside this one, or `None`.
 
-    Example, with a trained model and the `ImageSet`s of `data = keras_acn.load_data("digits")`:
-
-        report = evaluate_model(model, data.train, data.test)
-        print(report.to_text())
-        json.dumps(report.to_dict())
+    Example:
+      >>> import numpy as np
+      >>> from keras_acn.evaluation import CodeLengths, Report
+      >>> lengths = CodeLengths({"reconstruction_nats": np.array([70.0, 80.0])}, 784, None)
+      >>> report = Report("Autoencoder", False, (28, 28, 1), 60_000, 16, 12, 1, lengths)
+      >>> report.to_dict()["code_length"]["costs"]["reconstruction_nats"]["nats"]
+      75.0
     """
 
     name: str
@@ -154,6 +156,12 @@ def evaluate_model(
     Raises:
       UserError: If a part has no images, or images of another shape than the model's; or if
         `samples` or `batch_size` is less than 1.
+
+    Example, with `data = keras_acn.load_data("digits")` and a trained model:
+
+        report = evaluate_model(model, data.train, data.test)
+        print(report.to_text())
+        json.dumps(report.to_dict())
     """
     for word, value in (("samples", samples), ("batch_size", batch_size)):
         if value is not None and value < 1:
@@ -229,9 +237,9 @@ class _Job:
         codes, test_codes = found.pop("codes")
         probes, progress = None, self.begin("probes")
         if self.probes:
-            parts = codes, *self.train, test_codes, *self.test
             probes = table_3(
-                *parts,
+                (codes, *self.train),
+                (test_codes, *self.test),
                 of_images=self.image_probes,
                 own_rows=self.own_rows,
                 max_train=self.max_probe_images,

@@ -71,8 +71,7 @@ def daydream_grid(
     Args:
       frames: [T, H, W, C], such as `model.daydream(...)[:, 0]`.
       columns: Images a row; `None` makes the grid about square.
-      title: A line above.
-      scale: Times that each pixel is repeated; `None` makes small images legible.
+      title, scale: As for `strip`.
 
     Returns:
       A `Picture`.
@@ -91,7 +90,7 @@ def daydream_gif(
       frames: [T, B, H, W, C], or [T, H, W, C] for one dream.
       fps: Frames a second.
       columns: Dreams a row; `None` puts up to eight in a row.
-      scale: Times that each pixel is repeated; `None` makes small images legible.
+      scale: As for `strip`.
 
     Returns:
       An `Animation` of T frames.

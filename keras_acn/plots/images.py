@@ -76,8 +76,7 @@ def rows(
 
     Args:
       images: `{row's name: [N, H, W, C]}`, all of one shape.
-      title: A line above.
-      scale: Times that each pixel is repeated; `None` makes small images legible.
+      title, scale: As for `grid`.
 
     Returns:
       A `Picture`.
@@ -112,8 +111,7 @@ def comparison(
       reconstructions: [N, H, W, C]; or [S, N, H, W, C], several samples for each code, a
         row each; or a dict {row's name: [N, H, W, C]}, as for the runs of a sweep.
       n: The most columns: the first n images are drawn.
-      title: A line above.
-      scale: Times that each pixel is repeated; `None` makes small images legible.
+      title, scale: As for `grid`.
 
     Returns:
       A `Picture` of one row of originals and one or more rows below it.
@@ -167,8 +165,7 @@ def neighbors_picture(
       neighbors: [Q, K, H, W, C], such as `train_images[index]` for the index [Q, K] that
         `model.neighbors` returns.
       distances: Euclidean distances in code space, [Q, K], written under the neighbours.
-      title: A line above.
-      scale: Times that each pixel is repeated; `None` makes small images legible.
+      title, scale: As for `grid`.
 
     Returns:
       A `Picture` of Q rows.
@@ -218,8 +215,7 @@ def members_picture(
       given: A sequence of W sets of images, each [M, H, W, C]; M may differ.
       drawn: A sequence of as many sets, each [n, H, W, C], such as
         `model.generate_like(images)` returns for each set.
-      title: A line above.
-      scale: Times that each pixel is repeated; `None` makes small images legible.
+      title, scale: As for `grid`.
 
     Returns:
       A `Picture` of a row for each class: the given images, a gap, the drawn ones.

@@ -248,8 +248,7 @@ def traversal(
       n: Images a side.
       span: How far each moves from its value in `base` either way, in the units of z; or a
         pair (low, high) of the values themselves.
-      title: A line above.
-      scale: Times that each pixel is repeated; `None` finds one that fits.
+      title, scale: As for `grid`.
 
     Returns:
       A `Picture` of n rows of n images.
