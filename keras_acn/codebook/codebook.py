@@ -125,14 +125,7 @@ class KNNCodebook(CodeStore):
         self.built = True
 
     def add_state(self, name: str, shape: tuple, initializer: Any, dtype: str) -> keras.Variable:
-        """Add a weight of the search strategy, saved and restored with the codes.
-
-        Args:
-          name: Its name.
-          shape: Its shape.
-          initializer: As in Keras.
-          dtype: Its dtype.
-        """
+        """Add a weight of the search strategy, saved and restored with the codes."""
         return self.add_weight(
             name=name, shape=shape, initializer=initializer, dtype=dtype, trainable=False
         )
