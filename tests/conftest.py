@@ -1,6 +1,6 @@
-"""Makes `part_checks`, which lies beside this file, importable."""
+"""What every test starts from."""
 
-import pathlib
-import sys
+import os
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")

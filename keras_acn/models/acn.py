@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_acn import codebook as codebook_lib
 from keras_acn._base.batches import in_batches
 from keras_acn._base.errors import UserError
-from keras_acn.codebook.search.auto import describe_choice
+from keras_acn.codebook.search import describe_choice
 from keras_acn.models.base import LatentModel
 
 log = logging.getLogger(__name__)

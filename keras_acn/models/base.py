@@ -36,12 +36,6 @@ POSTERIOR, NEIGHBOR, DECODER = range(3)
 # Streams of the noise of what is sampled outside of training.
 LATENT, IMAGE = range(2)
 
-# What the models ask of a part, and what is taken of one that does not say.
-CAPABILITIES: dict[str, dict[str, Any]] = {
-    "prior": {"is_conditional": True},
-    "decoder": {"is_autoregressive": False, "likelihood": None},
-}
-
 # Compiling takes some ten seconds: on fewer data a whole training is over by then.
 JIT_FROM_SIZE = 20_000
 
@@ -156,10 +150,6 @@ class LatentModel(KerasTrainer):
         with initial_weights_from(self.seed, name):
             default = getattr(self, f"default_{name}")
             part = room.registry.get(identifier, default, **sizes[name])
-        # A part of the user's own need not derive from this package's bases.
-        for key, value in CAPABILITIES.get(name, {}).items():
-            if not hasattr(part, key):
-                setattr(part, key, value)
         for key, expected in sizes[name].items():
             found = getattr(part, key, expected)
             if found != expected:

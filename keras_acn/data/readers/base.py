@@ -67,6 +67,7 @@ class Source:
     sorted_by_class: bool = False
     has_labels_ahead: bool = True
     _origin: Source | None = None
+    _labels: Any = None  # or a function that reads them
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -79,10 +80,8 @@ class Source:
     @functools.cached_property
     def labels(self) -> np.ndarray | None:
         """int32 `[N]`, read and checked when first asked for; `None` where there are none."""
-        return check_labels(self._read_labels(), len(self), f"The labels of {self.name}")
-
-    def _read_labels(self) -> Any:
-        return None
+        labels = self._labels() if callable(self._labels) else self._labels
+        return check_labels(labels, len(self), f"The labels of {self.name}")
 
     def check(self) -> None:
         """Raise a `UserError` unless shape and dtype are those of images for training."""
@@ -190,12 +189,9 @@ class ArraySource(Source):
         name: str = "the array",
         labels: Any = None,
     ):
-        self.array, self._given_labels = array, labels
+        self.array, self._labels = array, labels
         self.shape, self.dtype = tuple(array.shape), array.dtype
         self.scale, self.part, self.name = scale, part, name
-
-    def _read_labels(self):
-        return self._given_labels() if callable(self._given_labels) else self._given_labels
 
     def blocks(self, size):
         for start in range(0, len(self), size):
@@ -228,10 +224,7 @@ class StreamSource(Source):
     ):
         self.path, self.start, self.form = path, start, form
         self.shape, self.dtype = tuple(shape), np.dtype(dtype)
-        self.name, self._given_labels = name or f'"{path}"', labels
-
-    def _read_labels(self):
-        return self._given_labels() if callable(self._given_labels) else self._given_labels
+        self.name, self._labels = name or f'"{path}"', labels
 
     def check(self):
         try:
@@ -289,9 +282,7 @@ class _Picked(Source):
         self._source, self._rows = source, rows
         self.shape, self.dtype = (len(rows), *source.shape[1:]), source.dtype
         self.scale = source.scale
-
-    def _read_labels(self):
-        return None if self._source.labels is None else self._source.labels[self._rows]
+        self._labels = lambda: None if source.labels is None else source.labels[rows]
 
     def blocks(self, size):
         return reblocked(self._chosen(size), size)
@@ -325,9 +316,7 @@ class _Transformed(Source):
         self.scale = 255 if self._mixes else source.scale
         self.shape = (len(source), *black.shape[1 : 3 if self._flat else 4])
         self.dtype = black.dtype
-
-    def _read_labels(self):
-        return self._source.labels
+        self._labels = lambda: source.labels
 
     def white(self):
         return 255 if self._mixes else self._source.white()

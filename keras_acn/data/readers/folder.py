@@ -70,6 +70,18 @@ def _is_grey(image):
     return image.mode in _GREY or image.mode.startswith("I")
 
 
+def _is_grey_file(path):
+    """Tell from the header; that of a PNG file has its kind of colour at a fixed place."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(26)
+    except OSError:
+        head = b""
+    if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) == 26:
+        return head[25] in (0, 4)
+    return _opened(path, _is_grey)
+
+
 def read_image(path: str) -> np.ndarray:
     """Read one image file.
 
@@ -120,15 +132,12 @@ class FolderSource(Source):
         channels: int = 1,
         look: dict[str, Any] | None = None,
     ):
-        self.files, self._given_labels, self.class_names = list(files), labels, class_names
+        self.files, self._labels, self.class_names = list(files), labels, class_names
         self._channels, self._look = channels, look or {}
         self.name = f'"{os.path.dirname(self.files[0])}"'
 
-    def _read_labels(self):
-        return self._given_labels
-
     def _changed(self, **changes):
-        given = {"files": self.files, "labels": self._given_labels}
+        given = {"files": self.files, "labels": self._labels}
         given |= {"channels": self._channels, "look": self._look}
         new = FolderSource(class_names=self.class_names, **{**given, **changes})
         new.part, new.peers = self.part, self.peers
@@ -138,7 +147,7 @@ class FolderSource(Source):
         rows = np.asarray(rows, np.int64)
         if len(rows) in (0, len(self.files)):
             return super().pick(rows)
-        labels = None if self._given_labels is None else self._given_labels[rows]
+        labels = None if self._labels is None else self._labels[rows]
         return self._changed(files=[self.files[row] for row in rows], labels=labels)
 
     def transformed(self, crop=None, resize=None, grey=False) -> Source:
@@ -157,7 +166,7 @@ class FolderSource(Source):
         channels = max(self._channels, first.shape[2])
         if channels == 1 and not self._look.get("grey"):
             # Is one of them in colour? Their headers tell.
-            grey = all(_opened(path, _is_grey) for path in self.files)
+            grey = all(map(_is_grey_file, self.files))
             channels = 1 if grey else 3
         return (len(self.files), *first.shape[:2], *(() if channels == 1 else (channels,)))
 

@@ -239,14 +239,12 @@ class TfdsSource(Source):
 
     _seen_labels = None
 
-    def _read_labels(self):
-        if not self._labelled:
-            return None
+    def _labels(self):
         labels = self._seen_labels
-        if labels is None:
+        if labels is None and self._labelled:
             labels = [each for batch in self._examples(["label"]) for each in batch["label"]]
         # Some publish test images whose labels are all withheld, as -1.
-        return None if max(labels) < 0 else labels
+        return labels if labels and max(labels) >= 0 else None
 
 
 def open_tfds(name: str, data_dir: str | None = None) -> Parts:
