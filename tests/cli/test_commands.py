@@ -161,6 +161,7 @@ def test_a_model_file_alone_needs_its_data_named(trained, tmp_path, capsys):
     assert main([*arguments, "--data", "digits"]) == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_exits_with_130_and_resumes_to_the_same_run(tmp_path, capsys):
     arguments = ["train", *TINY, "--epochs", "40", "--no-figures"]
     arguments += ["--set", "codebook.unique=true"]
@@ -191,6 +192,7 @@ def test_ctrl_c_saves_exits_with_130_and_resumes_to_the_same_run(tmp_path, capsy
     assert rows == expected and len(rows) == 40
 
 
+@pytest.mark.slow
 def test_the_start_is_silent_and_no_back_end_of_the_users_matters(trained, tmp_path):
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)

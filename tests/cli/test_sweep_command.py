@@ -132,6 +132,7 @@ def test_bad_input_is_one_sentence(arguments, sentence, tmp_path, capsys):
     assert sentence in said and "Traceback" not in said and not out.exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, capsys):
     out = tmp_path / "sweep"
     arguments = ["sweep", "digits", *TINY, "--grid", "beta=0,1", "--epochs", "30", "--no-figures"]

@@ -115,6 +115,7 @@ def test_finds_the_true_neighbours_of_codes_that_rest():
     assert share_found(lists[own], true_neighbors(codes, own, 10)) > 0.95
 
 
+@pytest.mark.slow
 def test_follows_codes_that_drift():
     """Each pass turns and shifts all codes by about a third of a neighbour's distance."""
     codes = clustered(3000).astype(np.float64)
@@ -132,6 +133,7 @@ def test_follows_codes_that_drift():
     assert min(shares[2:]) > 0.95
 
 
+@pytest.mark.slow
 def test_without_what_is_fresh_it_would_not_follow():
     """The latest visits and the visitors are what the recall rests on."""
     codes = clustered(3000)
@@ -139,6 +141,7 @@ def test_without_what_is_fresh_it_would_not_follow():
     assert one_pass(poor, visits(poor), codes, 0) < 0.5
 
 
+@pytest.mark.fast("True-True", "False-False")
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("unique", [False, True])
 def test_what_is_found_is_sorted_distinct_allowed_and_at_its_distance(unique, jit):
@@ -179,6 +182,7 @@ def test_what_is_found_is_sorted_distinct_allowed_and_at_its_distance(unique, ji
         assert (np.diff(distance[b][some]) >= 0).all()
 
 
+@pytest.mark.slow
 def test_a_used_up_list_falls_back_to_exact_search():
     n = 2000
     codes = clustered(n)
@@ -196,6 +200,7 @@ def test_a_used_up_list_falls_back_to_exact_search():
     np.testing.assert_array_equal(np.sort(rows, axis=1), np.sort(true, axis=1))
 
 
+@pytest.mark.fast("600-64-False")
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("n, batch_size", [(37, 5), (600, 64)])
 def test_unique_uses_no_code_twice_in_a_pass(n, batch_size, jit):

@@ -12,6 +12,7 @@ from keras_acn.codebook import class_lists, draw_members
 DRAW = tf.function(draw_members, reduce_retracing=True)
 
 
+@pytest.mark.fast("0")
 @pytest.mark.parametrize("seed", range(6))
 def test_d_is_of_the_class_and_never_the_datum_itself(seed):
     rng = np.random.default_rng(seed)

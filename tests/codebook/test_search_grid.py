@@ -141,6 +141,14 @@ def test_a_batch_of_unknown_size(search, jit):
         check_found(call(tf.constant(codes[:batch])), codes, codes[:batch], 3, None, None)
 
 
+@pytest.mark.fast(
+    "exact-90-3-16-True",
+    "exact in small blocks-5-7-3-True",
+    "graph-90-3-16-True",
+    "graph-700-5-50-False",
+    "faiss-90-3-16-True",
+    "faiss-1-1-1-False",
+)
 @pytest.mark.parametrize("unique", [False, True])
 @pytest.mark.parametrize("n, k, batch", [(1, 1, 1), (5, 7, 3), (90, 3, 16), (700, 5, 50)])
 def test_in_training(search, n, k, batch, unique):
@@ -176,6 +184,7 @@ def test_in_training(search, n, k, batch, unique):
                 taken.append(pick)
 
 
+@pytest.mark.fast("exact", "graph")
 def test_saved_and_restored(search, tmp_path):
     n = 300
     codebook = KNNCodebook(size=n, k=4, unique=True, latent_dim=3, search=search)

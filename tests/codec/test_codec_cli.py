@@ -79,6 +79,7 @@ def test_a_file_that_needs_its_model(place, capsys):
     assert ".npy file" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_shipped_model_is_found_by_itself(place, capsys):
     images = np.zeros((2, 28, 28), np.uint8)
     images[:, 5:20, 12:15] = 255

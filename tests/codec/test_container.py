@@ -182,6 +182,7 @@ def parts_of(data):
     return edges
 
 
+@pytest.mark.slow
 def test_two_hundred_damaged_files(packed, tmp_path):
     model, images, data = packed
     other = small_model(kind="VAE", seed=2)

@@ -14,6 +14,7 @@ from keras_acn.codec.networks import Networks
 from keras_acn.codec.priors import CodeIndex
 
 
+@pytest.mark.fast("mlp-float32", "conv-mixed_bfloat16", "pixelcnn-float32")
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("decoder", ["mlp", "conv", "pixelcnn"])
 def test_a_copy_computes_in_float64_with_the_same_weights(decoder, policy):
@@ -91,6 +92,12 @@ def test_a_part_that_cannot_be_copied_is_told():
         exact_copy(Odd(1))
 
 
+@pytest.mark.fast(
+    "pixelcnn-5-1-bernoulli",
+    "pixelcnn-5-3-logistic",
+    "blocks-4-1-categorical",
+    "blocks-4-3-bernoulli",
+)
 @pytest.mark.parametrize("family", ["bernoulli", "logistic", "categorical"])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("decoder,width", [("pixelcnn", 5), ("blocks", 4)])

@@ -54,6 +54,7 @@ def test_stream_is_the_mixture_of_all_codes(acn, digits):
     assert net_nats(acn, images, "stream") == pytest.approx(expected, abs=0.005 * expected + noise)
 
 
+@pytest.mark.slow
 def test_set_is_the_greedy_tour(acn, digits):
     images = np.concatenate([digits[0], digits[1]])
     prior = {"mixture": MixtureOfCodes(acn.prior, np.asarray(acn.codebook.codes), nearest=None)}
@@ -67,6 +68,7 @@ def test_set_is_the_greedy_tour(acn, digits):
     assert net_nats(acn, images, "stream") - got < lengths.ordering_bound_nats
 
 
+@pytest.mark.slow
 def test_a_vae_with_learned_variances(digits):
     model = trained(keras_acn.VAE, digits[0], variance="learned")
     images = np.concatenate([digits[1]] * COPIES)
@@ -105,6 +107,7 @@ def test_initial_bits_are_few_and_paid_once(acn, digits):
     assert abs(whole.report.initial_bits - half.report.initial_bits) < 16 * 6
 
 
+@pytest.mark.slow
 def test_what_lanes_cost_is_told(acn, digits):
     images = digits[0].astype(np.uint8)
     few, many = (

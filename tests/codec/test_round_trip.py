@@ -12,6 +12,14 @@ from keras_acn.codec.modes import BlockCodec, Tour
 model_of = functools.cache(small_model)
 
 
+@pytest.mark.fast(
+    "mlp-bernoulli-1",
+    "mlp-categorical-3",
+    "conv-logistic-3",
+    "pixelcnn-categorical-1",
+    "pixelcnn-logistic-3",
+    "blocks-bernoulli-1",
+)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("decoder", DECODERS)

@@ -68,7 +68,12 @@ def one(folder):
 
 @pytest.fixture(scope="module")
 def devices(folder):
-    return train(folder, (*DEVICE_KINDS, "exchanges", "plain-keras"), replicas=3)[0]
+    return train(folder, (*DEVICE_KINDS, "plain-keras"), replicas=3)[0]
+
+
+@pytest.fixture(scope="module")
+def exchanges(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("exchanges"), ("exchanges",), replicas=3)[0]
 
 
 @pytest.fixture(scope="module")
@@ -88,20 +93,24 @@ def assert_alike(one, other, kind):
         np.testing.assert_allclose(other[name], one[name], **CLOSE, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DEVICE_KINDS)
 def test_devices_of_a_process_follow_one(one, devices, kind):
     assert_alike(one, devices, kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", WORKER_KINDS)
 def test_two_workers_follow_one(one, two, kind):
     assert_alike(one, two[0], kind)
 
 
+@pytest.mark.slow
 def test_four_workers_follow_one(one, four):
     assert_alike(one, four[0], FOUR_KINDS[0])
 
 
+@pytest.mark.slow
 def test_all_workers_have_the_same_weights_to_the_bit(two, four):
     for workers in (two, four):
         compared = 0
@@ -113,6 +122,7 @@ def test_all_workers_have_the_same_weights_to_the_bit(two, four):
         assert compared > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["devices", "two", "four"])
 def test_no_neighbour_is_used_twice_in_a_pass(request, workers):
     found = request.getfixturevalue(workers)
@@ -124,16 +134,17 @@ def test_no_neighbour_is_used_twice_in_a_pass(request, workers):
         assert found[f"{kind}/picked"] == found[f"{kind}/used"] >= 35
 
 
+@pytest.mark.slow
 def test_epochs_end_where_they_do_in_one_step_at_a_time(two):
     # Six steps an epoch.
     assert two[0]["acn-unique-several-steps/steps"] == 12
 
 
 @pytest.mark.parametrize("rows", (1, 2, 4, 7))
-def test_an_uneven_batch_counts_each_row_once(devices, rows):
+def test_an_uneven_batch_counts_each_row_once(exchanges, rows):
     found = {
         name.split("/", 2)[2]: value
-        for name, value in devices.items()
+        for name, value in exchanges.items()
         if name.startswith(f"exchanges/{rows}/")
     }
     x, y = (found[f"given_{name}"].astype(np.float64) for name in "xy")
@@ -151,11 +162,13 @@ def test_an_uneven_batch_counts_each_row_once(devices, rows):
         assert found[f"anywhere/{replica}"]
 
 
+@pytest.mark.slow
 def test_workers_with_different_data_are_told(two):
     for worker in two:
         assert "begin with different batches" in str(worker["plain-keras/different-data"])
 
 
+@pytest.mark.slow
 def test_keras_still_needs_the_overrides(devices, two):
     # Where one of these fails, Keras has been mended: see keras_acn/distribute/keras_trainer.py
     # for what may go.

@@ -51,6 +51,7 @@ def state(folder):
     return {k: v for k, v in arrays.items() if not k.startswith("metrics/")}, rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("supervised", ["true", "false"])
 def test_a_resumed_homoencoder_is_the_uninterrupted_one(tmp_path, supervised):
     config = load_config("blog-vhe", overrides=[*VHE, f"model.supervised={supervised}"])

@@ -34,6 +34,7 @@ def test_every_preset_builds_its_model(name):
         assert float(model.beta(10**6)) == 1.0
 
 
+@pytest.mark.slow
 def test_the_colour_recipe_trains_on_patches_of_photographs(tmp_path):
     photograph = load_sample_images().images[0]
     patches = [photograph[i : i + 8, 100:108] for i in range(0, 320, 8)]

@@ -204,6 +204,7 @@ def test_the_same_seed_gives_the_same_run(finished, tmp_path):
     assert_same(tmp_path / "again", finished.folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unique", [False, True])
 def test_a_run_killed_in_mid_epoch_goes_on_exactly(unique, finished, tmp_path):
     overrides = [f"codebook.unique={str(unique).lower()}"]
@@ -221,6 +222,7 @@ def test_a_run_killed_in_mid_epoch_goes_on_exactly(unique, finished, tmp_path):
     assert_same(tmp_path / "killed", reference.folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -395,6 +397,7 @@ def test_a_warm_up_rises_linearly(schedule):
     assert schedule == "constant" or later < 0.1
 
 
+@pytest.mark.fast("mixed_bfloat16")
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_is_the_models_and_not_the_sessions(precision, tmp_path):
     run = run_tiny(tmp_path / "run", f"training.precision={precision}", "training.epochs=1")

@@ -54,6 +54,7 @@ def test_a_frame_before_training_and_one_every_nth_epoch():
     np.testing.assert_array_equal(snapshots.frames[0]["codes"], seen[4])
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_frames_and_goes_on_with_them(tmp_path):
     config = load_config("digits", overrides=[*TINY, "training.epochs=3"])
     whole = train(config, tmp_path / "whole")

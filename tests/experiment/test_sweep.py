@@ -165,6 +165,7 @@ def test_the_table_has_a_row_a_run_in_order_of_the_values(finished):
     assert sweep.swept(out) == ["latent_dim", "beta"]
 
 
+@pytest.mark.slow
 def test_a_second_call_trains_nothing_and_another_grid_adds_to_it(finished):
     out, rows = finished
     again, more, cross = Seen(), Seen(), Seen()

@@ -117,6 +117,7 @@ def reference(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_run_survives_ctrl_c_and_a_killed_worker(reference, tmp_path):
     folder = tmp_path / "run"
@@ -163,6 +164,7 @@ def test_a_run_survives_ctrl_c_and_a_killed_worker(reference, tmp_path):
     assert_same_end(folder, reference)
 
 
+@pytest.mark.slow
 def test_another_number_of_workers_goes_on(reference, tmp_path, capsys):
     folder = tmp_path / "run"
     assert cli.main(["train", *options(2), "--no-figures", "--out", str(folder)]) == 0
@@ -206,6 +208,7 @@ def test_more_workers_than_gpus_are_refused(tmp_path, capsys, monkeypatch):
     assert "There are 2 GPUs for 3 workers" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_failing_worker_leaves_no_empty_folder(tmp_path):
     folder = tmp_path / "run"
     code, out, err = finish(

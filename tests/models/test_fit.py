@@ -171,6 +171,7 @@ def test_daydream():
     np.testing.assert_allclose(dream[2], want, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_saved_model_evaluates_bit_for_bit_in_a_new_process(tmp_path):
     model = small(codebook={"unique": True})
     model.fit(IMAGES, epochs=2, verbose=0)

@@ -38,6 +38,7 @@ def test_an_unknown_name():
         load_pretrained("acn-mnits")
 
 
+@pytest.mark.slow
 def test_a_built_package_brings_them(tmp_path):
     subprocess.run(
         [sys.executable, "setup.py", "-q", "build", "--build-base", tmp_path / "base"],

@@ -22,6 +22,7 @@ def test_outputs_are_kept(path):
     assert any("image/png" in o.get("data", {}) for c in cells for o in c.outputs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)

@@ -57,6 +57,7 @@ def wait_for(url, name, version):
     raise AssertionError(f"version {version} of {name} did not come up")
 
 
+@pytest.mark.slow
 def test_rest_grpc_and_a_new_version(exported, tmp_path):
     sys.path.insert(0, str(EXAMPLES))
     import rest_client
