@@ -23,22 +23,25 @@ setup(
     # The trained models lie at the top of a checkout, and inside an installed package.
     package_dir={"keras_acn.saved_models": "saved_models"},
     package_data={
+        "keras_acn": ["py.typed"],
         "keras_acn.experiment": ["presets/*.yaml"],
         "keras_acn.saved_models": ["*/*", "*/*/*", "*/*/*/*"],
     },
+    # The lower ends are those of requirements-oldest.txt, with which the fast tests pass.
     install_requires=[
-        "tensorflow>=2.18,<2.22",
-        "keras>=3.6,<4",
+        "tensorflow>=2.19,<2.22",
+        # distribute/keras_trainer.py overrides methods that older ones do not have.
+        "keras>=3.10,<4",
         "tensorflow-probability>=0.25,<0.26",
         # TFP imports it, though nothing here uses it.
-        "tf-keras>=2.18,<2.22",
+        "tf-keras>=2.19,<2.22",
         "tensorflow-datasets>=4.9.4,<5",
         # TFDS imports it without declaring it.
-        "importlib_resources",
+        "importlib_resources>=6",
         "scikit-learn>=1.3,<2",
         "scipy>=1.10,<2",
         "numpy>=1.26,<3",
-        "pandas>=2.0,<4",
+        "pandas>=2.1,<4",
         "plotnine>=0.13,<1",
         "matplotlib>=3.8,<4",
         "pillow>=10",
@@ -52,16 +55,18 @@ setup(
             "constriction>=0.5,<0.6",
             "faiss-cpu>=1.8,<2",
             "pytest>=8,<10",
+            "pytest-xdist>=3.6,<4",
             "ruff>=0.17,<0.18",
+            "mypy>=2,<3",
             "nbclient>=0.10",
             "nbformat>=5.10",
             "ipykernel>=6.29",
             "setuptools>=69",
-            "tensorflow-serving-api>=2.18,<2.22",
+            "tensorflow-serving-api>=2.19,<2.22",
         ],
         # For examples/grpc_client.py; an export needs nothing.
-        "serving": ["tensorflow-serving-api>=2.18,<2.22"],
-        "notebooks": ["jupyterlab>=4,<5", "tensorboard>=2.18,<2.22"],
+        "serving": ["tensorflow-serving-api>=2.19,<2.22"],
+        "notebooks": ["jupyterlab>=4,<5", "tensorboard>=2.19,<2.22"],
         "codec": ["constriction>=0.5,<0.6"],
         "bench": ["torch>=2.2"],
         "faiss": ["faiss-cpu>=1.8,<2"],
@@ -75,6 +80,8 @@ setup(
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Typing :: Typed",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
 )

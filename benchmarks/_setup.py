@@ -36,7 +36,7 @@ def model(name, images, batch_size, seed=0, **settings):
     """Returns one of `MODELS`, compiled for `images` as `keras-acn train` does."""
     preset, given = MODELS[name]
     given = {**given, **settings, "training.batch_size": batch_size, "seed": seed}
-    config = load_config(preset, None, list(given.items()))
+    config = load_config(preset, overrides=list(given.items()))
     return build.build_model(config, images.image_shape, len(images))
 
 

@@ -98,7 +98,7 @@ def ours(model, images, lanes):
         # All is in the time: graphs, and the priors of the training codes.
         began = time.perf_counter()
         data = codec.compress(
-            model, images, mode=mode, keep_order=keep_order, lanes=lanes, verify=False
+            images, model, mode=mode, keep_order=keep_order, lanes=lanes, verify=False
         )
         packing = time.perf_counter() - began
         began = time.perf_counter()
@@ -160,8 +160,7 @@ def speed(options):
     import keras
 
     import keras_acn
-    from keras_acn.codec.codec import Codec
-    from keras_acn.codec.lanes import default_lanes
+    from keras_acn.codec.modes import BlockCodec, default_lanes
 
     shape = (28, 28, 1)
     rng = np.random.default_rng(0)
@@ -189,7 +188,7 @@ def speed(options):
         levels = rng.integers(0, 2, (count, *shape)).astype(np.uint8)
         lanes = options.lanes or default_lanes(model, 2**14)
         began = time.perf_counter()
-        codec = Codec(model, mode, lanes)
+        codec = BlockCodec(model, mode, lanes)
         codec.decode(codec.encode(levels[: 2 * lanes]).block)
         ready = time.perf_counter() - began
         began = time.perf_counter()

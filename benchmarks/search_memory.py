@@ -45,8 +45,7 @@ def measure(strategy, count, dim, batch, answer):
     import numpy as np
     import tensorflow as tf
 
-    from keras_acn.codebook import ExactSearch
-    from keras_acn.codebook.search.faiss import FaissSearch
+    from keras_acn.codebook.search import ExactSearch, FaissSearch
 
     search = FaissSearch() if strategy == "faiss" else ExactSearch()
     rng = np.random.default_rng(0)

@@ -1,10 +1,6 @@
 """What every test starts from."""
 
 import os
-import pathlib
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-# `part_checks` lies beside this file.
-sys.path.insert(0, str(pathlib.Path(__file__).parent))

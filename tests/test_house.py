@@ -16,7 +16,7 @@ FLOORS = [
     {"models"},
     {"experiment", "evaluation", "plots", "serving", "codec"},
     {"figures"},
-    {"cli"},
+    {"cli", "testing"},
 ]
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 FILES = sorted(PACKAGE.rglob("*.py"))

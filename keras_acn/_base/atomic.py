@@ -1,38 +1,132 @@
-"""Files that are whole or not there: written beside, then moved into place."""
+"""Files and folders that appear whole or not at all: filled beside, then moved into place.
+
+What a crash leaves behind has a name that `is_temporary` knows, so that it can be told from
+what is meant to be there and be removed (`remove_temporaries`).
+"""
+
+from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
 
 from keras_acn._base.errors import UserError
 
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp(\.[^.]+)?")
 
-@contextlib.contextmanager
-def replacing(path):
-    """Yields a path to write to, which then takes the place of `path` in one step.
 
-    A crash at any moment leaves the old file or the new one. The temporary name keeps
-    the suffix of `path`, which some writers insist on.
+def temporary_beside(path: str | os.PathLike) -> pathlib.Path:
+    """Return a hidden name in the same folder, `.NAME.<12 digits>.tmp` and the suffix of `path`.
+
+    Some writers insist on a suffix. The digits are random, as threads share a process number,
+    and so may two containers that share a disk.
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    return path.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}.tmp{path.suffix}")
+
+
+def is_temporary(path: str | os.PathLike) -> bool:
+    """Return whether a file or folder has a name that `temporary_beside` gives."""
+    return _TEMPORARY.fullmatch(pathlib.Path(path).name) is not None
+
+
+def remove_temporaries(folder: str | os.PathLike) -> None:
+    """Remove what a process that was killed has left half written in a folder, at any depth."""
+    for path in [each for each in pathlib.Path(folder).rglob(".*.tmp*") if is_temporary(each)]:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Yield a path to write a file to, which then takes the place of `path` in one step.
+
+    A crash at any moment, or an exception inside the `with` block, leaves the file that was
+    there, or none.
+    """
+    temporary = temporary_beside(path)
     try:
         yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
+        _to_disk(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path, text):
-    """Writes the text file at `path`, replacing it in one step."""
+class NewFolder:
+    """A folder that is filled under a hidden name, and appears whole as the `with` block ends.
+
+    An exception inside the block removes it. A folder that is there already is never replaced.
+
+    Args:
+      parent: The folder to make it in, made where it is missing.
+      name: Its name, or a function that returns it. A function is asked once the folder is
+        full, and asked again where another process has taken that name in the meantime.
+
+    Attributes:
+      path: Where to write inside the block; where it is after it.
+
+    Raises:
+      FileExistsError: If `name` is text, and there is something of that name.
+
+    Example:
+      >>> import tempfile
+      >>> with NewFolder(tempfile.mkdtemp(), "1") as folder:
+      ...     _ = (folder.path / "card.md").write_text("A model.")
+      >>> folder.path.name, (folder.path / "card.md").exists()
+      ('1', True)
+    """
+
+    def __init__(self, parent: str | os.PathLike, name: str | Callable[[], str]):
+        self.parent = pathlib.Path(parent)
+        self.name = name
+        self.path = temporary_beside(self.parent / "folder")
+
+    def __enter__(self) -> NewFolder:
+        self.path.mkdir(parents=True)
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        temporary = self.path
+        try:
+            if kind is None:
+                for path in temporary.rglob("*"):
+                    _to_disk(path)
+                _to_disk(temporary)
+                self.path = self._move(temporary)
+                _to_disk(self.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _move(self, temporary: pathlib.Path) -> pathlib.Path:
+        while True:
+            target = self.parent / (self.name() if callable(self.name) else self.name)
+            try:
+                # The system moves a folder over an empty one at most.
+                os.rename(temporary, target)
+                return target
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    raise
+                if not callable(self.name):
+                    raise FileExistsError(errno.EEXIST, "it exists", str(target)) from error
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write the text file at `path`, replacing it in one step."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def make_folder(path):
-    """Makes a folder, its parents included.
+def make_folder(path: str | os.PathLike) -> None:
+    """Make a folder, its parents included.
 
     Raises:
       UserError: If it cannot be made or written to.
@@ -40,7 +134,7 @@ def make_folder(path):
     path = pathlib.Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".{os.getpid()}.probe"
+        probe = temporary_beside(path / "probe")
         probe.touch()
         probe.unlink()
     except FileExistsError as error:
@@ -50,3 +144,11 @@ def make_folder(path):
         raise UserError(
             f"The folder {path} cannot be written to ({reason}): choose another --out."
         ) from error
+
+
+def _to_disk(path: pathlib.Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

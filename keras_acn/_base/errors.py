@@ -1,6 +1,9 @@
 """The one exception type that carries a sentence meant for the user."""
 
+from __future__ import annotations
+
 import difflib
+from collections.abc import Iterable
 
 
 class UserError(ValueError):
@@ -8,16 +11,23 @@ class UserError(ValueError):
 
     The command line prints the sentence and exits with code 2. In Python it is a
     `ValueError` like any other.
+
+    Example:
+      >>> try:
+      ...     raise UserError("image_shape must be (height, width, channels), not (8, 8).")
+      ... except ValueError as error:
+      ...     print(error)
+      image_shape must be (height, width, channels), not (8, 8).
     """
 
 
-def did_you_mean(word, known):
+def did_you_mean(word: object, known: Iterable) -> str:
     """Returns `' Did you mean "x"?'` for the nearest of `known`, or an empty string."""
     near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.5)
     return f' Did you mean "{near[0]}"?' if near else ""
 
 
-def unknown_name(kind, word, known):
+def unknown_name(kind: str, word: object, known: Iterable) -> UserError:
     """Returns the `UserError` for a name that is not one of `known`.
 
     Args:

@@ -1,5 +1,7 @@
 """Parts by name, by config, or as they are: one resolver for every room."""
 
+from __future__ import annotations
+
 import inspect
 import re
 
@@ -10,11 +12,19 @@ def _snake(name):
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def options(cls):
+def options(cls: type) -> list[str]:
     """Returns the names of the options that the initialiser of `cls` takes, in order."""
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     parameters = inspect.signature(cls.__init__).parameters.values()
     return [p.name for p in parameters if p.kind in kinds and p.name != "self"]
+
+
+def _name_and_options(identifier):
+    """Returns the name (or `None`) and the options of a name, a dict or `None`."""
+    if isinstance(identifier, dict):
+        given = dict(identifier)
+        return given.pop("name", None), given
+    return identifier, {}
 
 
 class Registry:
@@ -25,48 +35,87 @@ class Registry:
       classes: The classes. Each is known under its class name, the same in snake
         case, and its `short_name` attribute where it has one.
       base: Instances of this class are passed through as they are.
+      aliases: Further class names (and the same in snake case): a dict from the name to a
+        class and the options that the name stands for.
+      carried: Options that describe the model rather than one of its parts, such as a
+        posterior's `variance`: `get` takes the default part's for a part of another class.
+      also: Instances of this class are passed through too. What `base.declared` names and
+        they lack is set to what `base` declares, so that nothing further on need ask.
+
+    Example:
+      >>> from keras_acn.encoders import registry
+      >>> registry.find("conv").__name__
+      'ConvEncoder'
+      >>> part = registry.get({"name": "mlp", "hidden": [64]}, image_shape=(8, 8, 1))
+      >>> part.hidden
+      (64,)
     """
 
-    def __init__(self, kind, classes, base):
+    def __init__(
+        self,
+        kind: str,
+        classes: list[type],
+        base: type,
+        *,
+        aliases: dict[str, tuple[type, dict]] | None = None,
+        carried: tuple[str, ...] = (),
+        also: type | None = None,
+    ):
         self.kind = kind
         self.base = base
+        self.carried = carried
+        self.also = also
         self.by_name = {}
         for cls in classes:
             for name in (cls.__name__, _snake(cls.__name__), getattr(cls, "short_name", None)):
                 if name:
                     self.by_name[name] = cls
+        self._aliases = {}
+        for title, (cls, fixed) in (aliases or {}).items():
+            for name in (title, _snake(title)):
+                self.by_name[name] = cls
+                self._aliases[name] = (title, fixed)
 
-    def names(self):
-        """Returns the class names, sorted."""
-        return sorted({cls.__name__ for cls in self.by_name.values()})
+    def names(self) -> list[str]:
+        """Returns the class names, aliases included, sorted."""
+        titles = {title for title, _ in self._aliases.values()}
+        return sorted({cls.__name__ for cls in self.by_name.values()} | titles)
 
-    def find(self, name):
+    def find(self, name: str) -> type:
         """Returns the class called `name`, or raises `UserError` naming the nearest."""
         if name not in self.by_name:
             raise unknown_name(self.kind, name, self.by_name)
         return self.by_name[name]
 
-    def check_options(self, cls, given):
+    def check_options(self, cls: type, given: dict) -> None:
         """Raises `UserError` if `given` holds an option that `cls` does not take."""
-        known = options(cls)
+        self._check(cls.__name__, options(cls), given)
+
+    def _check(self, title, known, given):
         for key in given:
             if key not in known:
                 raise UserError(
-                    f'Unknown option "{key}" of the {self.kind} {cls.__name__}: known are '
+                    f'Unknown option "{key}" of the {self.kind} {title}: known are '
                     f"{', '.join(known)}.{did_you_mean(key, known)}"
                 )
 
-    def get(self, identifier, default=None, **defaults):
+    def get(self, identifier, default: str | dict | None = None, **sizes):
         """Returns a part from an instance, a name, or a config.
+
+        A part is made with, from the weakest claim to the strongest: the `sizes` that its
+        class takes; the options of the `default`; the options given. Of the default's options
+        all count where the identifier names the same class as the default, or names none, so
+        that `"conv"` and `{"filters": [8]}` differ from `None` in nothing but what they say.
+        Where it names another class, only those in `carried` count that this class takes: a
+        model that learns its posterior's variance does so with any encoder, while the width
+        of one kind of network says nothing about another.
 
         Args:
           identifier: An instance (returned as it is), a name, a dict
             `{"name": ..., option: value, ...}`, a dict as written by
             `keras.saving.serialize_keras_object`, or `None` for the default.
-          default: Name or dict used when `identifier` is `None`, and whose name is
-            used when a dict comes without one.
-          **defaults: Options filled in where neither the caller nor the class's own
-            signature rules them out, such as `latent_dim`.
+          default: Name or dict of the default part.
+          **sizes: Options that follow from the model, such as `latent_dim`.
 
         Raises:
           UserError: If the name or an option is unknown, with the nearest known one.
@@ -75,27 +124,31 @@ class Registry:
 
         if identifier is None:
             identifier = default
-        if isinstance(identifier, self.base):
-            return identifier
-        if isinstance(identifier, str):
-            identifier = {"name": identifier}
-        if not isinstance(identifier, dict):
+        if isinstance(identifier, dict) and "class_name" in identifier:
+            identifier = keras.saving.deserialize_keras_object(identifier)
+        if not isinstance(identifier, (str, dict)):
+            return self._accepted(identifier)
+        name, given = _name_and_options(identifier)
+        default_name, kept = _name_and_options(default)
+        kept = {**self._aliases.get(default_name, ("", {}))[1], **kept}
+        cls = self.find(name or default_name)
+        title, fixed = self._aliases.get(name, (cls.__name__, {}))
+        known = options(cls)
+        self._check(title, [each for each in known if each not in fixed], given)
+        if default_name is not None and self.find(default_name) is not cls:
+            kept = {key: kept[key] for key in self.carried if key in kept and key in known}
+        sizes = {key: value for key, value in sizes.items() if key in known}
+        return cls(**{**sizes, **kept, **fixed, **given})
+
+    def _accepted(self, part):
+        if isinstance(part, self.base):
+            return part
+        if self.also is None or not isinstance(part, self.also):
             raise UserError(
                 f"The {self.kind} must be a {self.base.__name__}, a name or a dict with a "
-                f'"name", not {type(identifier).__name__}.'
+                f'"name", not {type(part).__name__}.'
             )
-        if "class_name" in identifier:
-            part = keras.saving.deserialize_keras_object(identifier)
-            if not isinstance(part, self.base):
-                raise UserError(
-                    f"The {self.kind} must be a {self.base.__name__}, not {type(part).__name__}."
-                )
-            return part
-        given = dict(identifier)
-        fallback = default if isinstance(default, str) else (default or {}).get("name")
-        cls = self.find(given.pop("name", fallback))
-        self.check_options(cls, given)
-        taken = options(cls)
-        merged = {k: v for k, v in defaults.items() if k in taken}
-        merged.update(given)
-        return cls(**merged)
+        for name in self.base.declared:
+            if not hasattr(part, name):
+                setattr(part, name, getattr(self.base, name))
+        return part

@@ -1,12 +1,56 @@
-"""The command line: `keras-acn`, one thin file a command."""
+"""The command line: `keras-acn`, one thin file a command.
+
+A command reads its options, calls what a notebook would call, and prints what comes back.
+"""
+
+from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
 import click
 
-from keras_acn._base.errors import UserError
-from keras_acn.cli.group import CommandGroup, version
+from keras_acn import __version__
+from keras_acn._base import lazy
+from keras_acn._base.errors import UserError, unknown_name
+
+# One command a line. The help stands here so that listing the commands imports none.
+COMMANDS = {
+    "train": "Train a model on a preset or your own YAML.",
+    "sweep": "Train a preset once for every point of a grid.",
+    "presets": "List the presets, or show one.",
+    "datasets": "List the data sources.",
+    "evaluate": "Measure a trained model.",
+    "plot": "Draw a trained model's figures.",
+    "daydream": "Let a trained model daydream: a GIF, a strip and a grid.",
+    "export": "Export a trained model for TensorFlow Serving.",
+    "compress": "Compress images with a trained model.",
+    "decompress": "Get the images of an .acn file back.",
+    "info": "Show what an .acn file holds.",
+}
+
+
+class CommandGroup(click.Group):
+    """A group whose command `name` is `keras_acn.cli.name.name`, imported when it is called."""
+
+    def list_commands(self, ctx):
+        return list(COMMANDS)
+
+    def get_command(self, ctx, cmd_name):
+        if cmd_name not in COMMANDS:
+            raise unknown_name("command", cmd_name, COMMANDS)
+        return lazy.load(f"keras_acn.cli.{cmd_name}:{cmd_name}")
+
+    def format_commands(self, ctx, formatter):
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"keras-acn {__version__}")
+        ctx.exit()
 
 
 @click.group(
@@ -18,7 +62,7 @@ from keras_acn.cli.group import CommandGroup, version
     is_flag=True,
     is_eager=True,
     expose_value=False,
-    callback=lambda ctx, param, value: version(ctx) if value else None,
+    callback=_version,
     help="Show the version and exit.",
 )
 def command_line():
@@ -31,8 +75,8 @@ def command_line():
     """
 
 
-def main(argv=None):
-    """Runs the command line and returns its exit code.
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
 
     Bad input ends with one sentence on stderr and code 2, Ctrl-C with code 130.
 
@@ -71,6 +115,6 @@ def main(argv=None):
     return result if isinstance(result, int) else 0
 
 
-def _fail(sentence):
+def _fail(sentence: str) -> int:
     click.echo(f"Error: {' '.join(sentence.split())}", err=True)
     return 2

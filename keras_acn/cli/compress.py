@@ -1,10 +1,11 @@
 """keras-acn compress: images into a file as short as the model can make it."""
 
+import functools
+
 import click
 
 from keras_acn.cli.options import model_argument
-from keras_acn.cli.quiet import load_tensorflow
-from keras_acn.cli.stages import stage_line
+from keras_acn.cli.output import load_tensorflow, stage_line
 
 
 @click.command()
@@ -96,12 +97,13 @@ def compress(model, input_, output, as_json, split, data_dir, **options):
     shipped = {folder.resolve(): name for name, folder in pretrained_folders().items()}
     trained = run.model
     source = codec.open_input(input_, split, trained.image_shape[2], data_dir)
+    tell = stage_line(as_json)
     report = codec.compress(
-        trained,
         source,
+        trained,
         output,
         model_name=shipped.get(run.folder.resolve()) or run.path.resolve().stem[:60],
-        progress=stage_line(as_json),
+        progress=tell and functools.partial(tell, "compress"),
         **options,
-    )
+    ).report
     click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.to_text())

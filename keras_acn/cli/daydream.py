@@ -2,8 +2,15 @@
 
 import click
 
-from keras_acn.cli.options import data_options, model_argument, seed_option, split_option
-from keras_acn.cli.quiet import load_tensorflow
+from keras_acn import experiment, figures
+from keras_acn.cli.options import (
+    count_option,
+    data_options,
+    model_argument,
+    seed_option,
+    split_option,
+)
+from keras_acn.cli.output import load_tensorflow
 
 
 @click.command()
@@ -11,15 +18,8 @@ from keras_acn.cli.quiet import load_tensorflow
 @data_options
 @split_option
 @seed_option
-@click.option("--steps", type=click.IntRange(1), default=30, show_default=True, metavar="N")
-@click.option(
-    "--images",
-    type=click.IntRange(1),
-    default=4,
-    show_default=True,
-    metavar="N",
-    help="Number of images to begin from.",
-)
+@count_option("--steps", default=30, show_default=True)
+@count_option("--images", default=4, show_default=True, help="Number of images to begin from.")
 @click.option(
     "--sample/--means",
     default=True,
@@ -34,30 +34,12 @@ def daydream(model, data, data_dir, split, seed, steps, images, sample, out):
 
     MODEL is a run folder, a .keras file, or a folder or name under saved_models/.
     """
-    import pathlib
-
-    from keras_acn.experiment import open_run
-
-    run = open_run(model)
+    run = experiment.open_run(model)
     load_tensorflow()
     if data is not None or data_dir is not None:
         run.data = run.load_data(data, data_dir)
-    folder = pathlib.Path(out) if out else run.folder / "figures"
-
-    import numpy as np
-
-    from keras_acn import plots
-    from keras_acn._base.atomic import make_folder
-    from keras_acn.figures.subject import choose_split
-
-    make_folder(folder)
-    pixels = choose_split(run.data, split)[1].arrays()[0]
-    rows = np.random.default_rng(seed).permutation(len(pixels))[:images]
-    frames = run.model.daydream(pixels[rows], steps=steps, sample=sample, seed=seed)
-    for name, figure in (
-        ("daydream.gif", plots.daydream_gif(frames)),
-        ("daydream.png", plots.strip(frames)),
-        ("daydream-grid.png", plots.daydream_grid(frames[:, 0])),
-    ):
-        figure.save(folder / name)
-        click.echo(folder / name)
+    drawn = figures.daydreams(
+        run, split=split, seed=seed, images=images, steps=steps, sample=sample
+    )
+    for path in figures.save(drawn, out or run.folder / "figures"):
+        click.echo(path)

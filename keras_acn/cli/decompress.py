@@ -1,9 +1,10 @@
 """keras-acn decompress: the images of an .acn file."""
 
+import functools
+
 import click
 
-from keras_acn.cli.quiet import load_tensorflow
-from keras_acn.cli.stages import stage_line
+from keras_acn.cli.output import load_tensorflow, stage_line
 
 
 @click.command()
@@ -28,6 +29,12 @@ def decompress(input_, output, model):
     header, _ = codec.info(input_)
     load_tensorflow()
     run = None if model is None else open_run(model)
-    codec.decompress(input_, None if run is None else run.model, output, stage_line())
+    tell = stage_line()
+    codec.decompress(
+        input_,
+        None if run is None else run.model,
+        output,
+        progress=tell and functools.partial(tell, "decompress"),
+    )
     shape = "x".join(map(str, header.array_shape))
     click.echo(f"{output}: {shape} numbers of type {header.values.dtype}")

@@ -5,8 +5,13 @@ import sys
 
 import click
 
-from keras_acn.cli.options import data_options, model_argument, seed_option
-from keras_acn.cli.quiet import load_tensorflow
+from keras_acn import experiment
+from keras_acn._base import lazy
+from keras_acn._base.errors import UserError
+from keras_acn.cli.options import count_option, data_options, model_argument, seed_option
+from keras_acn.cli.output import load_tensorflow
+
+evaluation = lazy.module("keras_acn.evaluation")
 
 
 @click.command()
@@ -17,30 +22,22 @@ from keras_acn.cli.quiet import load_tensorflow
     type=click.Choice(["test", "validation"]),
     help="Which part is measured.  [default: test, or validation where there is none]",
 )
-@click.option(
+@count_option(
     "--samples",
-    type=click.IntRange(1),
-    metavar="N",
     help="Samples of the latents for each image.  [default: 10,000 over the images, 1 to 8]",
 )
-@click.option(
+@count_option(
     "--iwae-samples",
-    type=click.IntRange(0),
+    least=0,
     default=16,
     show_default=True,
-    metavar="N",
     help="Samples of the importance-weighted bound; 0 leaves it out.",
 )
-@click.option(
-    "--iwae-images",
-    type=click.IntRange(1),
-    default=1000,
-    show_default=True,
-    metavar="N",
-    help="Images that bound is measured on.",
+@count_option(
+    "--iwae-images", default=1000, show_default=True, help="Images that bound is measured on."
 )
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N images a split.")
-@click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True, metavar="N")
+@count_option("--limit", help="At most N images a split.")
+@count_option("--batch-size", default=128, show_default=True)
 @click.option(
     "--classes",
     metavar="A,B,...",
@@ -51,9 +48,9 @@ from keras_acn.cli.quiet import load_tensorflow
     is_flag=True,
     help="Measure only how well a VHE classifies from a handful of images of each class.",
 )
-@click.option("--ways", type=click.IntRange(2), default=5, show_default=True, metavar="N")
-@click.option("--shots", type=click.IntRange(1), default=1, show_default=True, metavar="N")
-@click.option("--episodes", type=click.IntRange(1), default=200, show_default=True, metavar="N")
+@count_option("--ways", least=2, default=5, show_default=True)
+@count_option("--shots", default=1, show_default=True)
+@count_option("--episodes", default=200, show_default=True)
 @click.option("--no-probes", is_flag=True, help="Train no classifiers on the codes.")
 @click.option("--compare", metavar="MODEL", help="A second model, shown beside the first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -86,13 +83,10 @@ def evaluate(
 
     MODEL is a run folder, a .keras file, or a folder or name under saved_models/.
     """
-    from keras_acn._base.errors import UserError
-    from keras_acn.experiment import open_run
-
-    run = open_run(model)
-    other = None if compare is None else open_run(compare)
+    run = experiment.open_run(model)
+    other = None if compare is None else experiment.open_run(compare)
     load_tensorflow()
-    images = run.load_data(data, data_dir, _labels(classes))
+    images = run.load_data(data, data_dir, classes=_labels(classes))
     held_out = {"test": images.test, "validation": images.validation}
     measured = held_out[split] if split else images.test or images.validation
     if measured is None:
@@ -102,11 +96,20 @@ def evaluate(
         )
     tell = _tell if sys.stderr.isatty() and not as_json else None
     if few_shot:
-        _few_shot(run.model, measured, ways, shots, episodes, samples, seed, as_json, tell)
+        result = evaluation.few_shot_accuracy(
+            run.model,
+            *measured.arrays(),
+            ways=ways,
+            shots=shots,
+            episodes=episodes,
+            samples=samples or 16,
+            seed=seed,
+            progress=None if tell is None else lambda done, total: tell("episodes", done, total),
+        )
+        click.echo(json.dumps(result.summary(), indent=2) if as_json else result.to_text())
         return
-    from keras_acn.evaluation import evaluate_model
-
-    report = evaluate_model(
+    stages: list[str] = []
+    report = evaluation.evaluate_model(
         run.model,
         images.train,
         measured,
@@ -118,15 +121,14 @@ def evaluate(
         limit=limit,
         batch_size=batch_size,
         compare=None if other is None else other.model,
-        progress=tell,
+        progress=tell and (lambda done, total: tell(stages[-1], done, total)),
+        stage=stages.append,
     )
     click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.to_text().rstrip())
 
 
-def _labels(text):
-    """Returns the labels in `--classes`, `None` where it is not given."""
-    from keras_acn._base.errors import UserError
-
+def _labels(text: str | None) -> list[int] | None:
+    """Return the labels in `--classes`, `None` where it is not given."""
     if text is None:
         return None
     try:
@@ -135,24 +137,5 @@ def _labels(text):
         raise UserError(f'--classes takes labels such as 5,6,7, not "{text}".') from None
 
 
-def _few_shot(model, images, ways, shots, episodes, samples, seed, as_json, tell):
-    from keras_acn.evaluation import few_shot_accuracy
-
-    result = few_shot_accuracy(
-        model,
-        *images.arrays(),
-        ways=ways,
-        shots=shots,
-        episodes=episodes,
-        samples=samples or 16,
-        seed=seed,
-        tell=None if tell is None else lambda done, total: tell("episodes", done, total),
-    )
-    click.echo(json.dumps(result.summary(), indent=2) if as_json else result.to_text())
-
-
-def _tell(stage, done, total):
-    end = "\n" if done >= total else ""
-    click.echo(f"\r{stage}: {done}/{total} ", err=True, nl=False)
-    if end:
-        click.echo("", err=True)
+def _tell(stage: str, done: int, total: int) -> None:
+    click.echo(f"\r{stage}: {done}/{total} ", err=True, nl=done >= total)

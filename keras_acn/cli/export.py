@@ -5,8 +5,9 @@ import shlex
 
 import click
 
+from keras_acn import experiment
 from keras_acn.cli.options import model_argument
-from keras_acn.cli.quiet import load_tensorflow
+from keras_acn.cli.output import load_tensorflow
 
 
 @click.command()
@@ -37,9 +38,7 @@ def export(model, folder, version, quantize, no_codebook, name, as_json):
     the folder that the server is pointed at. A server that polls it sees a version once it
     is whole; a version that is there already is never written over.
     """
-    from keras_acn.experiment import open_run
-
-    run = open_run(model)
+    run = experiment.open_run(model)
     load_tensorflow()
     exported = run.model.export(
         folder,
@@ -80,10 +79,7 @@ def _summary(exported):
     weights = f"weights {after / 1e6:.2f} MB"
     if before != after:
         weights += f", {before / 1e6:.2f} MB in full precision with everything"
-    lines = [
-        f"{exported.path}  {exported.total_bytes / 1e6:.2f} MB ({weights})",
-        "",
-    ]
+    lines = [f"{exported.path}  {exported.total_bytes / 1e6:.2f} MB ({weights})", ""]
     width = max(map(len, exported.signatures))
     for name, (inputs, outputs) in exported.signatures.items():
         lines.append(f"{name:<{width}}  {', '.join(inputs)} -> {', '.join(outputs)}")

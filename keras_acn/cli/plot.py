@@ -1,9 +1,13 @@
 """keras-acn plot: a trained model's figures."""
 
+import pathlib
+
 import click
 
+from keras_acn import experiment, figures
+from keras_acn._base.errors import UserError
 from keras_acn.cli.options import data_options, model_argument, seed_option, split_option
-from keras_acn.cli.quiet import load_tensorflow
+from keras_acn.cli.output import load_tensorflow
 
 
 @click.command()
@@ -42,55 +46,29 @@ def plot(model, data, data_dir, split, seed, out, only, compare, metrics, dims, 
     MODEL is a run folder, a .keras file, or a folder or name under saved_models/. Given the
     folder of a sweep, the figures that compare its runs are drawn again.
     """
-    import pathlib
-
-    from keras_acn._base.errors import UserError
-    from keras_acn.experiment import open_run
-    from keras_acn.experiment.sweep_folder import SWEEP
-
-    if (pathlib.Path(model) / SWEEP).exists():
-        _plot_sweep(
-            pathlib.Path(model),
-            out,
-            seed,
-            (data, data_dir, split, only, compare, metrics, dims, mp4),
-        )
-        return
-    run = open_run(model)
-    folder = pathlib.Path(out) if out else run.folder / "figures"
-    if compare or metrics:
+    sweep = experiment.sweep.is_sweep(model)
+    run = None if sweep else experiment.open_run(model)
+    if sweep:
+        if any((data, data_dir, split, only, compare, metrics, dims, mp4)):
+            raise UserError(
+                f"{model} holds a sweep, for which only --out and --seed are: for the figures of "
+                "one of its runs, name the run's folder in it."
+            )
+        load_tensorflow()
+        drawn = figures.draw_sweep(model, seed=seed)
+        if not drawn:
+            raise UserError(
+                f"{model} has no finished run to draw: go on with it by keras-acn sweep."
+            )
+    elif compare or metrics:
         if only:
             raise UserError("--only is for the figures of one run: leave out --compare, --metric.")
-        from keras_acn.figures import compare as draw_curves
-
-        paths = draw_curves([run, *map(open_run, compare)], folder, metrics)
+        drawn = figures.compare([run, *map(experiment.open_run, compare)], metrics)
     else:
         load_tensorflow()
         if data is not None or data_dir is not None:
             run.data = run.load_data(data, data_dir)
-        from keras_acn.figures import draw
-
-        video = ".mp4" if mp4 else ".gif"
-        paths = draw(run, folder, split, seed, only=only, dims=dims or None, video=video)
-    for path in paths:
-        click.echo(path)
-
-
-def _plot_sweep(sweep, out, seed, options_of_runs):
-    import pathlib
-
-    from keras_acn._base.errors import UserError
-
-    if any(options_of_runs):
-        raise UserError(
-            f"{sweep} holds a sweep, for which only --out and --seed are: for the figures of one "
-            "of its runs, name the run's folder in it."
-        )
-    load_tensorflow()
-    from keras_acn.figures.sweep import draw
-
-    paths = draw(sweep, pathlib.Path(out) if out else sweep / "figures", seed)
-    if not paths:
-        raise UserError(f"{sweep} has no finished run to draw: go on with it by keras-acn sweep.")
-    for path in paths:
+        drawn = figures.draw(run, only, split=split, seed=seed, dims=dims or None)
+    folder = out or (pathlib.Path(model) if sweep else run.folder) / "figures"
+    for path in figures.save(drawn, folder, video=".mp4" if mp4 else ".gif"):
         click.echo(path)

@@ -1,27 +1,38 @@
 """Which of its nearest codes a datum is conditioned on."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
-from keras_acn._base import noise
+from keras_acn._base.noise import Noise
 
 
-def pick_uniform(index, seed):
-    """Picks one of the neighbours of each query, uniformly.
+def pick_uniform(index: tf.Tensor, seed: Any) -> tf.Tensor:
+    """Pick one of the neighbours of each query, uniformly.
 
     Args:
       index: int32 `[B, k]`, rows nearest first, -1 for none.
-      seed: int32 `[2]`, a stateless seed.
+      seed: A `Noise`, or an int32 `[2]` stateless seed of one.
 
     Returns:
       int32 `[B]`, the rows picked; -1 where there is no neighbour.
     """
     count = tf.reduce_sum(tf.cast(index >= 0, tf.int32), axis=1)  # [B]
-    rank = _uniform_rank(noise.uniform(tf.shape(count), seed), count)
+    rank = uniform_rank(Noise.of(seed).uniform(count), count)
     return tf.where(count > 0, tf.gather(index, rank, batch_dims=1), -1)
 
 
-def pick_unique(index, complete, k, seed, search_rest):
-    """Picks a neighbour for each query such that no row is picked twice.
+def pick_unique(
+    index: tf.Tensor,
+    complete: tf.Tensor,
+    k: int,
+    seed: tf.Tensor,
+    search_rest: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+) -> tf.Tensor:
+    """Pick a neighbour for each query such that no row is picked twice.
 
     The queries choose one after another, in the order of the batch: each picks
     uniformly among its k nearest rows that are still free, or among all that are free
@@ -41,7 +52,7 @@ def pick_unique(index, complete, k, seed, search_rest):
       int32 `[B]`, the rows picked; -1 where no row was free.
     """
     batch = tf.shape(index)[0]
-    uniform = noise.uniform([batch], seed)
+    uniform = Noise.of(seed).uniform(index)
 
     def free_of(rows, picks):
         taken = tf.reduce_any(rows[:, None] == picks[None, :], axis=1)  # [C]
@@ -60,7 +71,7 @@ def pick_unique(index, complete, k, seed, search_rest):
 
         rows, free = tf.cond(enough, lambda: (rows, free), refreshed)
         count = tf.minimum(tf.reduce_sum(tf.cast(free, tf.int32)), k)
-        rank = _uniform_rank(tf.gather(uniform, b), count)
+        rank = uniform_rank(tf.gather(uniform, b), count)
         position = tf.argmax(tf.cumsum(tf.cast(free, tf.int32)) > rank, output_type=tf.int32)
         pick = tf.where(count > 0, tf.gather(rows, position), -1)
         return b + 1, tf.ensure_shape(tf.where(tf.range(batch) == b, pick, picks), picks.shape)
@@ -70,7 +81,10 @@ def pick_unique(index, complete, k, seed, search_rest):
     return picks
 
 
-def _uniform_rank(uniform, count):
-    """Returns floor(uniform * count), kept below `count` whatever the rounding."""
+def uniform_rank(uniform: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """Return a place among `count`, int32, of numbers that are uniform in [0, 1).
+
+    It is floor(uniform * count), below `count` however that is rounded, and 0 of none.
+    """
     rank = tf.cast(uniform * tf.cast(count, tf.float32), tf.int32)
     return tf.maximum(tf.minimum(rank, count - 1), 0)

@@ -1,30 +1,50 @@
 """Who else is in a datum's class, and a random few of them."""
 
-import collections
+from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from keras_acn._base import noise
-
-ClassLists = collections.namedtuple("ClassLists", ["label", "rank", "order", "start", "count"])
-ClassLists.__doc__ = """The members of each class, as int32 arrays or tensors.
-
-label: [N], the class of each datum, numbered from 0. rank: [N], its place in its class.
-order: [N], the rows of all data, class by class. start: [C], where each class begins in
-order. count: [C], its size.
-"""
-
-Members = collections.namedtuple("Members", ["index", "valid", "class_size"])
-Members.__doc__ = """The sets D drawn for a batch.
-
-index: int32 [B, S], rows. valid: bool [B, S], which of them are in the set. class_size:
-int32 [B], the size |X_x| of the datum's class.
-"""
+from keras_acn.codebook.assign import uniform_rank
 
 
-def class_lists(labels, num_classes=None):
-    """Returns the `ClassLists` of labels.
+class ClassLists(NamedTuple):
+    """The members of each of C classes of N data, as int32 arrays or tensors.
+
+    Attributes:
+      label: `[N]`, the class of each datum, numbered from 0.
+      rank: `[N]`, its place in its class.
+      order: `[N]`, the rows of all data, class by class.
+      start: `[C]`, where each class begins in `order`.
+      count: `[C]`, its size.
+    """
+
+    label: np.ndarray | tf.Tensor
+    rank: np.ndarray | tf.Tensor
+    order: np.ndarray | tf.Tensor
+    start: np.ndarray | tf.Tensor
+    count: np.ndarray | tf.Tensor
+
+
+class Members(NamedTuple):
+    """The sets D drawn for a batch.
+
+    Attributes:
+      index: int32 `[B, S]`, rows.
+      valid: bool `[B, S]`, which of them are in the set.
+      class_size: int32 `[B]`, the size |X_x| of the datum's class.
+    """
+
+    index: tf.Tensor
+    valid: tf.Tensor
+    class_size: tf.Tensor
+
+
+def class_lists(labels: np.ndarray, num_classes: int | None = None) -> ClassLists:
+    """Return the `ClassLists` of labels.
 
     Args:
       labels: int `[N]`. Without `num_classes` any integers: classes are numbered in their
@@ -43,10 +63,12 @@ def class_lists(labels, num_classes=None):
     return ClassLists(*(a.astype(np.int32) for a in (labels, rank, order, start, count)))
 
 
-def draw_members(lists, index, seed, least, most):
-    """Draws for each datum a random set D of others of its class, inside a graph.
+def draw_members(
+    lists: ClassLists, index: tf.Tensor, seed: tf.Tensor, least: int, most: int
+) -> Members:
+    """Draw for each datum a random set D of others of its class, inside a graph.
 
-    A uniform subset without repetition, by Floyd's algorithm (Bentley and Floyd 1987,
+    D is a uniform subset without repetition, by Floyd's algorithm (Bentley and Floyd 1987,
     "A sample of brilliance"), over the class without the datum itself. Where the class
     has fewer others than asked for, D is all of them; where it has none, D is the datum
     itself.
@@ -55,8 +77,9 @@ def draw_members(lists, index, seed, least, most):
       lists: `ClassLists`.
       index: int32 `[B]`, rows of the data.
       seed: int32 `[2]`, a stateless seed.
-      least, most: How many members D has, Python ints, 1 <= least <= most: for each datum
-        a uniform draw between the two.
+      least: How many members D has at least, 1 or more.
+      most: How many at most; each datum's number is drawn uniformly from `least` to
+        `most`.
 
     Returns:
       `Members` with S = `most`.
@@ -68,12 +91,12 @@ def draw_members(lists, index, seed, least, most):
     rank = tf.gather(lists.rank, index)
     uniform = noise.uniform([tf.shape(index)[0], most + 1], seed)
     others = size - 1
-    wanted = least + _below(uniform[:, most], tf.fill(tf.shape(index), most - least + 1))
+    wanted = least + uniform_rank(uniform[:, most], most - least + 1)
     drawn = tf.minimum(wanted, others)
     picks = []
     for s in range(most):
         last = others - drawn + s
-        pick = _below(uniform[:, s], last + 1)
+        pick = uniform_rank(uniform[:, s], last + 1)
         for earlier in picks[:s]:
             pick = tf.where(pick == earlier, -1, pick)
         picks.append(tf.where(pick < 0, last, pick))
@@ -84,9 +107,3 @@ def draw_members(lists, index, seed, least, most):
     valid = (slot < drawn[:, None]) | (alone & (slot == 0))
     place = tf.where(valid & ~alone, place, rank[:, None])
     return Members(tf.gather(lists.order, start[:, None] + place), valid, size)
-
-
-def _below(uniform, bound):
-    """Returns floor(uniform * bound), at least 0 and below `bound` whatever the rounding."""
-    number = tf.cast(uniform * tf.cast(bound, tf.float32), tf.int32)
-    return tf.maximum(tf.minimum(number, bound - 1), 0)

@@ -1,24 +1,34 @@
 """The codebook: the codes of the whole data set, and which neighbour a datum gets."""
 
-import collections
+from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError
+from keras_acn._base.noise import Noise
 from keras_acn.codebook.assign import pick_uniform, pick_unique
 from keras_acn.codebook.recall import RecallCheck
-from keras_acn.codebook.search import get_search
-from keras_acn.codebook.search.exact import ExactSearch
+from keras_acn.codebook.search import NeighborSearch, get_search
 from keras_acn.codebook.store import CodeStore
 from keras_acn.distribute.exchange import gather, here, own
 
-Neighbor = collections.namedtuple("Neighbor", ["code", "index", "distance"])
-Neighbor.__doc__ = """The neighbour of each datum of a batch.
 
-code: float32 [B, d], zeros where there is none. index: int32 [B], its row, -1 for none.
-distance: float32 [B], the Euclidean distance to the code picked, 0 where there is none.
-"""
+class Neighbor(NamedTuple):
+    """The neighbour of each datum of a batch.
+
+    Attributes:
+      code: float32 `[B, d]`, zeros where there is none.
+      index: int32 `[B]`, its row, -1 where there is none.
+      distance: float32 `[B]`, the Euclidean distance to the code picked, 0 where there is
+        none.
+    """
+
+    code: tf.Tensor
+    index: tf.Tensor
+    distance: tf.Tensor
 
 
 @keras.saving.register_keras_serializable("keras_acn")
@@ -27,13 +37,15 @@ class KNNCodebook(CodeStore):
 
     A Keras layer and a Keras callback in one (see `CodeStore`). As a layer it holds the
     codes, and which of them were used in this pass over the data, as non-trainable
-    weights. Called inside `train_step` it does what
-    Algorithm 1 of Graves et al. 2018 (arXiv 1804.02476) does: write the codes of the
-    batch, find the K nearest codes of each datum, pick one uniformly. As a callback it
-    sizes itself when training begins, clears what is used when an epoch begins, and
-    adds its health to the logs when one ends. `ACN.fit` attaches it by itself.
+    weights. Called inside `train_step` it does what Algorithm 1 of Graves et al. 2018
+    (arXiv 1804.02476) does: write the codes of the batch, find the K nearest codes of
+    each datum, pick one uniformly. As a callback it sizes itself when training begins,
+    clears what is used when an epoch begins, and adds its health to the logs when one
+    ends. `ACN.fit` attaches it by itself.
 
-    A datum is never its own neighbour: its row is excluded by its index.
+    A datum is never its own neighbour: its row is excluded by its index. A code with a
+    value that is NaN or infinite is nobody's neighbour and its datum has none; the epoch
+    then ends with a `UserError` that tells how many there are.
 
     With `unique=True` each code is a neighbour at most once per pass, also among the
     members of one batch, who choose one after another. Where fewer than k codes are
@@ -48,26 +60,49 @@ class KNNCodebook(CodeStore):
     nearest codes that it found, on a sample of the steps.
 
     Args:
-      size: Number of data N. `None`: found when training begins.
+      size: Number of data N. `None`: found when training begins, or weights are loaded.
       k: Number of nearest neighbours to pick from.
       unique: Whether a code may be a neighbour only once per pass.
       search: Name, config or instance of the search strategy: `"exact"`, `"graph"`,
         `"faiss"`, or `"auto"`, which chooses by the number of codes and their dimension.
       latent_dim: Dimension d of a code; `ACN` fills it in.
       seed: Seed of the initial codes, drawn from N(0, 1).
+
+    Raises:
+      UserError: If an option is out of range, or the search strategy unknown.
+
+    Example:
+      >>> codebook = KNNCodebook(size=4, k=2, latent_dim=1)
+      >>> codebook.write(tf.range(4), tf.constant([[0.0], [1.0], [5.0], [6.0]]))
+      >>> distance, index = codebook.neighbors(tf.constant([[4.0]]))
+      >>> index.numpy().tolist(), distance.numpy().tolist()
+      ([[2, 3]], [[1.0, 2.0]])
+      >>> neighbor = codebook(tf.constant([[4.0]]), index=tf.constant([0]), training=True)
+      >>> neighbor.index.shape, neighbor.code.shape  # one of the two, at random
+      (TensorShape([1]), TensorShape([1, 1]))
+      >>> float(codebook.codes[0, 0])  # the code of row 0 has been written
+      4.0
     """
 
     def __init__(
-        self, size=None, k=5, unique=False, search="auto", latent_dim=None, seed=0, **kwargs
+        self,
+        size: int | None = None,
+        k: int = 5,
+        *,
+        unique: bool = False,
+        search: str | dict | NeighborSearch = "auto",
+        latent_dim: int | None = None,
+        seed: int = 0,
+        **kwargs,
     ):
-        super().__init__(size, latent_dim, seed, **kwargs)
+        super().__init__(size, latent_dim=latent_dim, seed=seed, **kwargs)
         if int(k) < 1:
             raise UserError(f"The codebook needs k of at least 1, not {k}.")
         self.k = int(k)
         self.unique = bool(unique)
         self.search = search
         # A wrong name is said at once; what "auto" means is known with the size.
-        self.search_strategy = get_search(search, self.size, self.latent_dim)
+        self.search_strategy = get_search(search, size=self.size, dim=self.latent_dim)
         self.build_if_known()
 
     # -- the layer ---------------------------------------------------------------------
@@ -84,13 +119,13 @@ class KNNCodebook(CodeStore):
         self.health = self.add_weight(
             name="health", shape=(5,), initializer="zeros", trainable=False
         )
-        self.search_strategy = get_search(self.search, self.size, self.latent_dim)
+        self.search_strategy = get_search(self.search, size=self.size, dim=self.latent_dim)
         self.search_strategy.build(self)
         self.recall = None if self.search_strategy.is_exact else RecallCheck(self)
         self.built = True
 
-    def add_state(self, name, shape, initializer, dtype):
-        """Adds a weight of the search strategy, saved and restored with the codes.
+    def add_state(self, name: str, shape: tuple, initializer: Any, dtype: str) -> keras.Variable:
+        """Add a weight of the search strategy, saved and restored with the codes.
 
         Args:
           name: Its name.
@@ -102,15 +137,22 @@ class KNNCodebook(CodeStore):
             name=name, shape=shape, initializer=initializer, dtype=dtype, trainable=False
         )
 
-    def neighbors(self, query, k=None, exclude=None, in_graph=False):
-        """Finds the nearest codes; changes nothing.
+    def neighbors(
+        self,
+        query: tf.Tensor,
+        k: int | None = None,
+        *,
+        exclude: tf.Tensor | None = None,
+        in_graph: bool = False,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Find the nearest codes; change nothing.
 
         Args:
           query: float `[B, d]`.
           k: How many; the codebook's own k by default.
           exclude: int32 `[B]`, a row that each query may not return, -1 for none.
-          in_graph: Whether it has to stay in the graph, as an exported model must: a
-            strategy that leaves it gives way to exact search.
+          in_graph: Whether the search has to stay in the graph, as an exported model must
+            (see `NeighborSearch.in_graph`).
 
         Returns:
           `(distance, index)`: Euclidean distances float32 `[B, k]` and rows int32
@@ -121,12 +163,17 @@ class KNNCodebook(CodeStore):
         """
         self.require_codes()
         query = tf.cast(tf.convert_to_tensor(query), tf.float32)
-        leaves = in_graph and not self.search_strategy.supports_xla
-        search = ExactSearch() if leaves else self.search_strategy
+        search = self.search_strategy.in_graph() if in_graph else self.search_strategy
         return search(self.codes.value, query, int(k or self.k), exclude)
 
-    def call(self, code, index=None, seed=None, training=False):
-        """Returns the `Neighbor` of each datum that its prior is conditioned on.
+    def call(
+        self,
+        code: tf.Tensor,
+        index: tf.Tensor | None = None,
+        seed: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> Neighbor:
+        """Return the `Neighbor` of each datum that its prior is conditioned on.
 
         In training the codes are first written to their rows, the datum's own row is
         excluded, and with `unique` the rows picked are used up. Otherwise the codebook
@@ -136,15 +183,18 @@ class KNNCodebook(CodeStore):
         Args:
           code: float `[B, d]`, the codes of the batch. No gradient flows through.
           index: int32 `[B]`, the row of each datum; required in training.
-          seed: int32 `[2]`, the stateless seed of the pick.
+          seed: The `Noise` of the pick, or an int32 `[2]` stateless seed of one.
           training: Whether the codebook follows the training.
         """
         self.require_codes()
         code = tf.stop_gradient(tf.cast(code, tf.float32))
-        seed = tf.constant([self.seed, 1]) if seed is None else seed
+        noise = Noise.of([self.seed, 1] if seed is None else seed)
         if not training:
-            _, rows = self.neighbors(code, exclude=index)
-            return self._neighbor(code, own(pick_uniform(gather(rows), seed)))
+            # Evaluation is exact where a search leaves the graph, and so is what is exported.
+            _, rows = self.neighbors(code, exclude=index, in_graph=True)
+            return self._neighbor(code, pick_uniform(rows, noise))
+        # All replicas make the same choice.
+        noise = noise.whole()
 
         # From here on the rows are those of all replicas, save where they are a replica's
         # own: each does the search of its own, and all make the same choice and updates.
@@ -153,16 +203,17 @@ class KNNCodebook(CodeStore):
         # here, and told at the end of the epoch.
         index = tf.clip_by_value(given, 0, self.size - 1)
         drift = tf.norm(code - tf.gather(here(self.codes), index), axis=1)  # [B]
+        moved = tf.math.is_finite(drift)  # from one number to another
         # The rows depend on the drift, which is never negative, so that the old codes are
         # read before they are overwritten: else XLA copies the whole codebook.
         self.write(index + tf.cast(tf.reduce_any(drift < 0), tf.int32), code)
-        rows, complete = self._follow(index, code, seed)
+        rows, complete = self._follow(index, code, noise)
         if self.recall is not None:
             self.recall.check(index, code, rows)
         if self.unique:
-            picked = pick_unique(rows, complete, self.k, seed, self._search_rest(index, code))
+            picked = pick_unique(rows, complete, self.k, noise, self._search_rest(index, code))
         else:
-            picked = pick_uniform(rows, seed)
+            picked = pick_uniform(rows, noise)
         # A scatter needs a row for every datum. One without a neighbour marks a row that
         # another one marks as well or, where nobody has one, leaves its own as it is.
         some = tf.reduce_max(picked)
@@ -177,8 +228,8 @@ class KNNCodebook(CodeStore):
                 [
                     tf.reduce_sum(neighbor.distance),
                     tf.reduce_sum(found),
-                    tf.reduce_sum(drift),
-                    tf.cast(tf.size(drift), tf.float32),
+                    tf.reduce_sum(tf.where(moved, drift, 0.0)),
+                    tf.reduce_sum(tf.cast(moved, tf.float32)),
                     tf.reduce_sum(tf.cast(index != given, tf.float32)),
                 ]
             )
@@ -186,12 +237,12 @@ class KNNCodebook(CodeStore):
         return Neighbor(*(own(each) for each in neighbor))
 
     @property
-    def list_length(self):
+    def list_length(self) -> int:
         """How many nearest codes a step finds for each datum."""
         # Longer lists than k, since the others of the batch take from them too.
         return max(4 * self.k, self.k + 16) if self.unique else self.k
 
-    def _follow(self, index, code, seed):
+    def _follow(self, index, code, noise):
         """Searches for the data of all replicas: `(rows [B, length], complete [B])`."""
         strategy = self.search_strategy
         strategy.arrive(index)
@@ -202,10 +253,10 @@ class KNNCodebook(CodeStore):
             self.list_length,
             self.k,
             here(self.used) if self.unique else None,
-            tf.random.fold_in(seed, 1),
+            noise.stream(1).seed,
         )
         if found.note is not None:
-            strategy.remember(index, gather(found.note), tf.random.fold_in(seed, 2))
+            strategy.remember(index, gather(found.note), noise.stream(2).seed)
         return gather(found.index, found.complete)
 
     def _search_rest(self, index, code):
@@ -225,15 +276,15 @@ class KNNCodebook(CodeStore):
         distance = tf.where(picked >= 0, tf.norm(code - picked_code, axis=1), 0.0)
         return Neighbor(picked_code, picked, distance)
 
-    def begin_pass(self):
-        """Starts a new pass over the data: every code may be a neighbour again."""
+    def begin_pass(self) -> None:
+        """Start a new pass over the data: every code may be a neighbour again."""
         self.used.assign(tf.zeros([self.size], tf.bool))
         self.health.assign(tf.zeros([5]))
         if self.recall is not None:
             self.recall.reset()
 
-    def get_health(self):
-        """Returns the health of this pass so far, as a dict of floats."""
+    def get_health(self) -> dict[str, float]:
+        """Return the health of this pass so far, as a dict of floats."""
         distance, found, drift, written, _ = (float(v) for v in self.health.numpy())
         health = {
             "codebook_distance": distance / max(found, 1.0),
@@ -260,12 +311,13 @@ class KNNCodebook(CodeStore):
                 f"{outside} data of this epoch have an index outside 0..{self.size - 1}, the rows "
                 "of the codebook: build a new model for a data set of another size."
             )
+        super().on_epoch_end(epoch, logs)
         if logs is not None:
             logs.update(self.get_health())
 
     # -- configuration -----------------------------------------------------------------
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         search = self.search
         if search == "auto" and self.built:
             # A saved model keeps the weights of the strategy that was chosen.

@@ -1,12 +1,16 @@
 """Classes where there are no labels: k-means over the codes of the whole data set."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn.codebook.classes import ClassLists, class_lists
-from keras_acn.codebook.store import CodeStore
+from keras_acn.codebook.store import CodeStore, require_finite
 
 WEIGHTINGS = ("fixed", "annealed", "gradient")
 # Data that one step of the mini-batch k-means looks at.
@@ -23,16 +27,20 @@ class PseudoLabels(CodeStore):
     based on the clustering", "Record the new values of z and c for this x").
 
     A layer and a callback, see `CodeStore`: codes, labels and cluster centres are
-    weights; before each epoch scikit-learn's `MiniBatchKMeans` clusters the codes. The
-    distance it goes by is
+    weights; before each epoch scikit-learn's `MiniBatchKMeans` clusters the codes, by the
+    distance
 
         w |c - c'|^2 + (1 - w) |z - z'|^2
 
-    whose w is `c_weight` (`weighting="fixed"`; 0.5 is the plain distance between
-    concatenated codes, the post's); or moves in a straight line from `c_weight_start` to
-    `c_weight` over the first `anneal_epochs` epochs (`"annealed"`: c means nothing at
-    first); or is c's share of the loss gradient in the epoch before,
-    `g_c / (g_c + g_z)` (`"gradient"`; `c_weight` before there is one).
+    whose w depends on `weighting`:
+
+    - `"fixed"`: w is `c_weight`; 0.5 is the plain distance between concatenated codes,
+      the post's.
+    - `"annealed"`: w moves in a straight line from `c_weight_start` to `c_weight` over
+      the first `anneal_epochs` epochs.
+    - `"gradient"`: w is c's share of the loss gradient in the epoch before,
+      `g_c / (g_c + g_z)`, and `c_weight` before there is one. Batches whose gradient is
+      not finite do not count.
 
     Logged at the end of each epoch: `pseudo_classes`, how many clusters have members;
     `pseudo_c_weight`, the w of this epoch; and, where `fit` was given true labels,
@@ -45,26 +53,38 @@ class PseudoLabels(CodeStore):
       c_weight: w, in [0, 1].
       c_weight_start: The w that annealing starts from.
       anneal_epochs: Epochs it takes.
-      size: Number of data N. `None`: found when training begins.
+      size: Number of data N. `None`: found when training begins, or weights are loaded.
       class_dim: Dimension of c; `VHE` fills it in.
       latent_dim: Dimension of z; `VHE` fills it in.
       seed: Seed of the initial codes and of the clustering.
+
+    Raises:
+      UserError: If an option is out of range.
+
+    Example:
+      >>> labels = PseudoLabels(2, size=4, class_dim=1, latent_dim=1)
+      >>> c, z = np.float32([[0], [9], [0], [9]]), np.zeros([4, 1], np.float32)
+      >>> labels.record(tf.range(4), c, z)
+      >>> labels.cluster()
+      >>> labels.agreement([0, 1, 0, 1])  # an adjusted mutual information
+      1.0
     """
 
     def __init__(
         self,
-        clusters=10,
-        weighting="fixed",
-        c_weight=0.5,
-        c_weight_start=0.0,
-        anneal_epochs=20,
-        size=None,
-        class_dim=None,
-        latent_dim=None,
-        seed=0,
+        clusters: int = 10,
+        *,
+        weighting: str = "fixed",
+        c_weight: float = 0.5,
+        c_weight_start: float = 0.0,
+        anneal_epochs: int = 20,
+        size: int | None = None,
+        class_dim: int | None = None,
+        latent_dim: int | None = None,
+        seed: int = 0,
         **kwargs,
     ):
-        super().__init__(size, latent_dim, seed, **kwargs)
+        super().__init__(size, latent_dim=latent_dim, seed=seed, **kwargs)
         if int(clusters) < 1:
             raise UserError(f"Pseudo-labels need at least 1 cluster, not {clusters}.")
         if weighting not in WEIGHTINGS:
@@ -84,7 +104,7 @@ class PseudoLabels(CodeStore):
         self.build_if_known()
 
     @property
-    def code_dim(self):
+    def code_dim(self) -> int | None:
         """Dimension of a code: that of c, then that of z."""
         known = self.class_dim is not None and self.latent_dim is not None
         return self.class_dim + self.latent_dim if known else None
@@ -128,26 +148,33 @@ class PseudoLabels(CodeStore):
         self._set_labels(np.arange(self.size) % self.clusters)
 
     @property
-    def lists(self):
+    def lists(self) -> ClassLists:
         """The `ClassLists` of the clusters, tensors that follow the weights."""
         self.require_codes()
         weights = (self.labels, self._rank, self._order, self._start, self._count)
         return ClassLists(*(tf.convert_to_tensor(weight.value) for weight in weights))
 
-    def record(self, index, c, z):
-        """Writes the codes of a batch: `c` `[B, class_dim]` and `z` `[B, latent_dim]`."""
+    def record(self, index: tf.Tensor, c: tf.Tensor, z: tf.Tensor) -> None:
+        """Write the codes of a batch: `c` `[B, class_dim]` and `z` `[B, latent_dim]`."""
         self.write(index, tf.stop_gradient(tf.concat([c, z], axis=1)))
 
-    def record_gradients(self, c_norm, z_norm):
-        """Adds a batch's gradient norms, scalars, to those of this pass."""
-        self.gradients.assign_add(tf.stack([c_norm, z_norm]))
+    def record_gradients(self, c_norm: tf.Tensor, z_norm: tf.Tensor) -> None:
+        """Add a batch's gradient norms, scalars, to those of this pass if they are finite."""
+        norms = tf.stack([c_norm, z_norm])
+        finite = tf.reduce_all(tf.math.is_finite(norms))
+        self.gradients.assign_add(tf.where(finite, norms, 0.0))
 
-    def cluster(self):
-        """Clusters the codes as they are, and labels every datum by its cluster."""
+    def cluster(self) -> None:
+        """Cluster the codes as they are, and label every datum by its cluster.
+
+        Raises:
+          UserError: If some of the codes are not finite.
+        """
         from sklearn.cluster import MiniBatchKMeans
         from threadpoolctl import threadpool_limits
 
         self.require_codes()
+        require_finite(self.codes.value)
         self.weight_of_c.assign(self._next_weight())
         passes = int(self.passes.numpy())
         kmeans = MiniBatchKMeans(
@@ -157,11 +184,6 @@ class PseudoLabels(CodeStore):
             random_state=int(np.random.SeedSequence([self.seed, passes]).generate_state(1)[0]),
         )
         codes = self._scaled(self.codes.numpy())
-        if not np.isfinite(codes).all():
-            raise UserError(
-                "The codes are not finite numbers, so they cannot be clustered: train with a lower "
-                "learning rate, or with clipnorm."
-            )
         # On one thread, so that sums have one order and a run can be had again.
         with threadpool_limits(1):
             kmeans.fit(codes)
@@ -170,22 +192,29 @@ class PseudoLabels(CodeStore):
         self._set_labels(labels)
         self.passes.assign_add(1)
 
-    def nearest(self, codes):
-        """Returns the cluster that each of `codes`, NumPy `[M, code_dim]`, is nearest to.
+    def nearest(self, codes: np.ndarray) -> np.ndarray:
+        """Return the cluster that each of `codes` is nearest to.
+
+        Args:
+          codes: float32 `[M, code_dim]`.
 
         Returns:
           int32 `[M]`.
+
+        Raises:
+          UserError: If there are no clusters yet, or some of the codes are not finite.
         """
         from sklearn.metrics import pairwise_distances_argmin
 
         self.require_codes()
         if not int(self.passes.numpy()):
             raise UserError("There are no pseudo-labels yet: call fit first.")
+        require_finite(codes)
         found = pairwise_distances_argmin(self._scaled(codes), self.centers.numpy())
         return found.astype(np.int32)
 
-    def agreement(self, true_labels):
-        """Returns the adjusted mutual information of the clusters with labels `[N]`."""
+    def agreement(self, true_labels: np.ndarray) -> float:
+        """Return the adjusted mutual information of the clusters with labels `[N]`."""
         from sklearn.metrics import adjusted_mutual_info_score
 
         return float(adjusted_mutual_info_score(true_labels, self.labels.numpy()))
@@ -214,16 +243,17 @@ class PseudoLabels(CodeStore):
 
     # -- the callback ------------------------------------------------------------------
 
-    def set_true_labels(self, labels):
-        """Sets the labels `[N]` that the clusters are compared with; `None` for none."""
+    def set_true_labels(self, labels: np.ndarray | None) -> None:
+        """Set the labels `[N]` that the clusters are compared with; `None` for none."""
         self._true_labels = None if labels is None else _Hidden(np.asarray(labels))
 
-    def begin_pass(self):
-        """Clusters the codes, before each epoch."""
+    def begin_pass(self) -> None:
+        """Cluster the codes, before each epoch."""
         self.cluster()
         self.gradients.assign(tf.zeros([2]))
 
     def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
         if logs is None:
             return
         logs["pseudo_classes"] = float(np.count_nonzero(self._count.numpy()))
@@ -233,7 +263,7 @@ class PseudoLabels(CodeStore):
 
     # -- configuration -----------------------------------------------------------------
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "clusters": self.clusters,

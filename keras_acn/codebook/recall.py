@@ -1,9 +1,16 @@
 """How much of the truth an approximate search finds, measured while it trains."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import tensorflow as tf
 
 from keras_acn.codebook.search.exact import ExactSearch
 from keras_acn.distribute.exchange import here
+
+if TYPE_CHECKING:
+    from keras_acn.codebook.codebook import KNNCodebook
 
 # How many steps of a pass are checked, and how many data of each.
 CHECKS = 16
@@ -11,23 +18,23 @@ DATA = 32
 
 
 class RecallCheck:
-    """Searches exactly too, for some data of some steps, and counts what was found.
+    """Search exactly too, for some data of some steps, and count what was found.
 
-    The recall is that of the step itself: the search for a new code among the codes as
-    they are at that moment, with what is used up left out.
+    The recall is that of the search in the step itself: for a new code, among the codes
+    as they are at that moment, with what is used up left out.
 
     Args:
       codebook: The `KNNCodebook`, with its size known.
     """
 
-    def __init__(self, codebook):
+    def __init__(self, codebook: KNNCodebook):
         self.codebook = codebook
         self._exact = ExactSearch()
         # Over this pass: true neighbours found, true neighbours, steps.
         self.counts = codebook.add_state("recall", (3,), "zeros", "float32")
 
-    def check(self, index, code, rows):
-        """Checks what a step found, if it is a step to check.
+    def check(self, index: tf.Tensor, code: tf.Tensor, rows: tf.Tensor) -> None:
+        """Check what a step found, if it is a step to check.
 
         Args:
           index: int32 `[B]`, the rows of the data.
@@ -51,11 +58,11 @@ class RecallCheck:
         due = tf.math.floormod(steps, every) == every - 1
         counts.assign_add(tf.cond(due, compare, lambda: tf.constant([0.0, 0.0, 1.0])))
 
-    def result(self):
-        """Returns `{"codebook_recall": ...}`; nothing where nothing was there to find."""
+    def result(self) -> dict[str, float]:
+        """Return `{"codebook_recall": ...}`; nothing where nothing was there to find."""
         found, true, _ = (float(value) for value in self.counts.numpy())
         return {"codebook_recall": found / true} if true else {}
 
-    def reset(self):
-        """Starts a new pass."""
+    def reset(self) -> None:
+        """Start a new pass."""
         self.counts.assign(tf.zeros([3]))

@@ -1,12 +1,28 @@
 """The codes of a whole data set as weights: what every codebook is built on."""
 
+from __future__ import annotations
+
 import weakref
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError
 from keras_acn.distribute.exchange import here
+
+
+def require_finite(codes: np.ndarray | tf.Tensor) -> None:
+    """Raise `UserError` if some of the codes `[N, d]` have a value that is NaN or infinite."""
+    codes = tf.convert_to_tensor(codes)
+    broken = ~tf.reduce_all(tf.math.is_finite(codes), axis=1)
+    count = int(tf.reduce_sum(tf.cast(broken, tf.int32)))
+    if count:
+        raise UserError(
+            f"{count} of the {len(codes)} codes are not finite numbers, as of a training that "
+            "diverges: give the optimizer a smaller learning rate, or clipnorm=1.0."
+        )
 
 
 class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
@@ -14,17 +30,20 @@ class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
 
     A Keras layer and a Keras callback in one. As a layer it holds the codes as a
     non-trainable weight: they are saved, restored and exported with the model. As a
-    callback it builds itself when training begins and starts a pass over the data when
-    an epoch begins; the models' `fit` attaches it by itself. A subclass adds its own
-    weights in `build`, after `add_codes()`, and gives `begin_pass()`.
+    callback it builds itself when training begins, starts a pass over the data when an
+    epoch begins, and raises `UserError` when one ends with codes that are no numbers;
+    the models' `fit` attaches it by itself. A subclass adds its own weights in `build`,
+    after `add_codes()`, and gives `begin_pass()`.
 
     Args:
-      size: Number of data N. `None`: found when training begins.
+      size: Number of data N. `None`: found when training begins, or weights are loaded.
       latent_dim: Number of latent dimensions; the model fills it in.
       seed: Seed of the initial codes, drawn from N(0, 1).
     """
 
-    def __init__(self, size=None, latent_dim=None, seed=0, **kwargs):
+    def __init__(
+        self, size: int | None = None, *, latent_dim: int | None = None, seed: int = 0, **kwargs
+    ):
         # Distances in half precision would reorder codes, so they stay float32 under
         # every policy.
         kwargs["dtype"] = "float32"
@@ -39,14 +58,14 @@ class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
         self.params = None
 
     @property
-    def code_dim(self):
+    def code_dim(self) -> int | None:
         """Dimension of a code, `None` where it is not known yet."""
         return self.latent_dim
 
     # -- the layer ---------------------------------------------------------------------
 
-    def resize(self, size):
-        """Gives a codebook without a size its size, and draws its codes.
+    def resize(self, size: int) -> None:
+        """Give a codebook without a size its size, and draw its codes.
 
         Args:
           size: Number of data N.
@@ -63,13 +82,13 @@ class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
         if not self.built:
             self.build()
 
-    def build_if_known(self):
-        """Builds the weights if the size and the dimension of the codes are known."""
+    def build_if_known(self) -> None:
+        """Build the weights if the size and the dimension of the codes are known."""
         if not self.built and self.size is not None and self.code_dim is not None:
             self.build()
 
-    def add_codes(self):
-        """Adds the weight `codes`, float32 `[N, code_dim]`."""
+    def add_codes(self) -> None:
+        """Add the weight `codes`, float32 `[N, code_dim]`."""
         if self.size is None:
             raise UserError(
                 f"The codebook has no size yet: call fit first, or give "
@@ -87,13 +106,13 @@ class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
             trainable=False,
         )
 
-    def require_codes(self):
-        """Raises `UserError` if the codebook has no codes yet."""
+    def require_codes(self) -> None:
+        """Raise `UserError` if the codebook has no codes yet."""
         if not self.built:
             raise UserError("The codebook is empty: call fit first, or load a trained model.")
 
-    def write(self, index, code):
-        """Writes codes into the codebook.
+    def write(self, index: tf.Tensor, code: tf.Tensor) -> None:
+        """Write codes into the codebook.
 
         Args:
           index: int32 `[B]`, rows.
@@ -103,23 +122,42 @@ class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
         index = tf.cast(index, tf.int32)
         here(self.codes).scatter_nd_update(index[:, None], tf.cast(code, tf.float32))
 
-    def gather(self, index):
-        """Returns the codes `[B, d]` in the rows `index` `[B]`, zeros for row -1."""
+    def gather(self, index: tf.Tensor) -> tf.Tensor:
+        """Return the codes `[B, d]` in the rows `index` `[B]`, zeros for row -1."""
         code = tf.gather(self.codes.value, tf.maximum(index, 0))
         return tf.where((index >= 0)[:, None], code, 0.0)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load the weights, as Keras does; a codebook without a size takes the file's."""
+        # The codes are the first weight; a file from before a training has none.
+        size = store["0"].shape[0] if "0" in store.keys() else None
+        if self.size is None and self.code_dim is not None and size is not None:
+            self.resize(size)
+        elif self.built and self.size != size:
+            raise UserError(
+                f"The codebook holds the codes of {self.size} data, which the file does not "
+                "have: load the weights of a training on these data, or build a new model."
+            )
+        super().load_own_variables(store)
+
+    def __dir__(self) -> list[str]:
+        # Keras saves and loads what it finds by dir(layer). The model, which a callback has
+        # as an attribute, holds this layer itself, so that Keras would go round in circles.
+        return [name for name in super().__dir__() if name != "model"]
 
     # -- the callback ------------------------------------------------------------------
 
     @property
-    def model(self):
+    def model(self) -> keras.Model | None:
+        """The model that is being trained, as every Keras callback has it."""
         return None if self._model_ref is None else self._model_ref()
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model) -> None:
         # A weak reference: Keras would track a model assigned to a layer as a sub-layer,
         # and the model already holds this one.
         self._model_ref = weakref.ref(model)
 
-    def set_params(self, params):
+    def set_params(self, params: dict | None) -> None:
         self.params = None if params is None else tuple(params.items())
 
     def on_train_begin(self, logs=None):
@@ -132,16 +170,19 @@ class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
         else:
             self.begin_pass()
 
-    def begin_pass(self):
-        """Starts a new pass over the data."""
+    def on_epoch_end(self, epoch, logs=None):
+        require_finite(self.codes.value)
 
-    def continue_pass(self):
-        """Makes the next epoch go on with the present pass, as a resumed run must."""
+    def begin_pass(self) -> None:
+        """Start a new pass over the data."""
+
+    def continue_pass(self) -> None:
+        """Make the next epoch go on with the present pass, as a resumed run must."""
         self._continue_pass = True
 
     # -- configuration -----------------------------------------------------------------
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "size": self.size,

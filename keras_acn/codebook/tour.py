@@ -1,23 +1,22 @@
 """The greedy tour: an order of the data in which each datum resembles the one before."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from keras_acn._base.errors import UserError
+from keras_acn._base.progress import Progress
+from keras_acn.codebook.store import require_finite
 
 
-def _as_codes(codes):
-    """Returns `codes` as float64 `[N, d]`, or raises a `UserError`."""
-    codes = np.asarray(codes)
-    if codes.ndim != 2 or not np.issubdtype(codes.dtype, np.number):
-        raise UserError(f"A tour needs codes of shape [N, d], not {codes.shape} {codes.dtype}.")
-    codes = codes.astype(np.float64)
-    if not np.isfinite(codes).all():
-        raise UserError("A tour needs finite codes: some are NaN or infinite.")
-    return codes
-
-
-def greedy_tour(codes, start=None, seed=0, progress=None):
-    """Returns the tour from each datum to its nearest datum not visited yet.
+def greedy_tour(
+    codes: np.ndarray,
+    *,
+    start: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Return the tour from each datum to its nearest datum not visited yet.
 
     This is the order in which the ordered code length of the ACN paper is measured
     (Graves et al. 2018, arXiv 1804.02476, section 4 and table 2). Each datum is visited
@@ -33,7 +32,7 @@ def greedy_tour(codes, start=None, seed=0, progress=None):
       codes: `[N, d]`, the codes of the data.
       start: Row of the first datum. By default it is drawn from `seed`.
       seed: Integer seed of the start.
-      progress: Optional callable `progress(done, total)`, called now and then.
+      progress: Called now and then with the data visited and N.
 
     Returns:
       int64 `[N]`, the rows in the order of the visit.
@@ -41,7 +40,11 @@ def greedy_tour(codes, start=None, seed=0, progress=None):
     Raises:
       UserError: If `codes` is not a finite `[N, d]` array or `start` is no row of it.
     """
-    exact = _as_codes(codes)
+    codes = np.asarray(codes)
+    if codes.ndim != 2 or not np.issubdtype(codes.dtype, np.number):
+        raise UserError(f"A tour needs codes of shape [N, d], not {codes.shape} {codes.dtype}.")
+    exact = codes.astype(np.float64)
+    require_finite(exact)
     count, dim = exact.shape
     if count == 0:
         if start is not None:
@@ -101,8 +104,8 @@ def _nearest(codes, row, candidates):
     return candidates[np.argmin(distance)]
 
 
-def tour_predecessors(order):
-    """Returns the row visited before each row: int64 `[N]`, -1 for the first.
+def tour_predecessors(order: np.ndarray) -> np.ndarray:
+    """Return the row visited before each row: int64 `[N]`, -1 for the first.
 
     Args:
       order: `[N]`, a tour, as `greedy_tour` returns it.

@@ -3,30 +3,24 @@
 The names below are imported on first use: what a file says about itself needs no TensorFlow.
 """
 
-import importlib
+from keras_acn._base import lazy as _lazy
 
 _PUBLIC = {
-    "Compressed": "compressing",
-    "Header": "container",
-    "Report": "report",
-    "compress": "compressing",
-    "decompress": "decompressing",
-    "fingerprint": "model_hash",
-    "info": "about",
-    "open_input": "inputs",
+    "Compressed": "keras_acn.codec.api:Compressed",
+    "Header": "keras_acn.codec.container:Header",
+    "Report": "keras_acn.codec.report:Report",
+    "compress": "keras_acn.codec.api:compress",
+    "decompress": "keras_acn.codec.api:decompress",
+    "fingerprint": "keras_acn.codec.fingerprints:fingerprint",
+    "info": "keras_acn.codec.api:info",
+    "open_input": "keras_acn.codec.inputs:open_input",
 }
-_LIGHT = ("about", "container", "report")
-
-__all__ = list(_PUBLIC)
+_LIGHT = ("Header", "Report", "info")
 
 
-def __getattr__(name):
-    if name not in _PUBLIC:
-        raise AttributeError(f'module "keras_acn.codec" has no attribute "{name}"')
-    if _PUBLIC[name] not in _LIGHT:
-        import keras_acn
+def _before(where):
+    if where.partition(":")[2] not in _LIGHT:
+        _lazy.check_backend()
 
-        keras_acn._check_backend()
-    module = importlib.import_module(f"keras_acn.codec.{_PUBLIC[name]}")
-    globals()[name] = getattr(module, name)
-    return globals()[name]
+
+__getattr__, __dir__, __all__ = _lazy.names(__name__, _PUBLIC, _before)

@@ -1,134 +1,212 @@
-"""One step of bits-back coding: images side by side, one of each lane.
+"""Bits-back coding: of anything with a latent variable, and of a step's images.
 
-A sender pushes images x under a model with latents z ~ q(z|x), prior p(z) and decoder r(x|z):
+A sender pushes x under a model with a latent variable z, posterior q(z|x), prior p(z) and
+likelihood p(x|z):
 
-    pop z with q(z|x),  push x with r(x|z),  push z with p(z)
+    pop z with q(z|x),  push x with p(x|z),  push z with p(z)
 
-and a receiver undoes it from the last to the first. The images cost
-`-log r(x|z) - log p(z) + log q(z|x)`, which is the negative ELBO on average.
+and a receiver undoes it from the last to the first. So x costs
+`-log p(x|z) - log p(z) + log q(z|x)`, the negative ELBO on average (Townsend, Bird and Barber 2019,
+arXiv 1901.04866). `bits_back` is that and nothing else; the codec of this package is it three
+times: for images with their latents z, for a latent with the component m of its mixture, and
+for the latents of an image with the training code n that their prior is conditioned on.
 """
 
+from __future__ import annotations
+
 import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from scipy.special import log_ndtr
 
-from keras_acn.codec.priors import GivenPrior
-from keras_acn.codec.stack import Stack
+from keras_acn.codec.grid import LatentGrid
+from keras_acn.codec.stack import Codec, Metered, Stack, bernoulli
 
 # The probability that a step is an opening; told once a step.
-OPENING = 2.0**-10
+OPENING = bernoulli(np.array(2.0**-10))
 # Bits left on the stack, per lane, by a step that pops its latents from it.
 SPARE_BITS = 4.0
 
 
-@dataclasses.dataclass
-class Costs:
-    """What is worth telling apart in the cost of a block.
-
-    Attributes:
-      initial_bits: Bits that went into the choice of latents where there was nothing on the
-        stack to choose them by. Bits-back would have returned them.
-      lane_bits: Bits that the first images of the lanes cost more than the others do.
-      steps: `(bits that the prior added, images)` of each step that was no opening.
-    """
-
-    initial_bits: float = 0.0
-    lane_bits: float = 0.0
-    steps: list = dataclasses.field(default_factory=list)
-
-    def end_of_lanes(self):
-        """Works out `lane_bits`: the step pushed last has the first image of each lane."""
-        if len(self.steps) < 2:
-            return
-        bits, images = np.transpose(self.steps)
-        usual = bits[:-1].sum() / images[:-1].sum()
-        self.lane_bits = max(0.0, float(bits[-1] - usual * images[-1]))
-
-
-class BitsBack:
-    """Pushes and pops images, a step at a time.
+def bits_back(
+    posterior: Callable[[Any], Codec], likelihood: Callable[[Any], Codec], prior: Codec
+) -> Codec:
+    """Return the codec of x, made of those of its model's three distributions.
 
     Args:
-      networks: `Networks`.
-      coder: What `image_coder(networks)` returns.
-      grid: `LatentGrid`.
-      stack: `Stack`, empty by default.
+      posterior: Takes x, returns the codec q(z|x) of z.
+      likelihood: Takes z, returns the codec p(x|z) of x.
+      prior: The codec p(z) of z.
+
+    Example: a value is thrown with one of two coins z. Its posterior is exact, so that each of
+    64 values costs -log2 p(x) = 1 bit, whichever coin it was.
+      >>> from keras_acn.codec.stack import uniform
+      >>> heads = np.array([0.25, 0.75])
+      >>> values = np.arange(64) % 2
+      >>> codec = bits_back(
+      ...     posterior=lambda x: bernoulli(heads[x]),
+      ...     likelihood=lambda z: bernoulli(heads[z]),
+      ...     prior=uniform(np.full(64, 2)),
+      ... )
+      >>> stack = Stack(np.arange(1, 9, dtype=np.uint32))
+      >>> before = stack.bits
+      >>> codec.push(stack, values)
+      >>> round((stack.bits - before) / 64, 1)
+      1.0
+      >>> np.array_equal(codec.pop(stack), values), stack.bits - before
+      (True, 0)
     """
 
-    def __init__(self, networks, coder, grid, stack=None):
-        self.networks = networks
-        self.grid = grid
-        self.stack = stack or Stack()
-        self.costs = Costs()
-        self._coder = coder
+    def push(stack, x):
+        z = posterior(x).pop(stack)
+        likelihood(z).push(stack, x)
+        prior.push(stack, z)
 
-    def push(self, levels, q, prior):
-        """Pushes images.
+    def pop(stack):
+        z = prior.pop(stack)
+        x = likelihood(z).pop(stack)
+        posterior(x).push(stack, z)
+        return x
 
-        Where there is too little on the stack to draw latents with, the step is an opening:
-        its latents are the posterior's means, on a coarse grid. That costs a few bits an
-        image, where random bits to draw with would cost as many as a latent is fine.
+    return Codec(push, pop)
 
-        Args:
-          levels: int `[n, H, W, C]`.
-          q: Their posteriors, `(mean, stddev)`.
-          prior: A prior of n latents.
+
+@dataclasses.dataclass
+class Images:
+    """Images with their posteriors N(mean, stddev^2), which both sides work out from them.
+
+    Attributes:
+      levels: uint8 `[n, H, W, C]`.
+      mean: float64 `[n, d]`.
+      stddev: float64 `[n, d]`.
+
+    Example:
+      >>> images = Images(np.zeros((3, 2, 2, 1), np.uint8), np.zeros((3, 5)), np.ones((3, 5)))
+      >>> len(images[[0, 2]])
+      2
+    """
+
+    levels: np.ndarray
+    mean: np.ndarray
+    stddev: np.ndarray
+
+    def __len__(self):
+        return len(self.levels)
+
+    def __getitem__(self, rows):
+        return Images(self.levels[rows], self.mean[rows], self.stddev[rows])
+
+
+@dataclasses.dataclass(frozen=True)
+class StepCost:
+    """What a step added to the stack and took from it.
+
+    Attributes:
+      images: Images of the step.
+      opening: Whether it was an opening.
+      prior_bits: What pushing the latents with their prior added.
+      latent_bits: The information in the choice of the latents, -log2 q(z|x): what the step took
+        from the stack, or, in an opening, would have taken.
+    """
+
+    images: int
+    opening: bool
+    prior_bits: float
+    latent_bits: float
+
+
+class Costs(list):
+    """The `StepCost` of each step of a block, in the order in which they were pushed.
+
+    Example:
+      >>> costs = Costs([StepCost(2, True, 30.0, 20.0), StepCost(2, False, 90.0, 50.0)])
+      >>> costs.initial_bits
+      20.0
+    """
+
+    @property
+    def initial_bits(self) -> float:
+        """Bits that went into the choice of latents where there was nothing to draw them by."""
+        return sum(step.latent_bits for step in self if step.opening)
+
+    def lane_bits(self) -> float:
+        """Return what the step pushed last, the first image of each lane, costs beyond others.
+
+        The bits of its prior are compared with those of the steps that are no openings. The
+        latents of an opening lie on a coarser grid, where a prior takes fewer bits: of such a
+        step, and of those that it is compared with, the information in the choice of the
+        latents is taken off.
         """
-        opening = self._too_little(*q)
-        grid = self.grid.coarse() if opening else self.grid
-        mean, stddev = grid.gaussian(*q)
+        if not self:
+            return 0.0
+        last, others = self[-1], [step for step in self[:-1] if not step.opening]
+        if not others:
+            return 0.0
+
+        def bits(step):
+            return step.prior_bits - (step.latent_bits if last.opening else 0.0)
+
+        usual = sum(map(bits, others)) / sum(step.images for step in others)
+        return max(0.0, bits(last) - usual * last.images)
+
+
+def image_step(
+    grid: LatentGrid,
+    encode: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    pixels: Callable[[np.ndarray], Codec],
+    prior: Any,
+    costs: Costs | None = None,
+) -> Codec:
+    """Return the codec of `Images`, one of each lane, by bits-back.
+
+    Where there is too little on the stack to draw latents with, the step is an opening: its
+    latents are the posteriors' means, on a coarse grid. That costs a few bits an image, where
+    random bits to draw with would cost as many as a latent is fine. A flag says which it is.
+
+    Args:
+      grid: The grid of the latents.
+      encode: Takes levels `[n, H, W, C]`, returns the posteriors' means and deviations `[n, d]`.
+      pixels: Takes latents z `[n, d]`, returns the codec r(x|z) of levels `[n, H, W, C]`.
+      prior: The prior of n latents: `prior.on(grid)` is its codec.
+      costs: Where to add what a push costs.
+    """
+
+    def posterior(opening, x):
         if opening:
-            cells = grid.nearest(mean)
-            self.costs.initial_bits += _information(cells, mean, stddev, grid.reach)
-        else:
-            cells = self.stack.pop_cells(mean.ravel(), stddev.ravel(), grid.reach)
-            cells = cells.reshape(mean.shape)
-        self._coder.push(self.stack, grid.values(cells), levels)
-        before = self.stack.bits
-        prior.push(self.stack, cells, grid)
-        if not opening:
-            self.costs.steps.append((self.stack.bits - before, len(levels)))
-        self.stack.push_bits([opening], [OPENING])
+            return grid.coarse().means(x.mean)
+        return grid.normal(x.mean, x.stddev)
 
-    def pop(self, prior):
-        """Pops images: the inverse of `push`.
+    def likelihood(opening, cells):
+        given = pixels((grid.coarse() if opening else grid).values(cells))
 
-        Returns:
-          `(levels int [n, H, W, C], their posteriors)`.
-        """
-        opening = bool(self.stack.pop_bits([OPENING])[0])
-        grid = self.grid.coarse() if opening else self.grid
-        cells = prior.pop(self.stack, grid)
-        levels = self._coder.pop(self.stack, grid.values(cells))
-        q = self.networks.encode(levels)
-        if not opening:
-            mean, stddev = grid.gaussian(*q)
-            self.stack.push_cells(cells.ravel(), mean.ravel(), stddev.ravel(), grid.reach)
-        return levels, q
+        def pop(stack):
+            levels = given.pop(stack)
+            return Images(levels, *encode(levels))
 
-    def unconditional(self, count):
-        """Returns p(z) of a model whose prior knows no other image, for `count` latents."""
-        return self.given(np.zeros((count, self.networks.code_dim)))
+        return Codec(lambda stack, x: given.push(stack, x.levels), pop)
 
-    def given(self, codes):
-        """Returns the priors p(z|c), given codes float64 `[n, d]`."""
-        return GivenPrior(*self.networks.given(codes))
+    def push(stack, x):
+        opening = _too_little(stack, grid, x)
+        q = Metered(posterior(opening, x))
+        p = Metered(prior.on(grid.coarse() if opening else grid))
+        bits_back(lambda x: q, functools.partial(likelihood, opening), p).push(stack, x)
+        OPENING.push(stack, opening)
+        if costs is not None:
+            chosen = grid.coarse().information(x.mean, x.stddev) if opening else -q.bits
+            costs.append(StepCost(len(x), opening, p.bits, chosen))
 
-    def _too_little(self, mean, stddev):
-        """Returns whether the stack may run out of bits while latents are popped."""
-        _, cells = self.grid.gaussian(mean, stddev)
-        needed = np.sum(np.maximum(np.log2(cells) + 0.5 * np.log2(2 * np.pi * np.e), 0.0))
-        return self.stack.bits < needed + SPARE_BITS * len(mean)
+    def pop(stack):
+        opening = bool(OPENING.pop(stack))
+        q, r = (functools.partial(each, opening) for each in (posterior, likelihood))
+        return bits_back(q, r, prior.on(grid.coarse() if opening else grid)).pop(stack)
+
+    return Codec(push, pop)
 
 
-def _information(cells, mean, stddev, reach):
-    """Returns `-log2` of the mass of cells under their Gaussians, summed over all."""
-    below, above = (cells - 0.5 - mean) / stddev, (cells + 0.5 - mean) / stddev
-    below = np.where(cells == -reach, -np.inf, below)
-    above = np.where(cells == reach, np.inf, above)
-    # Where both are above the mean, their mirror images lose no digits.
-    flip = below > 0
-    below, above = np.where(flip, -above, below), np.where(flip, -below, above)
-    mass = np.exp(log_ndtr(above)) - np.exp(log_ndtr(below))
-    return float(-np.sum(np.log2(np.maximum(mass, 2.0**-24))))
+def _too_little(stack: Stack, grid: LatentGrid, x: Images) -> bool:
+    """Return whether the stack may run out of bits while latents are popped."""
+    _, cells = grid.gaussian(x.mean, x.stddev)
+    needed = np.sum(np.maximum(np.log2(cells) + 0.5 * np.log2(2 * np.pi * np.e), 0.0))
+    return bool(stack.bits < needed + SPARE_BITS * len(x))

@@ -4,21 +4,33 @@ Every part ends with a checksum of its own, and every number is checked before a
 done with it, so that a file which is damaged, cut off or no such file is told in a sentence.
 """
 
+from __future__ import annotations
+
+import contextlib
 import dataclasses
 import io
 import math
+import os
+import pathlib
 import struct
 import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 
 from keras_acn._base.errors import UserError
+from keras_acn._base.varint import varint
 from keras_acn.codec.grid import MIN_EXPONENT, LatentGrid
 from keras_acn.codec.values import PixelValues
 
 MAGIC = b"\x93ACN"
 FORMAT = 1
+# In the order of their numbers in a file.
 MODES = ("stream", "set")
+# Codes that are taken to matter at a latent, where it is not said. Of 50,000 codes, leaving
+# out all but 128 costs 0.015 nats an image.
+NEAREST = 128
 BLOCK, END = b"B", b"E"
 DIGEST_SIZE = 16
 # Larger numbers than these come from damage: nothing so large is ever written.
@@ -29,8 +41,14 @@ MAX_LANES = 2**16
 MAX_BLOCK = 2**20
 MAX_BLOCK_VALUES = 2**32
 MAX_COUNT = 2**48
-
-_DAMAGED = "is damaged"
+# The numbers of a header after the image's shape, in their order: the least and the most.
+_NUMBERS = {
+    "latent_dim": (1, MAX_LATENTS),
+    "count": (0, MAX_COUNT),
+    "block": (1, MAX_BLOCK),
+    "lanes": (1, MAX_LANES),
+    "nearest": (0, MAX_BLOCK),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,13 +69,25 @@ class Header:
       nearest: Codes taken to matter at a z; of no meaning where no prior is a mixture of codes.
       values: `PixelValues`.
       writer: Version of the package that wrote the file.
+
+    Example:
+      >>> numbers = PixelValues("|u1", scale=1, levels=2)
+      >>> header = Header(
+      ...     mode="stream", keep_order=False, fingerprint=bytes(16), model_name="",
+      ...     image_shape=(28, 28, 1), has_channel_axis=False, latent_dim=16, count=1000,
+      ...     block=1000, lanes=16, nearest=128, values=numbers, writer="0.1.0",
+      ... )
+      >>> header.array_shape, len(header.to_bytes())
+      ((1000, 28, 28), 52)
+      >>> Header.read(Reader(header.to_bytes(), "x.acn")) == header
+      True
     """
 
     mode: str
     keep_order: bool
     fingerprint: bytes
     model_name: str
-    image_shape: tuple
+    image_shape: tuple[int, int, int]
     has_channel_axis: bool
     latent_dim: int
     count: int
@@ -68,33 +98,25 @@ class Header:
     writer: str
 
     @property
-    def array_shape(self):
+    def array_shape(self) -> tuple[int, ...]:
         """The shape of the whole array."""
         shape = self.image_shape if self.has_channel_axis else self.image_shape[:2]
         return (self.count, *shape)
 
-    def to_bytes(self):
-        """Returns the header with magic, version, length and checksum."""
+    def to_bytes(self) -> bytes:
+        """Return the header with magic, version, length and checksum."""
         flags = self.keep_order | self.has_channel_axis << 1
         body = struct.pack("<BB", MODES.index(self.mode), flags) + self.fingerprint
         body += b"".join(_text(each) for each in (self.model_name, self.values.dtype, self.writer))
-        numbers = (
-            *self.image_shape,
-            self.latent_dim,
-            self.count,
-            self.block,
-            self.lanes,
-            self.nearest,
-            self.values.scale,
-            self.values.levels,
-        )
-        body += b"".join(map(_number, numbers))
-        head = MAGIC + struct.pack("<B", FORMAT) + _number(len(body)) + body
+        numbers = [getattr(self, name) for name in _NUMBERS]
+        for number in (*self.image_shape, *numbers, self.values.scale, self.values.levels):
+            body += varint(number)
+        head = MAGIC + struct.pack("<B", FORMAT) + varint(len(body)) + body
         return head + _checksum(head)
 
     @classmethod
-    def read(cls, reader):
-        """Reads a header; `reader` is a `Reader` at its beginning."""
+    def read(cls, reader: Reader) -> Header:
+        """Read a header; `reader` is a `Reader` at its beginning."""
         if reader.take(len(MAGIC), "begins") != MAGIC:
             raise UserError(f"{reader.name} is no .acn file.")
         version = reader.take(1)[0]
@@ -120,11 +142,7 @@ class Header:
             model_name=name,
             image_shape=shape,
             has_channel_axis=bool(flags & 2),
-            latent_dim=body.number(MAX_LATENTS, least=1),
-            count=body.number(MAX_COUNT),
-            block=body.number(MAX_BLOCK, least=1),
-            lanes=body.number(MAX_LANES, least=1),
-            nearest=body.number(MAX_BLOCK),
+            **{name: body.number(most, least) for name, (least, most) in _NUMBERS.items()},
             values=_values(body, dtype),
             writer=writer,
         )
@@ -144,25 +162,29 @@ class Block:
       count: How many.
       grid: The `LatentGrid` they were coded on.
       words: uint32 `[W]`, the stack.
+
+    Example:
+      >>> Block(3, LatentGrid((2, 2), 40), np.arange(5, dtype=np.uint32)).to_bytes()[:6].hex()
+      '420305011628'
     """
 
     count: int
     grid: LatentGrid
     words: np.ndarray
 
-    def to_bytes(self):
-        """Returns the block with its checksum."""
+    def to_bytes(self) -> bytes:
+        """Return the block with its checksum."""
         exponents = self.grid.exponents
         same = len(set(exponents)) == 1
         coded = bytes(e - MIN_EXPONENT for e in (exponents[:1] if same else exponents))
-        head = BLOCK + _number(self.count) + _number(len(self.words))
-        head += struct.pack("<B", same) + coded + _number(self.grid.reach)
+        head = BLOCK + varint(self.count) + varint(len(self.words))
+        head += struct.pack("<B", same) + coded + varint(self.grid.reach)
         body = head + self.words.astype("<u4").tobytes()
         return body + _checksum(body)
 
     @classmethod
-    def read(cls, reader, header):
-        """Reads a block, whose tag the caller has read."""
+    def read(cls, reader: Reader, header: Header) -> Block:
+        """Read a block, whose tag the caller has read."""
         count = reader.number(header.block, least=1)
         size = reader.number(reader.left() // 4)
         same = reader.take(1)[0]
@@ -188,20 +210,24 @@ class End:
         they come out.
       initial_bits: Bits that the choice of latents took where the stack was empty.
       lane_bits: Bits that the first images of the lanes cost more than others do.
+
+    Example:
+      >>> End(bytes(16), initial_bits=5, lane_bits=300).to_bytes()[17:20].hex()
+      '05ac02'
     """
 
     digest: bytes
     initial_bits: int
     lane_bits: int
 
-    def to_bytes(self):
-        """Returns the end with its checksum."""
-        body = END + self.digest + _number(self.initial_bits) + _number(self.lane_bits)
+    def to_bytes(self) -> bytes:
+        """Return the end with its checksum."""
+        body = END + self.digest + varint(self.initial_bits) + varint(self.lane_bits)
         return body + _checksum(body)
 
     @classmethod
-    def read(cls, reader):
-        """Reads the end, whose tag the caller has read, and sees that nothing follows."""
+    def read(cls, reader: Reader) -> End:
+        """Read the end, whose tag the caller has read, and sees that nothing follows."""
         digest = reader.take(DIGEST_SIZE)
         end = cls(digest, reader.number(MAX_COUNT), reader.number(MAX_COUNT))
         reader.checksum()
@@ -211,7 +237,7 @@ class End:
 
 
 class Reader:
-    """Reads a file from its beginning, counting what it reads into a checksum.
+    """Read a file from its beginning, counting what it reads into a checksum.
 
     Attributes:
       size: Bytes of the file.
@@ -219,9 +245,14 @@ class Reader:
     Args:
       content: Bytes, or a binary file that can seek.
       name: What to call the file in an error.
+
+    Example:
+      >>> reader = Reader(b"ab" + varint(300), "x.acn")
+      >>> reader.take(2), reader.number(most=1000), reader.at_end()
+      (b'ab', 300, True)
     """
 
-    def __init__(self, content, name):
+    def __init__(self, content: bytes | BinaryIO, name: str):
         self.name = name
         if isinstance(content, (bytes, bytearray, memoryview)):
             content = io.BytesIO(content)
@@ -230,20 +261,20 @@ class Reader:
         self.size = content.seek(0, 2)
         content.seek(0)
 
-    def left(self):
-        """Returns how many bytes are left."""
+    def left(self) -> int:
+        """Return how many bytes are left."""
         return self.size - self._file.tell()
 
-    def at_end(self):
-        """Returns whether nothing is left."""
+    def at_end(self) -> bool:
+        """Return whether nothing is left."""
         return self.left() == 0
 
-    def damaged(self):
-        """Returns the error that says so."""
-        return UserError(f"{self.name} {_DAMAGED}: get it, or compress its images, again.")
+    def damaged(self) -> UserError:
+        """Return the error that says so."""
+        return UserError(f"{self.name} is damaged: get it, or compress its images, again.")
 
-    def take(self, size, where="ends"):
-        """Returns the next bytes."""
+    def take(self, size: int, where: str = "ends") -> bytes:
+        """Return the next bytes."""
         if size > self.left():
             if where == "begins":
                 raise UserError(f"{self.name} is no .acn file.")
@@ -252,8 +283,8 @@ class Reader:
         self._crc = zlib.crc32(content, self._crc)
         return content
 
-    def number(self, most, least=0):
-        """Returns the next number, which must lie between `least` and `most`."""
+    def number(self, most: int, least: int = 0) -> int:
+        """Return the next number, which must lie between `least` and `most`."""
         value = 0
         for place in range(0, 64, 7):
             byte = self.take(1)[0]
@@ -266,8 +297,8 @@ class Reader:
             raise self.damaged()
         return value
 
-    def text(self):
-        """Returns the next text."""
+    def text(self) -> str:
+        """Return the next text."""
         try:
             text = self.take(self.take(1)[0]).decode("utf-8")
         except UnicodeDecodeError:
@@ -277,16 +308,34 @@ class Reader:
             raise self.damaged()
         return text
 
-    def checksum(self):
-        """Reads the checksum over all that was read since the last one."""
+    def checksum(self) -> None:
+        """Read the checksum over all that was read since the last one."""
         expected = struct.pack("<I", self._crc)
         if self.take(4) != expected:
             raise self.damaged()
         self._crc = 0
 
 
-def read_parts(reader, header):
-    """Yields the blocks of a file after its header, then its `End`.
+@contextlib.contextmanager
+def opened(data: bytes | str | os.PathLike) -> Iterator[tuple[bytes | BinaryIO, str]]:
+    """Yield `(content, name)` of an `.acn` file: bytes as they are, or a file opened to read."""
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        yield bytes(data), "The data"
+        return
+    path = pathlib.Path(data)
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise UserError(f"{path} cannot be read ({reason}): give an .acn file.") from error
+    with file:
+        if not file.seekable():
+            raise UserError(f"{path} can be read only once, as a pipe: save it as a file first.")
+        yield file, str(path)
+
+
+def read_parts(reader: Reader, header: Header) -> Iterator[Block | End]:
+    """Yield the blocks of a file after its header, then its `End`.
 
     Raises:
       UserError: If the file is damaged or cut off.
@@ -313,15 +362,6 @@ def _values(body, dtype):
         return PixelValues(dtype, scale, levels)
     except UserError:
         raise body.damaged() from None
-
-
-def _number(value):
-    """Returns a number in seven bits a byte, the low ones first."""
-    value, coded = int(value), b""
-    while value > 0x7F:
-        coded += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return coded + bytes([value])
 
 
 def _text(value):

@@ -1,11 +1,14 @@
 """The grid that latents are coded on, the same for the posterior and every prior."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 
 import numpy as np
 
 from keras_acn._base.errors import UserError
+from keras_acn.codec.stack import Codec, gaussian
 
 # Cells in one standard deviation of a typical posterior. A cell of a quarter adds
 # (1/4)**2 / 12 = 0.5 % to the variance of the posterior's noise, and takes it off the KL.
@@ -35,9 +38,16 @@ class LatentGrid:
     Attributes:
       exponents: Tuple of ints, one for each latent dimension.
       reach: The largest k, in every dimension.
+
+    Example:
+      >>> grid = LatentGrid.around(np.zeros((10, 2)), np.tile([1.0, 8.0], (10, 1)))
+      >>> grid
+      LatentGrid(exponents=(2, -1), reach=24)
+      >>> grid.values([[1, 1]])
+      array([[0.25, 2.  ]])
     """
 
-    exponents: tuple
+    exponents: tuple[int, ...]
     reach: int
 
     def __post_init__(self):
@@ -46,8 +56,8 @@ class LatentGrid:
             raise UserError("A latent grid is out of range: the file is damaged.")
 
     @classmethod
-    def around(cls, mean, stddev):
-        """Returns the grid that fits posteriors N(mean, stddev^2), each `[N, d]`, N >= 1."""
+    def around(cls, mean: np.ndarray, stddev: np.ndarray) -> LatentGrid:
+        """Return the grid that fits posteriors N(mean, stddev^2), each `[N, d]`, N >= 1."""
         mean, stddev = np.asarray(mean, np.float64), np.asarray(stddev, np.float64)
         typical = np.quantile(stddev, NARROW, axis=0) / CELLS_PER_STDDEV  # [d]
         exponents = np.ceil(-np.log2(typical) - 1e-6).astype(int)
@@ -56,8 +66,8 @@ class LatentGrid:
         reach = int(np.clip(math.ceil(furthest.max()), MIN_REACH, MAX_REACH))
         return cls(tuple(int(e) for e in exponents), reach)
 
-    def coarse(self):
-        """Returns the coarse grid, for latents that are sent without bits-back."""
+    def coarse(self) -> LatentGrid:
+        """Return the coarse grid, for latents that are sent without bits-back."""
         exponents = tuple(max(e - COARSE_SHIFT, MIN_EXPONENT) for e in self.exponents)
         return LatentGrid(exponents, (self.reach >> COARSE_SHIFT) + 1)
 
@@ -65,12 +75,12 @@ class LatentGrid:
     def _cells_per_unit(self):
         return 2.0 ** np.array(self.exponents, np.float64)  # [d]
 
-    def values(self, cells):
-        """Returns the latents, float64 `[n, d]`, of cells, int `[n, d]`."""
+    def values(self, cells: np.ndarray) -> np.ndarray:
+        """Return the latents, float64 `[n, d]`, of cells, int `[n, d]`."""
         return np.asarray(cells, np.float64) / self._cells_per_unit
 
-    def gaussian(self, mean, stddev):
-        """Returns the mean and the standard deviation of Gaussians in cells, rounded.
+    def gaussian(self, mean: np.ndarray, stddev: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean and the standard deviation of Gaussians in cells, rounded.
 
         Args:
           mean: float64 `[n, d]` or `[n, d, M]`.
@@ -89,6 +99,33 @@ class LatentGrid:
         stddev = np.exp2(np.rint(np.log2(stddev) * ROUNDING) / ROUNDING).astype(np.float32)
         return mean, stddev.astype(np.float64)
 
-    def nearest(self, mean):
-        """Returns the cells, int32, nearest to a mean in cells."""
+    def nearest(self, mean: np.ndarray) -> np.ndarray:
+        """Return the cells, int32, nearest to a mean in cells."""
         return np.clip(np.rint(mean), -self.reach, self.reach).astype(np.int32)
+
+    def normal(self, mean: np.ndarray, stddev: np.ndarray) -> Codec:
+        """Return the codec of cells, int32 `[n, d]`, by their mass under N(mean, stddev^2)."""
+        return gaussian(*self.gaussian(mean, stddev), self.reach)
+
+    def means(self, mean: np.ndarray) -> Codec:
+        """Return the codec of the cells nearest to means `[n, d]`, which both sides know."""
+        cells = self.nearest(self.gaussian(mean, np.ones_like(mean))[0])
+        return Codec(push=lambda stack, x: None, pop=lambda stack: cells)
+
+    def information(self, mean: np.ndarray, stddev: np.ndarray) -> float:
+        """Return `-log2` of the mass that N(mean, stddev^2) has on the cells of `means`, in all.
+
+        It is what drawing just these cells from the stack would have taken from it.
+        """
+        from scipy.special import log_ndtr
+
+        mean, stddev = self.gaussian(mean, stddev)
+        cells = self.nearest(mean)
+        below, above = (cells - 0.5 - mean) / stddev, (cells + 0.5 - mean) / stddev
+        below = np.where(cells == -self.reach, -np.inf, below)
+        above = np.where(cells == self.reach, np.inf, above)
+        # Where both are above the mean, their mirror images lose no digits.
+        flip = below > 0
+        below, above = np.where(flip, -above, below), np.where(flip, -below, above)
+        mass = np.exp(log_ndtr(above)) - np.exp(log_ndtr(below))
+        return float(-np.sum(np.log2(np.maximum(mass, 2.0**-24))))

@@ -1,18 +1,31 @@
 """A model's networks in float64, on batches of one shape."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
+from keras_acn._base.batches import in_batches
 from keras_acn._base.errors import UserError
+from keras_acn._base.progress import Progress
 from keras_acn.codec.float64 import exact_copy
 from keras_acn.codec.pixels import pixel_model
 from keras_acn.models import ACN, VAE
-from keras_acn.priors.prior_table import mixture_parameters
+from keras_acn.priors.codes_mixture import mixture_parameters
 
 # Floats of the largest tensor of a pass: 64 MiB in float64.
 PASS_FLOATS = 2**23
 # Features per pixel that a network is taken to have, in choosing the images of a pass.
 TYPICAL_FEATURES = 64
+# Floats of the biases of an autoregressive decoder's gates, which are there all the time:
+# 512 MiB in float64.
+MAX_BIAS_FLOATS = 2**26
+# Refused, whoever asked for it, a damaged file included: 8 GiB of biases, and about 2 GiB of
+# codes that are considered for the images of a step.
+MOST_BIAS_FLOATS, MOST_CANDIDATES = 2**30, 2**26
 
 
 class Networks:
@@ -27,7 +40,6 @@ class Networks:
       lanes: Images side by side.
       pixels: The pixel model of the decoder's output family.
       decoder: The float64 copy of the decoder.
-      is_associative: Whether the prior for an image is conditioned on another's code.
       is_autoregressive: Whether the decoder goes pixel by pixel.
 
     Args:
@@ -36,72 +48,85 @@ class Networks:
 
     Raises:
       UserError: If the model is of another kind.
+
+    Example:
+      >>> import keras_acn
+      >>> networks = Networks(keras_acn.VAE((8, 8, 1), latent_dim=3, decoder="mlp"), lanes=4)
+      >>> mean, stddev = networks.encode(np.zeros((10, 8, 8, 1), int))
+      >>> mean.shape, stddev.dtype
+      ((10, 3), dtype('float64'))
     """
 
-    def __init__(self, model, lanes):
+    def __init__(self, model: Any, lanes: int):
         check_model(model)
         self.image_shape = model.image_shape
         self.latent_dim = model.latent_dim
         self.lanes = lanes
-        self.is_associative = is_associative(model)
-        self.is_autoregressive = bool(getattr(model.decoder, "is_autoregressive", False))
+        self.is_autoregressive = model.decoder.is_autoregressive
         likelihood = model.decoder.likelihood
         self.pixels = pixel_model(likelihood)
         self.encoder, self.prior, self.decoder = (
             exact_copy(part) for part in (model.encoder, model.prior, model.decoder)
         )
-        self.code_dim = getattr(model.prior, "code_dim", None) or model.latent_dim
         # What a network sees of a level, as in training.
         self._unit = np.asarray(likelihood.level_value(range(likelihood.levels)))
         per_pixel = likelihood.parameters_per_pixel(self.image_shape[2])
-        self._pixel_batch = self.batch(max(per_pixel, TYPICAL_FEATURES))
+        self._pixel_batch = self._images_of_a_pass(max(per_pixel, TYPICAL_FEATURES))
         self._encode = Compiled(self._encode_batch)
         self._prior = {}
         self._parameters = Compiled(self._parameters_batch)
 
-    def batch(self, floats_per_pixel):
-        """Returns the images of a pass over tensors of so many floats a pixel."""
-        floats = self.image_shape[0] * self.image_shape[1] * floats_per_pixel
-        size = self.lanes
-        while size > 1 and size * floats > PASS_FLOATS:
-            size = -(-size // 2)
-        return size
-
-    def units(self, levels):
-        """Returns what the networks see of levels: float32, in [0, 1]."""
+    def units(self, levels: np.ndarray) -> np.ndarray:
+        """Return what the networks see of levels: float32, in [0, 1]."""
         return self._unit[levels]
 
-    def encode(self, levels):
-        """Returns the posteriors of images, int `[n, H, W, C]` levels: float64 `[n, d]` twice."""
-        return in_passes(self._encode, self._pixel_batch, self.units(levels))
+    def encode(self, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the posteriors' means and standard deviations, each float64 `[n, d]`.
 
-    def given(self, code, size=None):
-        """Returns the parameters of p(z|code), float64 `[n, d, M]` three times.
+        Args:
+          levels: Images, int `[n, H, W, C]`.
+        """
+        return in_batches(self._encode, self.units(levels), size=self._pixel_batch, fill=True)
+
+    def given(
+        self, code: np.ndarray, size: int | None = None, progress: Progress | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the log-weights, means and deviations of p(z|code), each float64 `[n, d, M]`.
 
         Args:
           code: float64 `[n, d]`.
           size: Codes of a pass; as many as there are lanes by default.
+          progress: Called with the codes done, and n.
         """
         size = size or self.lanes
         if size not in self._prior:
             self._prior[size] = Compiled(self._prior_batch)
-        return in_passes(self._prior[size], size, code)
+        return in_batches(self._prior[size], code, size=size, fill=True, progress=progress)
 
-    def parameters(self, z, levels=None):
-        """Returns the rounded parameters of r(x|z), float64 `[n, H, W, P]`, pass by pass.
+    def parameters(
+        self, z: np.ndarray, levels: np.ndarray | None = None
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield the parameters of r(x|z), pass by pass: all of them would be too many.
 
         Args:
           z: float64 `[n, d]`.
           levels: The images, int `[n, H, W, C]`, where the decoder is autoregressive.
 
         Yields:
-          `(slice of the rows, parameters before they are rounded)`.
+          `(rows of a pass, parameters float64 [b, H, W, P], not rounded)`.
         """
         size = self._pixel_batch
         for start in range(0, len(z), size):
             part = slice(start, min(start + size, len(z)))
             arrays = [z[part]] if levels is None else [z[part], self.units(levels[part])]
-            yield part, in_passes(self._parameters, size, *arrays)
+            yield part, in_batches(self._parameters, *arrays, size=size, fill=True)
+
+    def _images_of_a_pass(self, floats_per_pixel):
+        floats = self.image_shape[0] * self.image_shape[1] * floats_per_pixel
+        size = self.lanes
+        while size > 1 and size * floats > PASS_FLOATS:
+            size = -(-size // 2)
+        return size
 
     def _encode_batch(self, image):
         q = self.encoder(image)
@@ -122,9 +147,13 @@ class Compiled:
 
     Args:
       function: Takes and returns tensors, in lists and dicts or not.
+
+    Example:
+      >>> Compiled(lambda x: 2 * x)(tf.constant([1, 2])).numpy()
+      array([2, 4], dtype=int32)
     """
 
-    def __init__(self, function):
+    def __init__(self, function: Callable):
         self._function = tf.function(function, autograph=False)
         self._graph = None
 
@@ -134,13 +163,13 @@ class Compiled:
         return self._graph(*arguments)
 
 
-def check_model(model):
-    """Raises a `UserError` unless the model is one that can compress."""
+def check_model(model: Any) -> None:
+    """Raise a `UserError` unless the model is one that can compress."""
     if not isinstance(model, (ACN, VAE)):
         raise UserError(
             f"Compressing needs an ACN or a VAE, not a {type(model).__name__}: train one of these."
         )
-    if getattr(model.decoder, "likelihood", None) is None:
+    if model.decoder.likelihood is None:
         raise UserError(
             f"Compressing needs a decoder with an output family, such as MLPDecoder, ConvDecoder "
             f"or GatedPixelCNN, not {type(model.decoder).__name__}."
@@ -149,26 +178,35 @@ def check_model(model):
         model.codebook.require_codes()
 
 
-def is_associative(model):
-    """Returns whether the prior for an image is conditioned on another image's code."""
-    conditional = getattr(model.prior, "is_conditional", True)
-    return bool(conditional) and getattr(model, "codebook", None) is not None
+def is_associative(model: Any) -> bool:
+    """Return whether the prior for an image is conditioned on another image's code."""
+    return model.codebook is not None and bool(model.prior.is_conditional)
 
 
-def in_passes(function, size, *arrays):
-    """Returns `function(*arrays)` in passes of `size` rows, the last one filled up.
+def most_lanes(model: Any, bias_floats: int) -> int | None:
+    """Return how many lanes fit where so many floats of gate biases do; `None` for no limit.
+
+    An autoregressive decoder keeps the biases of all its gates for every lane.
+    """
+    if not model.decoder.is_autoregressive:
+        return None
+    height, width = model.image_shape[:2]
+    return max(1, bias_floats // (height * width * sum(model.decoder.biases.widths)))
+
+
+def check_lanes(model: Any, lanes: int, candidates: int) -> None:
+    """Raise a `UserError` where so many lanes would take more memory than there is.
 
     Args:
-      function: Takes tensors `[size, ...]`, returns a tensor `[size, ...]` or a tuple.
-      size: Rows of a pass.
-      *arrays: NumPy `[n, ...]`, n at least 1.
-
-    Returns:
-      A NumPy array `[n, ...]`, or a tuple of them.
+      model: An `ACN` or a `VAE`.
+      lanes: Images side by side.
+      candidates: Codes of the training data that are considered for an image.
     """
-    count, parts = len(arrays[0]), []
-    for start in range(0, count, size):
-        rows = np.minimum(np.arange(start, start + size), count - 1)
-        parts.append(function(*(tf.constant(each[rows]) for each in arrays)))
-    joined = tf.nest.map_structure(lambda *each: np.concatenate(each)[:count], *parts)
-    return joined
+    most = most_lanes(model, MOST_BIAS_FLOATS)
+    if most is not None and lanes > most:
+        raise UserError(f"{lanes} lanes of this model take too much memory: at most {most} fit.")
+    if lanes * candidates > MOST_CANDIDATES and lanes > 1:
+        raise UserError(
+            f"{lanes} lanes with {candidates} codes considered for each image take too much "
+            "memory: lower the lanes or nearest."
+        )

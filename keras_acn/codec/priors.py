@@ -1,88 +1,227 @@
-"""Pushing latents on the stack under a prior, and popping them."""
+"""Priors of latents: what they cost on a grid, as codecs."""
+
+from __future__ import annotations
 
 import dataclasses
 
 import numpy as np
+import tensorflow as tf
 
+from keras_acn._base.batches import in_batches
 from keras_acn._base.errors import UserError
+from keras_acn._base.progress import Progress
+from keras_acn.codec.bits_back import bits_back
+from keras_acn.codec.grid import LatentGrid
+from keras_acn.codec.networks import Compiled, Networks
+from keras_acn.codec.stack import Codec, categorical, gaussian, uniform
+from keras_acn.priors.codes_mixture import moment_ranking
 
 # Logits are rounded to 1/256, so that both sides have the same.
 LOGIT_ROUNDING = 256
+# Images ranked at a time, and looked up at a time: the scores are 64 x N floats, and what is
+# gathered for a look-up the priors of 16 x 128 codes.
+RANKED, LOOK_UP = 64, 16
+# Floats of a look-up at most, where very many codes are taken to matter.
+LOOK_UP_FLOATS = 2**24
+# Scores are ranked after rounding to 2**-16, and log-probabilities taken after rounding to
+# 2**-8 nats: far above what float64 leaves open, far below what costs bits.
+RANK_ROUNDING = 2.0**16
+NATS_ROUNDING = 2.0**8
+# A code's index is pushed as a uniform number, of less than 24 bits.
+MAX_CODES = 2**24
+CODES_AT_A_TIME = 1024
+# The best scores are searched in the best groups of so many.
+GROUP = 16
 
 
 @dataclasses.dataclass(frozen=True)
 class GivenPrior:
     """p(z) = prod_d sum_m w_m^d N(z^d | mean_m^d, stddev_m^d), with known parameters.
 
-    The component m is a latent variable too: it is popped from the stack by its posterior
-    given z, and pushed by its weight. So a latent costs `-log2 p(z)` and not the cost of
-    one component.
+    The component m is a latent variable: it is popped from the stack by its posterior given
+    z, and pushed by its weight. So a latent costs `-log2 p(z)` and not the cost of one
+    component.
 
     Attributes:
       log_weight: `[n, d, M]`, logs of the weights; they need not be normalised.
       mean: `[n, d, M]`.
       stddev: `[n, d, M]`.
+
+    Example:
+      >>> from keras_acn.codec.stack import Stack
+      >>> prior = GivenPrior(np.zeros((1, 2, 1)), np.zeros((1, 2, 1)), np.ones((1, 2, 1)))
+      >>> latents, stack = prior.on(LatentGrid((2, 2), 40)), Stack()
+      >>> latents.push(stack, np.array([[3, -5]]))
+      >>> latents.pop(stack)
+      array([[ 3, -5]], dtype=int32)
     """
 
     log_weight: np.ndarray
     mean: np.ndarray
     stddev: np.ndarray
 
-    def push(self, stack, cells, grid):
-        """Pushes latents, int32 `[n, d]` cells of the grid."""
-        weight, mean, stddev = self._in_cells(grid)
-        component = stack.pop_choice(_posterior(cells, weight, mean, stddev))
-        stack.push_cells(cells.ravel(), *_chosen(component, mean, stddev), grid.reach)
-        stack.push_choice(component, _flat(weight))
-
-    def pop(self, stack, grid):
-        """Pops latents: int32 `[n, d]`."""
-        weight, mean, stddev = self._in_cells(grid)
-        component = stack.pop_choice(_flat(weight))
-        cells = stack.pop_cells(*_chosen(component, mean, stddev), grid.reach)
-        cells = cells.reshape(mean.shape[:2])
-        stack.push_choice(component, _posterior(cells, weight, mean, stddev))
-        return cells
-
-    def _in_cells(self, grid):
+    def on(self, grid: LatentGrid) -> Codec:
+        """Return the codec of latents, int32 `[n, d]` cells of the grid."""
         logits = np.rint(np.asarray(self.log_weight, np.float64) * LOGIT_ROUNDING)
-        return _softmax(logits / LOGIT_ROUNDING), *grid.gaussian(self.mean, self.stddev)
+        weight = _softmax(logits / LOGIT_ROUNDING)
+        mean, stddev = grid.gaussian(self.mean, self.stddev)
+
+        def posterior(cells):
+            scaled = (cells[..., None] - mean) / stddev
+            logits = np.log(weight + 1e-300) - np.log(stddev) - 0.5 * scaled**2
+            return categorical(_flat(_softmax(logits)))
+
+        def likelihood(component):
+            chosen = np.arange(len(component)), component
+            cells = (_flat(table)[chosen].reshape(mean.shape[:2]) for table in (mean, stddev))
+            return gaussian(*cells, grid.reach)
+
+        return bits_back(posterior, likelihood, categorical(_flat(weight)))
 
 
+@dataclasses.dataclass(frozen=True)
 class CodesPrior:
     """p(z) = (1/N) sum_n p(z|c_n), the mixture of the priors of N codes.
 
-    Which code is a latent variable too: n is popped by its posterior given z, and pushed
-    by 1/N. The posterior is over the codes that matter at z only; what leaving out the
-    others costs is what they would have added to p(z).
+    Which code is a latent variable: n is popped by its posterior given z, and pushed by 1/N.
+    The posterior is over the codes that matter at z only; what leaving out the others costs is
+    what they would have added to p(z).
 
-    Args:
-      index: A `CodeIndex`.
-      count: Images n that come next.
+    Attributes:
+      index: The `CodeIndex` of the codes.
+      count: Number n of images.
+
+    Example:
+      `CodesPrior(index, 16).on(grid)` is the codec of 16 images' latents, int32 `[16, d]`.
     """
 
-    def __init__(self, index, count):
-        self.index = index
-        self.count = count
+    index: CodeIndex
+    count: int
 
-    def push(self, stack, cells, grid):
-        """Pushes latents, int32 `[n, d]` cells of the grid."""
-        rows, probabilities = self.index.candidates(grid.values(cells))
-        choice = stack.pop_choice(probabilities)
-        row = rows[np.arange(len(rows)), choice]
-        self.index.prior(row).push(stack, cells, grid)
-        stack.push_uniform(row, self.index.num_codes)
+    def on(self, grid: LatentGrid) -> Codec:
+        """Return the codec of latents, int32 `[n, d]` cells of the grid."""
 
-    def pop(self, stack, grid):
-        """Pops latents: int32 `[n, d]`."""
-        row = stack.pop_uniform(np.full(self.count, self.index.num_codes))
-        cells = self.index.prior(row).pop(stack, grid)
-        rows, probabilities = self.index.candidates(grid.values(cells))
+        def posterior(cells):
+            rows, probabilities = self.index.candidates(grid.values(cells))
+            return _one_of(rows, categorical(probabilities))
+
+        def likelihood(rows):
+            return self.index.prior(rows).on(grid)
+
+        return bits_back(posterior, likelihood, uniform(np.full(self.count, self.index.num_codes)))
+
+
+class CodeIndex:
+    """The priors p(z|c_n) of N codes, and a search for the codes that matter at a latent.
+
+    They are searched by the Gaussians of the same means and variances, as in
+    `MixtureOfCodes`; how much each of them matters is worked out by the priors themselves.
+
+    Attributes:
+      num_codes: N.
+      nearest: How many codes are taken to matter.
+
+    Args:
+      networks: `Networks` of an associative model.
+      codes: `[N, d]`.
+      nearest: How many codes are taken to matter, at least 1.
+      progress: Called with the codes whose priors are worked out, and N.
+
+    Raises:
+      UserError: If there are more codes than an index can tell apart.
+
+    Example:
+      `CodeIndex(networks, codes, 128).candidates(z)` returns the 128 codes that matter most at
+      each of the latents z `[n, d]`, and their probabilities.
+    """
+
+    def __init__(
+        self,
+        networks: Networks,
+        codes: np.ndarray,
+        nearest: int,
+        progress: Progress | None = None,
+    ):
+        if len(codes) >= MAX_CODES:
+            raise UserError(
+                f"A mixture of {len(codes)} codes is too large to code with: at most "
+                f"{MAX_CODES - 1:,} are possible, so train on fewer images."
+            )
+        size = min(CODES_AT_A_TIME, len(codes))
+        log_weight, mean, stddev = networks.given(np.asarray(codes, float), size, progress)
+        self.num_codes = len(codes)
+        self.nearest = min(int(nearest), self.num_codes)
+        # A component's density is exp(height - ((z - mean) * slope)^2) up to a constant. Kept in
+        # float32: half the memory, and as good as equal on both sides as float64.
+        tables = log_weight - np.log(stddev), mean, np.sqrt(0.5) / stddev
+        self._tables = tuple(tf.constant(table.astype(np.float32)) for table in tables)
+        weights, offset = moment_ranking(*map(tf.constant, (log_weight, mean, stddev)))
+        # Filled up to whole groups with codes that are never the best.
+        fill = -self.num_codes % GROUP
+        self._weights = tf.pad(weights, [[0, 0], [0, fill]])
+        self._offset = tf.pad(offset, [[0, fill]], constant_values=-1e30)
+        per_image = self.nearest * mean.shape[1] * mean.shape[2]
+        self._looked_up = max(1, min(LOOK_UP, LOOK_UP_FLOATS // per_image))
+        self._rank = Compiled(self._rank_batch)
+        self._look_up = Compiled(self._look_up_batch)
+
+    def prior(self, rows: np.ndarray) -> GivenPrior:
+        """Return the prior of the codes with the given rows, int `[n]`."""
+        height, mean, slope = (
+            table.numpy()[rows].astype(np.float64) for table in self._tables
+        )  # each [n, d, M]
+        return GivenPrior(height - np.log(slope), mean, np.sqrt(0.5) / slope)
+
+    def candidates(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the codes that matter at z, and the posterior over them.
+
+        Args:
+          z: float64 `[n, d]`.
+
+        Returns:
+          `(rows, probabilities)`, int32 and float64 `[n, nearest]`.
+        """
+        if self.nearest == self.num_codes:
+            rows = np.tile(np.arange(self.num_codes, dtype=np.int32), (len(z), 1))
+        else:
+            rows = in_batches(self._rank, z, size=RANKED, fill=True)
+        nats = in_batches(self._look_up, z, rows, size=self._looked_up, fill=True)
+        return rows, _softmax(np.rint(nats * NATS_ROUNDING) / NATS_ROUNDING)
+
+    def _rank_batch(self, z):
+        score = tf.matmul(tf.concat([tf.square(z), z], axis=-1), self._weights) + self._offset
+        score = tf.round(score * RANK_ROUNDING)  # [n, N]
+        # Group g is rows g, g + G, g + 2 G, ...: the best k are in the k best groups. Among
+        # equals the first comes first, on both sides.
+        groups = score.shape[1] // GROUP
+        best = tf.reduce_max(tf.reshape(score, [-1, GROUP, groups]), axis=1)
+        _, group = tf.math.top_k(best, k=min(self.nearest, groups))
+        rows = group[:, :, None] + groups * tf.range(GROUP)
+        rows = tf.reshape(rows, [score.shape[0], -1])
+        _, place = tf.math.top_k(tf.gather(score, rows, batch_dims=1), k=self.nearest)
+        return tf.gather(rows, place, batch_dims=1)
+
+    def _look_up_batch(self, z, rows):
+        tables = (tf.cast(tf.gather(table, rows), tf.float64) for table in self._tables)
+        height, mean, slope = tables  # each [n, k, d, M]
+        density = tf.exp(height - tf.square((z[:, None, :, None] - mean) * slope))
+        density = tf.reduce_sum(density, axis=-1)  # [n, k, d]
+        return tf.reduce_sum(tf.math.log(density + 1e-300), axis=-1)
+
+
+def _one_of(rows, choice):
+    """Return the codec of rows, int `[n]`, given the codec of their places in `rows [n, k]`."""
+
+    def push(stack, row):
         found = rows == row[:, None]
         if not found.any(axis=1).all():
             raise UserError("A latent is not where it should be: the file is damaged.")
-        stack.push_choice(found.argmax(axis=1), probabilities)
-        return cells
+        choice.push(stack, found.argmax(axis=1))
+
+    def pop(stack):
+        return rows[np.arange(len(rows)), choice.pop(stack)]
+
+    return Codec(push, pop)
 
 
 def _softmax(logits):
@@ -90,17 +229,5 @@ def _softmax(logits):
     return weight / weight.sum(axis=-1, keepdims=True)
 
 
-def _posterior(cells, weight, mean, stddev):
-    """Returns p(m|z) up to rounding: float64 `[n d, M]`."""
-    scaled = (cells[..., None] - mean) / stddev
-    return _flat(_softmax(np.log(weight + 1e-300) - np.log(stddev) - 0.5 * scaled**2))
-
-
 def _flat(table):
     return table.reshape(-1, table.shape[-1])
-
-
-def _chosen(component, *tables):
-    """Returns each `[n, d, M]` table's entry of the component `[n d]`, flat."""
-    rows = np.arange(len(component))
-    return tuple(_flat(table)[rows, component] for table in tables)

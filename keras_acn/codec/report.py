@@ -1,9 +1,14 @@
 """What a file costs, and how it is told."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
+
+from keras_acn.codec.container import End, Header
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +29,11 @@ class Report:
       array_bytes: Bytes of the array that was compressed.
       seconds: Time taken, `None` where it is not known.
       verified: Whether the file was decoded and found to hold the images.
+
+    Example:
+      >>> report = Report(10, 64, "stream", 1, 100, 16, 0, 0, 640)
+      >>> report.gross_bits_per_dim, report.net_bits_per_dim
+      (1.25, 1.225)
     """
 
     images: int
@@ -39,15 +49,25 @@ class Report:
     verified: bool = False
 
     @classmethod
-    def of(cls, header, end, block_sizes, file_bytes, **how):
-        """Returns the report of a file.
+    def of(
+        cls,
+        header: Header,
+        end: End,
+        block_sizes: list[int],
+        file_bytes: int,
+        *,
+        seconds: float | None = None,
+        verified: bool = False,
+    ) -> Report:
+        """Return the report of a file.
 
         Args:
           header: Its `Header`.
           end: Its `End`.
           block_sizes: The number of images of each block.
           file_bytes: Its size.
-          **how: `seconds` and `verified`, where they are known.
+          seconds: See the attributes.
+          verified: See the attributes.
         """
         return cls(
             images=header.count,
@@ -59,21 +79,22 @@ class Report:
             lane_bits=end.lane_bits,
             order_bits=order_bits(block_sizes) if header.keep_order else 0,
             array_bytes=math.prod(header.array_shape) * np.dtype(header.values.dtype).itemsize,
-            **how,
+            seconds=seconds,
+            verified=verified,
         )
 
     @property
-    def gross_bits_per_dim(self):
+    def gross_bits_per_dim(self) -> float | None:
         """Bits per pixel and channel by the file's size; `None` without images."""
         return self._per_dim(8 * self.file_bytes)
 
     @property
-    def net_bits_per_dim(self):
+    def net_bits_per_dim(self) -> float | None:
         """The same without the initial bits and the order's: what the model is charged with."""
         return self._per_dim(8 * self.file_bytes - self.initial_bits - self.order_bits)
 
     @property
-    def net_nats_per_image(self):
+    def net_nats_per_image(self) -> float | None:
         """The net rate in nats an image, to compare with a model's negative ELBO."""
         rate = self.net_bits_per_dim
         return None if rate is None else rate * self.values_per_image * math.log(2.0)
@@ -82,13 +103,13 @@ class Report:
         values = self.images * self.values_per_image
         return bits / values if values else None
 
-    def to_dict(self):
-        """Returns what there is to tell, as JSON can write it."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return what there is to tell, as JSON can write it."""
         rates = ("gross_bits_per_dim", "net_bits_per_dim", "net_nats_per_image")
         return {**dataclasses.asdict(self), **{name: getattr(self, name) for name in rates}}
 
-    def to_text(self):
-        """Returns what there is to tell, in lines."""
+    def to_text(self) -> str:
+        """Return what there is to tell, in lines."""
         size = f"{self.file_bytes:,} bytes"
         lines = [f"images   {self.images:,} in {size}; the array has {self.array_bytes:,} bytes"]
         if self.images:
@@ -113,6 +134,6 @@ class Report:
         return "\n".join(lines)
 
 
-def order_bits(counts):
-    """Returns the bits of the orders of sets of so many images: sum of log2(N!)."""
+def order_bits(counts: list[int]) -> int:
+    """Return the bits of the orders of sets of so many images: sum of log2(N!)."""
     return round(sum(math.lgamma(count + 1) for count in counts) / math.log(2.0))

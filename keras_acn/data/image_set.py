@@ -316,6 +316,4 @@ class ImageSet:
             )
             batches = numbers.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             batches = batches.prefetch(tf.data.AUTOTUNE)
-        # For models that look up further images of the set while they train.
-        batches.image_set = self
         return batches

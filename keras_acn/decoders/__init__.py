@@ -3,15 +3,25 @@
 import keras as _keras
 
 from keras_acn._base.registry import Registry
+from keras_acn.decoders.base import Decoder as Decoder
 from keras_acn.decoders.families import get_likelihood as get_likelihood
-from keras_acn.decoders.feedforward import BernoulliConv as BernoulliConv
-from keras_acn.decoders.feedforward import BernoulliMLP as BernoulliMLP
 from keras_acn.decoders.feedforward import ConvDecoder as ConvDecoder
+from keras_acn.decoders.feedforward import FeedForwardDecoder as FeedForwardDecoder
 from keras_acn.decoders.feedforward import MLPDecoder as MLPDecoder
 from keras_acn.decoders.pixelcnn import GatedPixelCNN as GatedPixelCNN
 
+# Names of decoders with Bernoulli pixels, which is what the two have by default. Once they were
+# classes of their own, so files say them too.
+BernoulliMLP = MLPDecoder
+BernoulliConv = ConvDecoder
+_BERNOULLI = {"BernoulliMLP": MLPDecoder, "BernoulliConv": ConvDecoder}
+for _name, _cls in _BERNOULLI.items():
+    _keras.saving.get_custom_objects()[f"keras_acn>{_name}"] = _cls
+
 registry = Registry(
     "decoder",
-    [MLPDecoder, ConvDecoder, BernoulliMLP, BernoulliConv, GatedPixelCNN],
-    _keras.Model,
+    [MLPDecoder, ConvDecoder, GatedPixelCNN],
+    Decoder,
+    aliases={name: (cls, {"likelihood": "bernoulli"}) for name, cls in _BERNOULLI.items()},
+    also=_keras.Model,
 )

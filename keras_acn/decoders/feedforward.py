@@ -1,18 +1,18 @@
 """Decoders whose pixels are independent given the latents."""
 
+from __future__ import annotations
+
 import math
 
 import keras
-import tensorflow_probability as tfp
 from keras import ops
 
-from keras_acn._base.shapes import check_image_shape
+from keras_acn._base.shapes import check_widths
+from keras_acn.decoders.base import Decoder
 from keras_acn.decoders.families import get_likelihood
 
-tfd = tfp.distributions
 
-
-class FeedForwardDecoder(keras.Model):
+class FeedForwardDecoder(Decoder):
     """Base of the decoders z -> r(x|z) that emit all of an image's parameters at once.
 
     A subclass gives `parameters(z, training)`, `[B, H, W, P]`, by plain Keras; this
@@ -23,17 +23,43 @@ class FeedForwardDecoder(keras.Model):
       latent_dim: Number of latent dimensions d.
       likelihood: Name, config or instance of the output family: `"bernoulli"`,
         `"discretized_logistic_mixture"` or `"categorical"`.
+
+    Raises:
+      UserError: If a size is no positive whole number, or the family is unknown.
+
+    Example: a decoder of one's own.
+
+      >>> @keras.saving.register_keras_serializable("mine")
+      ... class LinearDecoder(FeedForwardDecoder):
+      ...     def __init__(self, image_shape, latent_dim=16, likelihood="bernoulli", **kwargs):
+      ...         super().__init__(image_shape, latent_dim, likelihood, **kwargs)
+      ...         height, width, _ = self.image_shape
+      ...         self.out_shape = (height, width, self.parameters_per_pixel)
+      ...         units = math.prod(self.out_shape)
+      ...         self.dense = keras.layers.Dense(units, dtype=self.dtype_policy)
+      ...         self.dense.build((None, self.latent_dim))
+      ...         self.built = True
+      ...
+      ...     def parameters(self, z, training=False):
+      ...         return ops.reshape(self.dense(z), (-1, *self.out_shape))
+      >>> r = LinearDecoder((8, 8, 1), latent_dim=4)(ops.zeros((3, 4)))
+      >>> print(r.log_prob(ops.ones((8, 8, 1))).shape)
+      (3,)
     """
 
-    def __init__(self, image_shape, latent_dim=16, likelihood="bernoulli", **kwargs):
-        super().__init__(**kwargs)
-        self.image_shape = check_image_shape(image_shape)
-        self.latent_dim = int(latent_dim)
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        latent_dim: int = 16,
+        likelihood="bernoulli",
+        **kwargs,
+    ):
+        super().__init__(image_shape, latent_dim, **kwargs)
         self.likelihood = get_likelihood(likelihood)
 
     @property
-    def parameters_per_pixel(self):
-        """Network outputs per pixel position."""
+    def parameters_per_pixel(self) -> int:
+        """Network outputs P per pixel position."""
         return self.likelihood.parameters_per_pixel(self.image_shape[-1])
 
     def parameters(self, z, training=False):
@@ -41,20 +67,13 @@ class FeedForwardDecoder(keras.Model):
         raise NotImplementedError
 
     def call(self, z, training=False):
-        """Returns r(x|z): a `tfd.Distribution` with batch `[B]` and event `[H, W, C]`.
-
-        Args:
-          z: float `[B, d]`.
-          training: Whether layers such as dropout behave as in training.
-        """
+        """Returns r(x|z), an `ImageDistribution`: see `Decoder.call`."""
         params = ops.cast(self.parameters(z, training=training), "float32")
         return self.likelihood.distribution(params, self.image_shape)
 
     def get_config(self):
         return {
             **super().get_config(),
-            "image_shape": self.image_shape,
-            "latent_dim": self.latent_dim,
             "likelihood": keras.saving.serialize_keras_object(self.likelihood),
         }
 
@@ -71,30 +90,38 @@ class MLPDecoder(FeedForwardDecoder):
       hidden: Widths of the hidden layers.
       activation: Their activation.
       likelihood: The output family, see `FeedForwardDecoder`.
+
+    Example:
+      >>> decoder = MLPDecoder((28, 28, 1), latent_dim=20, hidden=[512])
+      >>> r = decoder(ops.zeros((3, 20)))
+      >>> print(r.batch_shape, r.event_shape)
+      (3,) (28, 28, 1)
     """
 
     short_name = "mlp"
 
     def __init__(
         self,
-        image_shape,
-        latent_dim=16,
-        hidden=(512,),
-        activation="relu",
+        image_shape: tuple[int, int, int],
+        latent_dim: int = 16,
+        hidden: tuple[int, ...] = (512,),
+        activation: str = "relu",
         likelihood="bernoulli",
         **kwargs,
     ):
         super().__init__(image_shape, latent_dim, likelihood, **kwargs)
-        self.hidden = tuple(int(n) for n in hidden)
+        self.hidden = check_widths(hidden, "hidden")
         self.activation = activation
-        self.hidden_layers = [keras.layers.Dense(n, activation=activation) for n in self.hidden]
+        policy = {"dtype": self.dtype_policy}
+        self.hidden_layers = [
+            keras.layers.Dense(n, activation=activation, **policy) for n in self.hidden
+        ]
         width = self.latent_dim
         for layer in self.hidden_layers:
             layer.build((None, width))
             width = layer.units
-        self.output_layer = keras.layers.Dense(
-            math.prod(self.image_shape[:2]) * self.parameters_per_pixel, name="parameters"
-        )
+        outputs = math.prod(self.image_shape[:2]) * self.parameters_per_pixel
+        self.output_layer = keras.layers.Dense(outputs, name="parameters", **policy)
         self.output_layer.build((None, width))
         self.built = True
 
@@ -127,39 +154,49 @@ class ConvDecoder(FeedForwardDecoder):
       filters: Filters of the small image and of each doubling after it.
       activation: Activation of every hidden layer.
       likelihood: The output family, see `FeedForwardDecoder`.
+
+    Raises:
+      UserError: If a size is no positive whole number, or there are no `filters`.
+
+    Example:
+      >>> decoder = ConvDecoder((28, 28, 3), latent_dim=16, likelihood="categorical")
+      >>> r = decoder(ops.zeros((2, 16)))
+      >>> print(r.params.shape, r.event_shape)
+      (2, 28, 28, 768) (28, 28, 3)
     """
 
     short_name = "conv"
 
     def __init__(
         self,
-        image_shape,
-        latent_dim=16,
-        filters=(64, 64, 32),
-        activation="relu",
+        image_shape: tuple[int, int, int],
+        latent_dim: int = 16,
+        filters: tuple[int, ...] = (64, 64, 32),
+        activation: str = "relu",
         likelihood="bernoulli",
         **kwargs,
     ):
         super().__init__(image_shape, latent_dim, likelihood, **kwargs)
-        self.filters = tuple(int(n) for n in filters)
+        self.filters = check_widths(filters, "filters", fewest=1)
         self.activation = activation
         height, width, _ = self.image_shape
         factor = 2 ** (len(self.filters) - 1)
         small = (-(-height // factor), -(-width // factor), self.filters[0])
-        self.stem = keras.layers.Dense(math.prod(small), activation=activation)
+        policy = {"dtype": self.dtype_policy}
+        self.stem = keras.layers.Dense(math.prod(small), activation=activation, **policy)
         self.stem.build((None, self.latent_dim))
         self.small_shape = small
         self.doublings = []
         shape = (None, *small)
         for n in self.filters[1:]:
             layer = keras.layers.Conv2DTranspose(
-                n, 4, strides=2, padding="same", activation=activation
+                n, 4, strides=2, padding="same", activation=activation, **policy
             )
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
             self.doublings.append(layer)
         self.output_layer = keras.layers.Conv2D(
-            self.parameters_per_pixel, 3, padding="same", name="parameters"
+            self.parameters_per_pixel, 3, padding="same", name="parameters", **policy
         )
         self.output_layer.build(shape)
         self.built = True
@@ -177,49 +214,3 @@ class ConvDecoder(FeedForwardDecoder):
             "filters": self.filters,
             "activation": self.activation,
         }
-
-
-@keras.saving.register_keras_serializable("keras_acn")
-class BernoulliMLP(MLPDecoder):
-    """`MLPDecoder` of binary images: the decoder of the posts.
-
-    Args:
-      image_shape: `(H, W, C)` of one image.
-      latent_dim: Number of latent dimensions d.
-      hidden: Widths of the hidden layers.
-      activation: Their activation.
-    """
-
-    short_name = "bernoulli_mlp"
-
-    def __init__(self, image_shape, latent_dim=16, hidden=(512,), activation="relu", **kwargs):
-        super().__init__(image_shape, latent_dim, hidden, activation, "bernoulli", **kwargs)
-
-    def get_config(self):
-        config = super().get_config()
-        del config["likelihood"]
-        return config
-
-
-@keras.saving.register_keras_serializable("keras_acn")
-class BernoulliConv(ConvDecoder):
-    """`ConvDecoder` of binary images.
-
-    Args:
-      image_shape: `(H, W, C)` of one image.
-      latent_dim: Number of latent dimensions d.
-      filters: Filters of the small image and of each doubling after it.
-      activation: Activation of every hidden layer.
-    """
-
-    short_name = "bernoulli_conv"
-
-    def __init__(
-        self, image_shape, latent_dim=16, filters=(64, 64, 32), activation="relu", **kwargs
-    ):
-        super().__init__(image_shape, latent_dim, filters, activation, "bernoulli", **kwargs)
-
-    def get_config(self):
-        config = super().get_config()
-        del config["likelihood"]
-        return config

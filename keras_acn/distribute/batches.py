@@ -19,7 +19,7 @@ def distribute(dataset, strategy):
       strategy: The `tf.distribute` strategy.
 
     Returns:
-      A `tf.distribute.DistributedDataset`; its `whole` is the dataset given.
+      A `tf.distribute.DistributedDataset`.
 
     Raises:
       UserError: If the workers' datasets begin with different batches.
@@ -27,11 +27,9 @@ def distribute(dataset, strategy):
     first = next((batch["index"] for batch in dataset.take(1)), tf.zeros([0], tf.int32))
     _check_alike(first, strategy)
     count = strategy.num_replicas_in_sync
-    distributed = strategy.distribute_datasets_from_function(
+    return strategy.distribute_datasets_from_function(
         functools.partial(parts, dataset.repeat(), max(1, len(first)), count)
     )
-    distributed.whole = dataset
-    return distributed
 
 
 def _check_alike(index, strategy):

@@ -8,10 +8,17 @@ the last row, which count for nothing: so every replica has rows, always as many
 with one replica, every function here returns what it was given.
 """
 
+from __future__ import annotations
+
 import contextlib
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
+
+from keras_acn._base.errors import UserError
+from keras_acn._base.noise import Noise, diagonal_normal
 
 # Key of a batch's int32 [2]: how many rows the whole batch has, and the index of its first.
 WHOLE = "whole_batch"
@@ -155,3 +162,72 @@ def here(variable):
     if context is None or len(copies) == 1:
         return copies[0]
     return copies[int(tf.get_static_value(context.replica_id_in_sync_group)) % len(copies)]
+
+
+def mean(values: tf.Tensor) -> tf.Tensor:
+    """Returns the mean over the batch of `values` `[B]`; of a part, its share of the mean.
+
+    The shares of all replicas add up to the mean over the rows of the whole batch.
+    """
+    counted = counts()
+    if counted is None:
+        return tf.reduce_mean(values)
+    rows = tf.cast(rows_of_batch(values), values.dtype)
+    return tf.reduce_sum(values * tf.cast(counted, values.dtype)) / rows
+
+
+def whole_means(values: list[tf.Tensor]) -> list[tuple[tf.Tensor, tf.Tensor | None]]:
+    """Returns what a metric of each of `values` `[B]` is given: values and their weight.
+
+    Args:
+      values: A list of float `[B]`.
+
+    Returns:
+      `(values, None)` for each; of a part of a batch the mean over the rows of the whole
+      batch, and how many these are.
+    """
+    if counts() is None:
+        return [(each, None) for each in values]
+    rows = tf.cast(rows_of_batch(values[0]), tf.float32)
+    (means,) = total(tf.stack([mean(each) for each in values]))
+    return [(each, rows) for each in tf.unstack(means)]
+
+
+def summed(gradients: Sequence[Any]) -> list[Any]:
+    """Returns the gradients of the whole batch's loss, given those of this part's share.
+
+    Args:
+      gradients: Tensors, or `None` where the loss does not depend on a weight.
+    """
+    whole = iter(total(*(each for each in gradients if each is not None)))
+    return [None if each is None else next(whole) for each in gradients]
+
+
+class ReplicaNoise(Noise):
+    """The noise of a replica's rows: what they would get if one device had the whole batch."""
+
+    def whole(self) -> Noise:
+        return Noise(self.seed)
+
+    def uniform(self, like: tf.Tensor, shape: Sequence[int] = ()) -> tf.Tensor:
+        return own(super().uniform(like, shape))
+
+    def normal(self, like: tf.Tensor, shape: Sequence[int] = ()) -> tf.Tensor:
+        return own(super().normal(like, shape))
+
+    def sample(self, distribution: Any) -> tf.Tensor:
+        if diagonal_normal(distribution) is None:
+            raise UserError(
+                f"Replicas draw the noise of each row by its place in the batch, which they can "
+                f"of a tfd.Independent(tfd.Normal) and not of a {type(distribution).__name__}: "
+                "give the encoder such a posterior, or train without a strategy."
+            )
+        return super().sample(distribution)
+
+    def _rows(self, like: tf.Tensor) -> tf.Tensor:
+        return rows_of_batch(like)
+
+
+def noise(seed: Any) -> Noise:
+    """Returns the noise of this step's rows, for an int32 `[2]` seed: a replica's, or all."""
+    return Noise(seed) if _part() is None else ReplicaNoise(seed)

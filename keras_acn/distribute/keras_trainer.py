@@ -1,4 +1,4 @@
-"""Training under `tf.distribute`: what Keras needs changed, and what makes N workers one.
+"""What Keras needs changed so that our models train on one replica and on many.
 
 A model made inside `strategy.scope()` trains by plain `fit` on every replica of a
 `MirroredStrategy` or a `MultiWorkerMirroredStrategy`, and follows the curve that one replica
@@ -6,54 +6,93 @@ follows at the same batch size and seed, up to the rounding of sums: the batch s
 all replicas together, each draws the noise of its own rows, and the loss is the mean over the
 rows of all. See `keras_acn.distribute.exchange`.
 
-Four things in Keras 3.15 stand in the way, and are overridden here for several replicas:
+This is the only file that touches what is private in Keras or TensorFlow. In Keras 3.15:
 
-- `fit` first builds the model on symbols, for which it takes a batch of each replica's and
-  reduces them to their mean; that is no batch, and fails with several workers
+- `_maybe_symbolic_build`: `fit` first builds the model on symbols, for which it takes a batch of
+  each replica's and reduces them to their mean; that is no batch, and fails with several workers
   (https://github.com/keras-team/keras/issues/20585). The models here are built when they are
   made, so it is left out.
-- With several workers it reduces each of a step's logs over its first axis, which a scalar has
-  not. The metrics are the same on all replicas, so they are read where the step has run, which
-  also spares two exchanges a log and step.
-- Its loop for `steps_per_execution` passes batches through `tf.cond`, which fails in TensorFlow
-  with several devices; and it runs over the end of an epoch that it does not divide, so that
-  epochs and passes over the data drift apart. Here it is a plain loop that counts, with one
-  replica too.
-- Its optimizers clip a replica's gradients before they add up those of all replicas. Clipping,
-  and the check for infinities of half precision, belong after: the step adds them up itself,
-  and the optimizer's own sum is left out.
+- `_make_function`: with several workers Keras reduces each of a step's logs over its first
+  axis, which a scalar has not. The metrics are the same on all replicas, so they are read where
+  the step has run, which also spares two exchanges a log and step. And its loop for
+  `steps_per_execution` passes batches through `tf.cond`, which fails in TensorFlow with several
+  devices; and it runs over the end of an epoch that it does not divide, so that epochs and
+  passes over the data drift apart. Here it is a plain loop that counts, with one replica too.
+- `_all_reduce_sum_gradients` of the optimizers: they clip a replica's gradients before they add
+  up those of all replicas. Clipping, and the check for infinities of half precision, belong
+  after: the step adds them up itself, and the optimizer's own sum is left out.
+- `add_variable` of the metrics: their variables hold a part of the sum on each replica, and to
+  read one takes all workers, so that the chief alone could not write a checkpoint.
+- XLA draws other numbers from the same stateless seed, so an evaluation that is compiled in one
+  process and not in another would give other figures: only the training step is compiled.
 
 `tests/distribute/test_workers.py` runs Keras as it is, to tell when these are mended.
 """
 
+from __future__ import annotations
+
 import contextlib
-import math
+from typing import Any
 
+import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
-from keras_acn._base import noise
 from keras_acn._base.errors import UserError
 from keras_acn.distribute import exchange
 from keras_acn.distribute.batches import StepCounter, distribute
 
 
-class Workers:
-    """The methods of a model that make it train on several replicas."""
+class KerasTrainer(keras.Model):
+    """Base of the models: a `keras.Model` whose steps run on the replicas of a strategy."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self._step_counters = {"train_step": StepCounter(), "test_step": StepCounter()}
 
     @property
-    def num_replicas(self):
+    def num_replicas(self) -> int:
         """How many replicas train the model, those of all workers together."""
         return self.distribute_strategy.num_replicas_in_sync
 
-    def _variables_scope(self):
-        """A context in which variables are made for the replicas that train the model."""
+    def variables_scope(self) -> Any:
+        """Returns a context in which variables are made for the replicas that train."""
         strategy = self._distribute_strategy
         return contextlib.nullcontext() if strategy is None else strategy.scope()
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        super().compile(*args, **kwargs)
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        if self.num_replicas == 1:
+            return
+        if self.run_eagerly:
+            raise UserError(
+                "Replicas exchange codes and gradients in a graph: leave run_eagerly out of "
+                "compile(), or train without a strategy."
+            )
+        # XLA has no exchange between the workers' CPUs, nor between a worker's devices.
+        self.jit_compile = False
+        # The sum over replicas is the step's.
+        optimizer = self.optimizer
+        for each in (optimizer, getattr(optimizer, "inner_optimizer", None)):
+            if each is not None:
+                each._all_reduce_sum_gradients = list
+
+    def make_test_function(self, force: bool = False) -> None:
+        with self._without_xla():
+            return super().make_test_function(force)
+
+    def make_predict_function(self, force: bool = False) -> None:
+        with self._without_xla():
+            return super().make_predict_function(force)
+
+    @contextlib.contextmanager
+    def _without_xla(self):
+        jit_compile, self.jit_compile = self.jit_compile, False
+        try:
+            yield
+        finally:
+            self.jit_compile = jit_compile
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         if not self.built:
@@ -92,46 +131,26 @@ class Workers:
 
         return function
 
-    def _prepare_for_replicas(self):
-        """Makes a model that was just compiled ready for several replicas."""
-        if self.num_replicas == 1:
-            return
-        if self.run_eagerly:
-            raise UserError(
-                "Replicas exchange codes and gradients in a graph: leave run_eagerly out of "
-                "compile(), or train without a strategy."
-            )
-        # XLA has no exchange between the workers' CPUs, nor between a worker's devices.
-        self.jit_compile = False
-        # The sum over replicas is the step's.
-        optimizer = self.optimizer
-        for each in (optimizer, getattr(optimizer, "inner_optimizer", None)):
-            if each is not None:
-                each._all_reduce_sum_gradients = list
-
-    def _summed(self, gradients):
-        """Returns the gradients of the whole batch's loss, given those of this part's."""
-        given = [gradient for gradient in gradients if gradient is not None]
-        summed = iter(exchange.total(*given))
-        return [None if gradient is None else next(summed) for gradient in gradients]
-
-    def _distributed(self, dataset, step, steps=None):
+    def distributed(
+        self, dataset: Any, step: str, steps: int | None = None
+    ) -> tuple[Any, int | None]:
         """Returns `(dataset, steps)` to give to Keras for a dataset of whole batches.
 
         Args:
-          dataset: Batches as `fit` takes them, the same ones on every worker.
+          dataset: Batches as `fit` takes them, the same ones on every worker; or what this
+            method returned before, with its steps.
           step: `"train_step"` or `"test_step"`, what is done with them.
           steps: Steps of an epoch, `None` for all batches.
 
         Raises:
           UserError: If nobody knows how many steps an epoch has.
         """
-        whole = getattr(dataset, "whole", dataset)
         counter = self._step_counters[step]
+        is_cut = isinstance(dataset, tf.distribute.DistributedDataset)
+        known = int(dataset.cardinality()) if steps is None and not is_cut else steps
         if self.num_replicas == 1:
-            known = int(whole.cardinality()) if steps is None else steps
             before = counter.steps
-            counter.restart(known if known > 0 else None)
+            counter.restart(known if known is not None and known > 0 else None)
             if self.steps_per_execution > 1 and (before is None) != (counter.steps is None):
                 # That step's function alone: an evaluation may stand in the middle of a fit.
                 setattr(self, step.replace("step", "function"), None)
@@ -139,70 +158,73 @@ class Workers:
                 # Keras counts whole executions, and would see the end of the data too soon.
                 dataset = dataset.repeat()
             return dataset, steps
-        if steps is None:
-            steps = int(whole.cardinality())
-            if steps < 0:
-                raise UserError(
-                    "The dataset does not say how many batches it has, and workers must agree on "
-                    "it: give steps_per_epoch and validation_steps to fit, steps to evaluate."
-                )
-        counter.restart(steps)
-        if whole is dataset:
-            dataset = distribute(dataset, self.distribute_strategy)
-        return dataset, steps
+        if known is None or known < 0:
+            raise UserError(
+                "The dataset does not say how many batches it has, and workers must agree on "
+                "it: give steps_per_epoch and validation_steps to fit, steps to evaluate."
+            )
+        counter.restart(known)
+        return (dataset if is_cut else distribute(dataset, self.distribute_strategy)), known
 
 
-def mean(values):
-    """Returns the mean over the batch of `values` `[B]`; of a part, its share of the mean.
-
-    The shares of all replicas add up to the mean over the rows of the whole batch.
-    """
-    counts = exchange.counts()
-    if counts is None:
-        return tf.reduce_mean(values)
-    rows = tf.cast(exchange.rows_of_batch(values), values.dtype)
-    return tf.reduce_sum(values * tf.cast(counts, values.dtype)) / rows
-
-
-def whole_means(values):
-    """Returns what a metric of each of `values` `[B]` is given: values and their weight.
+def is_validation_of_fit(options: dict[str, Any]) -> bool:
+    """Returns whether `evaluate` is called by `fit`, on the dataset that `fit` was given.
 
     Args:
-      values: A list of float `[B]`.
-
-    Returns:
-      `(values, None)` for each; of a part of a batch the mean over the rows of the whole
-      batch, and how many these are.
+      options: The keyword arguments that `evaluate` was called with.
     """
-    if exchange.counts() is None:
-        return [(each, None) for each in values]
-    rows = tf.cast(exchange.rows_of_batch(values[0]), tf.float32)
-    (means,) = exchange.total(tf.stack([mean(each) for each in values]))
-    return [(each, rows) for each in tf.unstack(means)]
+    return bool(options.get("_use_cached_eval_dataset"))
 
 
-def sample(q, seed):
-    """Returns a sample of q(z|x), `[B, d]`, each row's noise that of its place in the batch.
+def joined(own: list, callbacks: Any) -> Any:
+    """Returns a model's own callbacks and the user's, as `fit` takes them, each once."""
+    if not own:
+        return callbacks
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks = callbacks.callbacks
+    elif isinstance(callbacks, keras.callbacks.Callback):
+        callbacks = [callbacks]
+    return own + [each for each in callbacks or [] if not any(each is o for o in own)]
 
-    Args:
-      q: A posterior, batch `[B]`, event `[d]`.
-      seed: int32 `[2]`, a stateless seed.
 
-    Raises:
-      UserError: If there are several replicas, and q is no diagonal Gaussian.
-    """
-    normal = getattr(q, "distribution", None)
-    if (
-        not isinstance(q, tfp.distributions.Independent)
-        or type(normal) is not tfp.distributions.Normal
-    ):
-        if exchange.counts() is None:
-            return q.sample(seed=seed)
-        raise UserError(
-            f"Replicas draw the noise of each row by its place in the batch, which they can of a "
-            f"tfd.Independent(tfd.Normal) and not of a {type(q).__name__}: give the encoder such a "
-            "posterior, or train without a strategy."
+class OnEveryReplica:
+    """A metric whose state is the same on every replica, as each is given the values of all."""
+
+    def add_variable(self, shape, initializer, dtype=None, aggregation=None, name=None):
+        variable = keras.Variable(
+            initializer=keras.initializers.get(initializer),
+            shape=shape,
+            dtype=dtype,
+            trainable=False,
+            name=name,
         )
-    # What q.sample draws, to the bit, without the slow code that XLA makes of that.
-    shape = [exchange.rows_of_batch(normal.loc), math.prod(q.event_shape)]
-    return exchange.own(noise.normal(shape, seed)) * normal.scale + normal.loc
+        # As Keras does, so that it is not tracked twice.
+        self._tracker.add_to_store("variables", variable)
+        return variable
+
+
+class Mean(OnEveryReplica, keras.metrics.Mean):
+    """Keras's weighted mean."""
+
+
+class Ratio(OnEveryReplica, keras.metrics.Metric):
+    """The sum of one quantity over the sum of another, 0 where the latter is 0.
+
+    Sums that are not finite are left out: one infinite gradient, which the optimizer skips in
+    half precision, must not make the figure of a whole epoch NaN.
+    """
+
+    def __init__(self, name="ratio", dtype="float32"):
+        super().__init__(name=name, dtype=dtype)
+        self.part = self.add_variable(shape=(), initializer="zeros", name="part")
+        self.whole = self.add_variable(shape=(), initializer="zeros", name="whole")
+
+    def update_state(self, part, whole):
+        """Adds the scalars `part` and `whole` to the two sums, where both are finite."""
+        finite = keras.ops.isfinite(part) & keras.ops.isfinite(whole)
+        self.part.assign_add(keras.ops.where(finite, part, 0.0))
+        self.whole.assign_add(keras.ops.where(finite, whole, 0.0))
+
+    def result(self):
+        """Returns the sum of the parts over that of the wholes."""
+        return keras.ops.divide_no_nan(self.part, self.whole)

@@ -5,4 +5,5 @@ from keras_acn.encoders.base import PosteriorEncoder as PosteriorEncoder
 from keras_acn.encoders.conv import ConvEncoder as ConvEncoder
 from keras_acn.encoders.mlp import MLPEncoder as MLPEncoder
 
-registry = Registry("encoder", [MLPEncoder, ConvEncoder], PosteriorEncoder)
+# Whether the variance is learned belongs to a model more than to one kind of network.
+registry = Registry("encoder", [MLPEncoder, ConvEncoder], PosteriorEncoder, carried=("variance",))

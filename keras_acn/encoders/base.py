@@ -1,9 +1,12 @@
 """What every encoder shares: features in, a diagonal Gaussian posterior out."""
 
+from __future__ import annotations
+
 import keras
 import tensorflow_probability as tfp
 from keras import ops
 
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn._base.precision import widened
 from keras_acn._base.shapes import check_image_shape
@@ -38,26 +41,50 @@ class PosteriorEncoder(keras.Model):
         output of the network) or `"sigmoid"` (it is a sigmoid of an output, so at most
         one).
       context_dim: Dimension of the context c, 0 for none.
+
+    Raises:
+      UserError: If a size or the variance is none of these.
+
+    Example: an encoder of one's own. Make layers with `dtype=self.dtype_policy`, so that
+    they compute in the encoder's precision, and build them in the initialiser.
+
+      >>> @keras.saving.register_keras_serializable("mine")
+      ... class LinearEncoder(PosteriorEncoder):
+      ...     def __init__(self, image_shape, latent_dim=16, variance="unit", **kwargs):
+      ...         super().__init__(image_shape, latent_dim, variance, **kwargs)
+      ...         self.flatten = keras.layers.Flatten(dtype=self.dtype_policy)
+      ...         height, width, channels = self.image_shape
+      ...         self.build_heads(height * width * channels)
+      ...
+      ...     def features(self, image, context=None, training=False):
+      ...         return self.flatten(image)
+      >>> q = LinearEncoder((8, 8, 1), latent_dim=4)(ops.zeros((3, 8, 8, 1)))
+      >>> print(q.batch_shape, q.event_shape)
+      (3,) (4,)
     """
 
-    def __init__(self, image_shape, latent_dim=16, variance="unit", context_dim=0, **kwargs):
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        latent_dim: int = 16,
+        variance: str = "unit",
+        context_dim: int = 0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if variance not in VARIANCES:
             raise unknown_name("posterior variance", variance, VARIANCES)
-        if int(latent_dim) < 1:
-            raise UserError(f"latent_dim must be at least 1, not {latent_dim}.")
-        if int(context_dim) < 0:
-            raise UserError(f"context_dim must be 0 or more, not {context_dim}.")
         self.image_shape = check_image_shape(image_shape)
-        self.latent_dim = int(latent_dim)
+        self.latent_dim = check_count(latent_dim, "latent_dim", 1)
         self.variance = variance
-        self.context_dim = int(context_dim)
-        self.mean_head = keras.layers.Dense(self.latent_dim, name="mean")
+        self.context_dim = check_count(context_dim, "context_dim")
+        policy = {"dtype": self.dtype_policy}
+        self.mean_head = keras.layers.Dense(self.latent_dim, name="mean", **policy)
         self.scale_head = None
         if variance != "unit":
-            self.scale_head = keras.layers.Dense(self.latent_dim, name="scale")
+            self.scale_head = keras.layers.Dense(self.latent_dim, name="scale", **policy)
 
-    def build_heads(self, num_features):
+    def build_heads(self, num_features: int) -> None:
         """Builds the layers that read the `[B, num_features]` features."""
         self.mean_head.build((None, num_features))
         if self.scale_head is not None:
@@ -65,14 +92,23 @@ class PosteriorEncoder(keras.Model):
         self.built = True
 
     def features(self, image, context=None, training=False):
-        """Returns the `[B, F]` features of `image` `[B, H, W, C]`.
+        """Returns the features that the mean and the standard deviation are read from.
 
-        `context` `[B, context_dim]` is only given where there is a `context_dim`.
+        Args:
+          image: float `[B, H, W, C]` in [0, 1].
+          context: float `[B, context_dim]`; only given where there is a `context_dim`.
+          training: Whether layers such as dropout behave as in training.
+
+        Returns:
+          float `[B, F]`.
         """
         raise NotImplementedError
 
     def parameters(self, image, context=None, training=False):
-        """Returns `(mean, stddev)` of q(z|x), each float32 `[B, d]`."""
+        """Returns `(mean, stddev)` of q(z|x), each float32 `[B, d]` (float64 under that policy).
+
+        Takes the arguments of `call`, and raises what it raises.
+        """
         image = ops.convert_to_tensor(image)
         if tuple(image.shape[1:]) != self.image_shape:
             raise UserError(

@@ -1,11 +1,15 @@
 """A VGG-like convolutional encoder."""
 
+from __future__ import annotations
+
 import math
 
 import keras
 from keras import ops
 
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError
+from keras_acn._base.shapes import check_widths
 from keras_acn.encoders.base import PosteriorEncoder
 
 
@@ -30,21 +34,30 @@ class ConvEncoder(PosteriorEncoder):
       variance: `"unit"`, `"learned"` or `"sigmoid"`, see `PosteriorEncoder`.
       context_dim: Dimension of the context, 0 for none. It is appended to the flat
         features, before the dense layer.
+
+    Raises:
+      UserError: If a size is no positive whole number, or an option has an unknown value.
+
+    Example:
+      >>> encoder = ConvEncoder((28, 28, 1), latent_dim=16, filters=[8, 16], dense=32)
+      >>> q = encoder(ops.zeros((3, 28, 28, 1)))
+      >>> print(q.batch_shape, q.event_shape)
+      (3,) (16,)
     """
 
     short_name = "conv"
 
     def __init__(
         self,
-        image_shape,
-        latent_dim=16,
-        filters=(32, 64, 64),
-        convolutions=2,
-        dense=256,
-        activation="relu",
-        normalization="none",
-        variance="unit",
-        context_dim=0,
+        image_shape: tuple[int, int, int],
+        latent_dim: int = 16,
+        filters: tuple[int, ...] = (32, 64, 64),
+        convolutions: int = 2,
+        dense: int = 256,
+        activation: str = "relu",
+        normalization: str = "none",
+        variance: str = "unit",
+        context_dim: int = 0,
         **kwargs,
     ):
         super().__init__(image_shape, latent_dim, variance, context_dim, **kwargs)
@@ -52,12 +65,13 @@ class ConvEncoder(PosteriorEncoder):
             raise UserError(
                 f'normalization must be "none", "layer" or "group", not "{normalization}".'
             )
-        self.filters = tuple(int(n) for n in filters)
-        self.convolutions = int(convolutions)
-        self.dense = int(dense)
+        self.filters = check_widths(filters, "filters")
+        self.convolutions = check_count(convolutions, "convolutions")
+        self.dense = check_count(dense, "dense")
         self.activation = activation
         self.normalization = normalization
 
+        policy = {"dtype": self.dtype_policy}
         self.trunk = []
         shape = (None, *self.image_shape)
         for width in self.filters:
@@ -70,25 +84,25 @@ class ConvEncoder(PosteriorEncoder):
                         strides=2 if last else 1,
                         padding="same",
                         kernel_initializer="he_normal",
+                        **policy,
                     ),
                     shape,
                 )
                 if normalization == "group":
-                    self._add(keras.layers.GroupNormalization(math.gcd(8, width)), shape)
-                self._add(keras.layers.Activation(activation), shape)
-        shape = self._add(keras.layers.Flatten(), shape)
+                    groups = math.gcd(8, width)
+                    self._add(keras.layers.GroupNormalization(groups, **policy), shape)
+                self._add(keras.layers.Activation(activation, **policy), shape)
+        shape = self._add(keras.layers.Flatten(**policy), shape)
         # The layers from here on see the context beside the features.
         self._head_from = len(self.trunk)
         shape = (None, shape[-1] + self.context_dim)
         if self.dense:
-            shape = self._add(
-                keras.layers.Dense(
-                    self.dense, activation=activation, kernel_initializer="he_normal"
-                ),
-                shape,
+            layer = keras.layers.Dense(
+                self.dense, activation=activation, kernel_initializer="he_normal", **policy
             )
+            shape = self._add(layer, shape)
         if normalization == "layer":
-            self._add(keras.layers.LayerNormalization(), shape)
+            self._add(keras.layers.LayerNormalization(**policy), shape)
         self.build_heads(shape[-1])
 
     def _add(self, layer, shape):

@@ -1,10 +1,13 @@
 """A fully connected encoder."""
 
+from __future__ import annotations
+
 import math
 
 import keras
 from keras import ops
 
+from keras_acn._base.shapes import check_widths
 from keras_acn.encoders.base import PosteriorEncoder
 
 
@@ -22,25 +25,34 @@ class MLPEncoder(PosteriorEncoder):
       activation: Their activation.
       variance: `"unit"`, `"learned"` or `"sigmoid"`, see `PosteriorEncoder`.
       context_dim: Dimension of the context, 0 for none.
+
+    Example:
+      >>> encoder = MLPEncoder((28, 28, 1), latent_dim=20, hidden=[512])
+      >>> q = encoder(ops.zeros((3, 28, 28, 1)))
+      >>> print(q.batch_shape, q.event_shape)
+      (3,) (20,)
     """
 
     short_name = "mlp"
 
     def __init__(
         self,
-        image_shape,
-        latent_dim=16,
-        hidden=(512,),
-        activation="relu",
-        variance="learned",
-        context_dim=0,
+        image_shape: tuple[int, int, int],
+        latent_dim: int = 16,
+        hidden: tuple[int, ...] = (512,),
+        activation: str = "relu",
+        variance: str = "learned",
+        context_dim: int = 0,
         **kwargs,
     ):
         super().__init__(image_shape, latent_dim, variance, context_dim, **kwargs)
-        self.hidden = tuple(int(n) for n in hidden)
+        self.hidden = check_widths(hidden, "hidden")
         self.activation = activation
-        self.flatten = keras.layers.Flatten()
-        self.hidden_layers = [keras.layers.Dense(n, activation=activation) for n in self.hidden]
+        policy = {"dtype": self.dtype_policy}
+        self.flatten = keras.layers.Flatten(**policy)
+        self.hidden_layers = [
+            keras.layers.Dense(n, activation=activation, **policy) for n in self.hidden
+        ]
         width = math.prod(self.image_shape) + self.context_dim
         for layer in self.hidden_layers:
             layer.build((None, width))

@@ -1,18 +1,25 @@
 """What it costs to transmit images with a model, in nats: ordered and unordered."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from keras_acn._base.errors import UserError
+from keras_acn._base.progress import Progress
 from keras_acn.evaluation.costs import (
+    Posteriors,
+    encode_images,
     kl_to_codes,
     kl_to_prior,
-    nearest_codes,
+    of_two,
     reconstruction_nats,
+    share_of,
 )
-from keras_acn.evaluation.posteriors import encode_images, is_associative
 
 DIAGNOSTIC = "diagnostic"
 CODE_LENGTH = "code length"
@@ -20,7 +27,7 @@ BOUND = "bound"
 LOSS = "training loss"
 
 
-def kind_of(name):
+def kind_of(name: str) -> str:
     """Returns what the cost `name` may be called: a code length, or only a diagnostic.
 
     The cost of a latent given its nearest neighbours is a diagnostic: no receiver knows
@@ -43,22 +50,31 @@ class CodeLengths:
         choice for the whole set (less than 2 bits in all). `None` where the model has a
         prior of its own, as a homoencoder has, or no code length, as an autoencoder.
       order: int64 `[N]`, the greedy tour, or `None`.
+
+    Example:
+      >>> import numpy as np
+      >>> from keras_acn.evaluation import CodeLengths
+      >>> costs = {"reconstruction_nats": np.array([70.0, 80.0]),
+      ...          "unordered_nats": np.array([80.0, 91.0])}
+      >>> lengths = CodeLengths(costs, num_dims=784, unconditional="gaussian_mixture")
+      >>> lengths.mean("unordered_nats"), round(lengths.bits_per_dim("unordered_nats"), 4)
+      (85.5, 0.1573)
     """
 
-    per_image: dict
+    per_image: dict[str, np.ndarray]
     num_dims: int
     unconditional: str | None
     order: np.ndarray | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.per_image["reconstruction_nats"])
 
-    def mean(self, name):
+    def mean(self, name: str) -> float | None:
         """Returns the mean of a cost over the images, or `None` if it was not measured."""
         values = self.per_image.get(name)
         return None if values is None else float(np.mean(values))
 
-    def standard_error(self, name):
+    def standard_error(self, name: str) -> float | None:
         """Returns the standard error of that mean, or `None` for fewer than two images."""
         values = self.per_image.get(name)
         if values is None or len(values) < 2:
@@ -66,19 +82,19 @@ class CodeLengths:
         return float(np.std(values, ddof=1) / math.sqrt(len(values)))
 
     @property
-    def ordering_bound_nats(self):
+    def ordering_bound_nats(self) -> float:
         """ln(N!) / N: the most that forgetting the order of N images can save on each."""
         return ordering_bound_nats(len(self))
 
     @property
-    def gap_nats(self):
+    def gap_nats(self) -> float | None:
         """Unordered less ordered, in nats per image, or `None`."""
         if "ordered_nats" not in self.per_image:
             return None
         return self.mean("unordered_nats") - self.mean("ordered_nats")
 
     @property
-    def warning(self):
+    def warning(self) -> str | None:
         """A sentence if the gap is more than any order can save, else `None`."""
         gap, bound = self.gap_nats, self.ordering_bound_nats
         if gap is None or gap <= bound + 1e-9:
@@ -89,12 +105,12 @@ class CodeLengths:
             "unconditional prior fits badly, so read the unordered cost as too high."
         )
 
-    def bits_per_dim(self, name):
+    def bits_per_dim(self, name: str) -> float | None:
         """Returns the mean of a cost in bits per pixel and channel, or `None`."""
         mean = self.mean(name)
         return None if mean is None else mean / (self.num_dims * math.log(2.0))
 
-    def summary(self):
+    def summary(self) -> dict[str, Any]:
         """Returns a JSON-able dict: each cost's mean, standard error, bits and kind."""
         rows = {
             name: {
@@ -115,24 +131,25 @@ class CodeLengths:
         }
 
 
-def ordering_bound_nats(count):
+def ordering_bound_nats(count: int) -> float:
     """Returns ln(N!) / N in nats, by `lgamma`; 0 for N = 0."""
     return math.lgamma(count + 1) / count if count else 0.0
 
 
 def code_lengths(
-    model,
-    images,
-    unconditional,
+    model: Any,
+    images: np.ndarray,
+    unconditional: dict[str, Any],
     *,
-    q=None,
-    neighbors=(1, 5, 10),
-    neighbor_codes=None,
-    samples=1,
-    seed=0,
-    batch_size=128,
-    progress=None,
-):
+    q: Posteriors | None = None,
+    neighbors: Sequence[int] = (1, 5, 10),
+    neighbor_codes: np.ndarray | None = None,
+    own_rows: np.ndarray | None = None,
+    samples: int = 1,
+    seed: int = 0,
+    batch_size: int = 128,
+    progress: Progress | None = None,
+) -> CodeLengths:
     """Returns the `CodeLengths` of `images`: the rows of table 2 of the ACN paper.
 
     Graves et al. 2018 (arXiv 1804.02476), section 4. For an associative model:
@@ -148,84 +165,122 @@ def code_lengths(
     For any other model only the last.
 
     Args:
-      model: A model with an `encoder`, a `prior` and a `decoder`; associative where the prior
-        is conditional and there is a `codebook`.
-      images: float32 `[N, H, W, C]` in [0, 1], N >= 1, as the model is to code them.
+      model: A model with an `encoder`, a `prior` and a `decoder`; associative where its
+        `codebook` is not `None`.
+      images: `[N, H, W, C]`, N >= 1, floats in [0, 1] or uint8, as the model is to code them.
       unconditional: Dict from names to priors with `log_prob(z [N, d]) -> [N]`. Nothing
         in them may come from `images`.
       q: The `Posteriors` of the images where they are known already.
       neighbors: The Ks. Those that need more images than there are are left out.
       neighbor_codes: `[M, d]`, such as the training codes, for the KL of the K nearest.
-      samples: Samples of z for each image.
+      own_rows: int `[N]`, the row of `neighbor_codes` that is each image's own code, -1 where
+        it has none: needed for images among those that the codes are of, as an image's own
+        code would be its nearest neighbour, and the KL a leak.
+      samples: Samples of z for each image, at least 1.
       seed: Integer seed of the samples and of the start of the tour.
       batch_size: Images at a time.
-      progress: Optional callable `progress(stage, done, total)`.
+      progress: Called with the part of the work that is done, and the whole.
 
     Raises:
-      UserError: If there are no images or no unconditional prior.
+      UserError: If there are no images, no unconditional prior, or less than 1 sample.
+
+    Example, with `prior = fit_gaussian_mixture(encode_images(model, train_images))`:
+
+        lengths = code_lengths(model, test_images, {"gaussian_mixture": prior}, samples=4)
+        lengths.mean("ordered_nats"), lengths.mean("unordered_nats")
     """
     if not unconditional:
         raise UserError("A code length needs at least one unconditional prior.")
+    if samples < 1:
+        raise UserError(f"A code length needs at least 1 sample of the latents, not {samples}.")
+    progress = of_two(progress, "code lengths")
+    parts = [share_of(progress, part, 5) for part in range(5)]
     if q is None:
-        q = encode_images(model, images, batch_size, _stage(progress, "encode test"))
-    per_image = {
-        "reconstruction_nats": reconstruction_nats(
-            model, images, q, samples, seed, batch_size, _stage(progress, "reconstruct")
-        )
-    }
-    reconstruction = per_image["reconstruction_nats"]
+        q = encode_images(model, images, batch_size, progress=parts[0])
+    reconstruction = reconstruction_nats(
+        model, images, q, samples, seed, batch_size, progress=parts[1]
+    )
     costs = {}
     for done, (name, prior) in enumerate(unconditional.items(), start=1):
         costs[name] = kl_to_prior(q, prior, samples, seed)
         if progress is not None:
-            progress("unconditional priors", done, len(unconditional))
+            parts[2](done, len(unconditional))
     best = min(costs, key=lambda name: costs[name].mean())
+    per_image = {"reconstruction_nats": reconstruction}
     order = None
-    if is_associative(model):
-        from keras_acn.priors.prior_table import PriorTable
+    if model.codebook is not None:
+        from keras_acn.priors.codes_mixture import PriorTable
 
-        table = PriorTable(model.prior, q.mean)
-        per_image.update(
-            _neighbor_kls(
-                model, q, table, neighbors, neighbor_codes, samples, seed, batch_size, progress
-            )
-        )
-        order, tour = _tour_kl(q, table, samples, seed, batch_size, progress)
+        table, options = PriorTable(model.prior, q.mean), (samples, seed, batch_size)
+        of_others = table if neighbor_codes is None else PriorTable(model.prior, neighbor_codes)
+        available = len(q) - 1 if neighbor_codes is None else len(neighbor_codes)
+        if own_rows is not None and neighbor_codes is not None:
+            available -= 1
+        wanted = [k for k in sorted(neighbors) if k <= available]
+        if wanted:
+            near = nearest_codes(q.mean, neighbor_codes, wanted[-1], own=own_rows)
+            each = kl_to_codes(q, of_others, near, *options, progress=parts[3])
+            per_image |= {f"kl_k{k}_nats": each[:, :k].mean(axis=1) for k in wanted}
+        order, tour = _tour_kl(q, table, *options, progress=parts[4])
         tour[order[0]] = costs[best][order[0]]
         per_image["kl_tour_nats"] = tour
-    per_image.update({f"kl_{name}_nats": cost for name, cost in costs.items()})
+    per_image |= {f"kl_{name}_nats": cost for name, cost in costs.items()}
     if order is not None:
         per_image["ordered_nats"] = reconstruction + per_image["kl_tour_nats"]
     per_image["unordered_nats"] = reconstruction + costs[best]
+    if progress is not None:
+        progress(1, 1)
     return CodeLengths(per_image, int(np.prod(np.shape(images)[1:])), best, order)
 
 
-def _neighbor_kls(model, q, table, neighbors, codes, samples, seed, batch_size, progress):
-    """Returns the per-image KL of the K nearest codes, for each K there are codes for."""
-    from keras_acn.priors.prior_table import PriorTable
+def nearest_codes(
+    query: np.ndarray,
+    codes: np.ndarray | None = None,
+    k: int = 1,
+    *,
+    own: np.ndarray | None = None,
+) -> np.ndarray:
+    """Returns the rows of the `k` codes nearest to each query: int64 `[N, k]`, nearest first.
 
-    available = len(q) - 1 if codes is None else len(codes)
-    wanted = [k for k in sorted(neighbors) if k <= available]
-    if not wanted:
-        return {}
-    if codes is not None:
-        table = PriorTable(model.prior, codes)
-    index = nearest_codes(q.mean, codes, wanted[-1])
-    each = kl_to_codes(
-        q, table, index, samples, seed, batch_size, _stage(progress, "nearest codes")
-    )
-    return {f"kl_k{k}_nats": each[:, :k].mean(axis=1) for k in wanted}
+    Args:
+      query: `[N, d]`.
+      codes: `[M, d]`, or `None` for the queries themselves: then no row is its own neighbour.
+      k: Number of neighbours, at most those that there are for each query.
+      own: int `[N]`, the row of `codes` that belongs to each query itself and is no neighbour
+        of it, -1 where it has none. `None` if none has.
+
+    Raises:
+      UserError: If there are not that many codes.
+
+    Example:
+      >>> import numpy as np
+      >>> from keras_acn.evaluation.code_length import nearest_codes
+      >>> nearest_codes(np.array([[0.0], [1.0], [5.0]]), k=1).tolist()
+      [[1], [0], [1]]
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    if codes is None:
+        codes, own = query, np.arange(len(query))
+    own = np.full(len(query), -1) if own is None else np.asarray(own)
+    wanted = k + int((own >= 0).any())
+    if wanted > len(codes):
+        raise UserError(f"{len(codes)} codes do not have {k} neighbours each: give more images.")
+    search = NearestNeighbors(n_neighbors=wanted, algorithm="brute").fit(codes)
+    index = search.kneighbors(query, return_distance=False)
+    if wanted == k:
+        return index
+    # Among duplicates a row may come anywhere in its own list, or not at all.
+    left_out = index == own[:, None]
+    left_out[~left_out.any(axis=1), -1] = True
+    return index[~left_out].reshape(len(query), k)
 
 
 def _tour_kl(q, table, samples, seed, batch_size, progress):
     """Returns the greedy tour and the per-image KL along it, that of the first left open."""
     from keras_acn.codebook.tour import greedy_tour, tour_predecessors
 
-    order = greedy_tour(q.mean, seed=seed, progress=_stage(progress, "greedy tour"))
+    order = greedy_tour(q.mean, seed=seed, progress=share_of(progress, 0, 2))
     before = np.maximum(tour_predecessors(order), 0)[:, None]
-    return order, kl_to_codes(q, table, before, samples, seed, batch_size)[:, 0]
-
-
-def _stage(progress, name):
-    """Returns `tell(done, total)` for one stage of `progress(stage, done, total)`."""
-    return None if progress is None else lambda done, total: progress(name, done, total)
+    kl = kl_to_codes(q, table, before, samples, seed, batch_size, progress=share_of(progress, 1, 2))
+    return order, kl[:, 0]

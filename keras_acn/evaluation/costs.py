@@ -1,33 +1,186 @@
-"""The costs of single images in nats: of an image given its latent, of a latent given a prior."""
+"""The costs of single images in nats: of an image given its latent, of a latent given a prior.
+
+Everything here is a function of the `Posteriors` q(z|x) of a whole data set, worked out once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from keras_acn._base.batches import in_batches
 from keras_acn._base.errors import UserError
-from keras_acn.evaluation.posteriors import in_batches
+from keras_acn._base.progress import Progress
+from keras_acn.evaluation.inputs import images_and_labels
+
+LOG_2PI = float(np.log(2.0 * np.pi))
 
 
-def reconstruction_nats(model, images, q, samples=1, seed=0, batch_size=128, tell=None):
+def takes_tell(function: Callable) -> Callable:
+    """Lets a function whose `progress` was called `tell` take that name for one version more."""
+
+    @functools.wraps(function)
+    def renamed(*args, tell=None, **kwargs):
+        if tell is not None:
+            warnings.warn(
+                f"The argument `tell` of {function.__name__} is now called `progress`.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            kwargs["progress"] = tell
+        return function(*args, **kwargs)
+
+    return renamed
+
+
+def of_two(progress: Callable | None, name: str) -> Progress | None:
+    """Returns `progress(done, total)`; for one version more it may be `progress(name, ...)`."""
+    if progress is None:
+        return None
+    try:
+        inspect.signature(progress).bind(0, 1)
+    except TypeError:
+        warnings.warn(
+            "`progress` is now called with two numbers, progress(done, total).",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+        return lambda done, total: progress(name, done, total)
+    except ValueError:  # a function of C, whose signature is not known
+        pass
+    return progress
+
+
+def share_of(progress: Progress | None, part: int, parts: int) -> Progress | None:
+    """Returns the progress of the `part`-th of `parts` equal shares of the work."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(part * total + done, parts * total)
+
+
+@dataclasses.dataclass(frozen=True)
+class Posteriors:
+    """The diagonal Gaussians q(z|x) of N images.
+
+    Attributes:
+      mean: float32 `[N, d]`, the codes c(x).
+      stddev: float32 `[N, d]`.
+
+    Example:
+      >>> import numpy as np
+      >>> from keras_acn.evaluation import Posteriors
+      >>> q = Posteriors(np.zeros([3, 2], np.float32), np.ones([3, 2], np.float32))
+      >>> q.sample(seed=0).shape, q.entropy_nats().round(4).tolist()
+      ((3, 2), [2.8379, 2.8379, 2.8379])
+    """
+
+    mean: np.ndarray
+    stddev: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+    @property
+    def latent_dim(self) -> int:
+        """d."""
+        return self.mean.shape[1]
+
+    def __getitem__(self, rows: Any) -> Posteriors:
+        """Returns the posteriors of `rows`, a slice or an array of them."""
+        return Posteriors(self.mean[rows], self.stddev[rows])
+
+    def sample(self, seed: int, draw: int = 0) -> np.ndarray:
+        """Returns z ~ q(z|x), float32 `[N, d]`: the same for the same `(seed, draw)`."""
+        noise = np.random.default_rng([seed, draw]).standard_normal(self.mean.shape)
+        return (self.mean + self.stddev * noise).astype(np.float32)
+
+    def entropy_nats(self) -> np.ndarray:
+        """Returns H(q) in nats, float64 `[N]`: `sum_d log(stddev) + (1 + log 2 pi) / 2`."""
+        stddev = self.stddev.astype(np.float64)
+        return np.sum(np.log(stddev) + 0.5 * (1.0 + LOG_2PI), axis=1)
+
+    def log_prob(self, z: np.ndarray) -> np.ndarray:
+        """Returns log q(z|x) in nats, float64 `[N]`, of one z `[N, d]` for each image."""
+        stddev = self.stddev.astype(np.float64)
+        scaled = (z.astype(np.float64) - self.mean) / stddev
+        return -np.sum(0.5 * scaled**2 + np.log(stddev) + 0.5 * LOG_2PI, axis=1)
+
+
+@takes_tell
+def encode_images(
+    model: Any, images: np.ndarray, batch_size: int = 256, *, progress: Progress | None = None
+) -> Posteriors:
+    """Returns the `Posteriors` of images under the encoder of a model.
+
+    Args:
+      model: Any model whose `encoder(x)` returns a diagonal Gaussian.
+      images: `[N, H, W, C]`, floats in [0, 1] or uint8.
+      batch_size: Images at a time.
+      progress: Called with the images that are done, and N.
+
+    Raises:
+      UserError: If there are no images, or a code is not a finite number.
+    """
+    if not len(images):
+        raise UserError("There is nothing to evaluate: the data has no images.")
+
+    def encode(x):
+        import tensorflow as tf
+
+        q = model.encoder(x)
+        return tf.cast(q.mean(), tf.float32), tf.cast(q.stddev(), tf.float32)
+
+    q = Posteriors(*by_rows(encode, as_floats(images), batch_size=batch_size, progress=progress))
+    if not (np.isfinite(q.mean).all() and np.isfinite(q.stddev).all()):
+        raise UserError(
+            "The model's codes hold NaN or infinity, so nothing can be measured: its training went "
+            "astray. Train it again, with a lower learning rate or with clipped gradients."
+        )
+    return q
+
+
+@takes_tell
+def reconstruction_nats(
+    model: Any,
+    images: np.ndarray,
+    q: Posteriors,
+    samples: int = 1,
+    seed: int = 0,
+    batch_size: int = 128,
+    *,
+    progress: Progress | None = None,
+) -> np.ndarray:
     """Returns -log r(x|z) in nats, averaged over samples z ~ q(z|x): float64 `[N]`.
 
     Args:
       model: Any model whose `decoder(z)` returns a distribution over images.
-      images: float32 `[N, H, W, C]`.
+      images: `[N, H, W, C]`, floats in [0, 1] or uint8.
       q: Their `Posteriors`.
-      samples: Samples of z for each image.
+      samples: Samples of z for each image, at least 1.
       seed: Integer seed of the samples.
       batch_size: Images at a time.
-      tell: Optional callable `tell(done, total)`.
+      progress: Called with the images that are done, all samples together, and their number.
     """
-    images = np.asarray(images, np.float32)
-    log_prob = decoder_log_prob(model)
+    images, log_prob = as_floats(images), decoder_log_prob(model)
     total = np.zeros(len(images))
     for draw in range(samples):
-        arrays = [images, q.sample(seed, draw)]
-        total -= in_batches(log_prob, arrays, batch_size, share_of(tell, draw, samples))
+        total -= by_rows(
+            log_prob,
+            images,
+            q.sample(seed, draw),
+            batch_size=batch_size,
+            progress=share_of(progress, draw, samples),
+        )
     return total / samples
 
 
-def decoder_log_prob(model):
+def decoder_log_prob(model: Any) -> Callable:
     """Returns the compiled `(x [B, H, W, C], z [B, d]) -> log r(x|z) [B]`, in nats."""
     import tensorflow as tf
 
@@ -37,7 +190,7 @@ def decoder_log_prob(model):
     return tf.function(log_prob, autograph=False)
 
 
-def kl_to_prior(q, prior, samples=1, seed=0):
+def kl_to_prior(q: Posteriors, prior: Any, samples: int = 1, seed: int = 0) -> np.ndarray:
     """Returns KL(q || p) to an unconditional prior, in nats, float64 `[N]`.
 
     The entropy of q is in closed form and E_q[log p] an average over samples; to
@@ -46,7 +199,7 @@ def kl_to_prior(q, prior, samples=1, seed=0):
     Args:
       q: `Posteriors`.
       prior: Object with `log_prob(z [N, d]) -> [N]`.
-      samples: Samples of z for each posterior.
+      samples: Samples of z for each posterior, at least 1.
       seed: Integer seed of the samples.
     """
     from keras_acn.evaluation.unconditional import StandardNormalPrior
@@ -60,7 +213,17 @@ def kl_to_prior(q, prior, samples=1, seed=0):
     return -q.entropy_nats() - log_prob / samples
 
 
-def kl_to_codes(q, table, index, samples=1, seed=0, batch_size=256, tell=None):
+@takes_tell
+def kl_to_codes(
+    q: Posteriors,
+    table: Any,
+    index: np.ndarray,
+    samples: int = 1,
+    seed: int = 0,
+    batch_size: int = 256,
+    *,
+    progress: Progress | None = None,
+) -> np.ndarray:
     """Returns KL(q || p(z|c_n)) in nats for the codes of `index`: float64 `[N, k]`.
 
     In closed form where p(z|c) is a Gaussian, otherwise by samples of z with the entropy
@@ -68,58 +231,56 @@ def kl_to_codes(q, table, index, samples=1, seed=0, batch_size=256, tell=None):
 
     Args:
       q: `Posteriors`, N of them.
-      table: A `keras_acn.priors.prior_table.PriorTable` over the codes.
+      table: A `keras_acn.priors.codes_mixture.PriorTable` over the codes.
       index: int `[N, k]`, rows of the table.
-      samples: Samples of z for each posterior.
+      samples: Samples of z for each posterior, at least 1.
       seed: Integer seed of the samples.
       batch_size: Posteriors at a time.
-      tell: Optional callable `tell(done, total)`.
+      progress: Called with the posteriors that are done, all samples together, and their number.
     """
     index = np.asarray(index, np.int32)
     if table.components == 1:
-        arrays = [q.mean, q.stddev, index]
-        return in_batches(table.gaussian_kl, arrays, batch_size, tell).astype(np.float64)
+        arrays = q.mean, q.stddev, index
+        kl = by_rows(table.gaussian_kl, *arrays, batch_size=batch_size, progress=progress)
+        return kl.astype(np.float64)
     import tensorflow as tf
 
     compiled = tf.function(table.log_prob, autograph=False)
     log_prob = np.zeros(index.shape)
     for draw in range(samples):
-        arrays = [q.sample(seed, draw), index]
-        log_prob += in_batches(compiled, arrays, batch_size, share_of(tell, draw, samples))
+        log_prob += by_rows(
+            compiled,
+            q.sample(seed, draw),
+            index,
+            batch_size=batch_size,
+            progress=share_of(progress, draw, samples),
+        )
     return -q.entropy_nats()[:, None] - log_prob / samples
 
 
-def nearest_codes(query, codes=None, k=1):
-    """Returns the rows of the `k` codes nearest to each query: int64 `[N, k]`, nearest first.
+def as_floats(images: Any) -> np.ndarray:
+    """Returns images as the models take them, float32 `[N, H, W, C]`; bytes are scaled."""
+    images = np.asarray(images)
+    if images.dtype.kind in "iu":
+        return images_and_labels(images, None, 0, "given")[0]
+    return images.astype(np.float32, copy=False)
 
-    Args:
-      query: `[N, d]`.
-      codes: `[M, d]` with M >= k, or `None` for the queries themselves, N > k: then no
-        row is its own neighbour.
-      k: Number of neighbours.
 
-    Raises:
-      UserError: If there are not that many codes.
+def by_rows(
+    function: Callable,
+    *arrays: np.ndarray,
+    batch_size: int,
+    progress: Progress | None = None,
+) -> Any:
+    """Returns `function(*arrays)`, worked out in batches of one shape.
+
+    One graph then serves all, and the result of a row does not depend on how many there are.
     """
-    from sklearn.neighbors import NearestNeighbors
+    import tensorflow as tf
 
-    among_themselves = codes is None
-    codes = query if among_themselves else codes
-    wanted = k + 1 if among_themselves else k
-    if wanted > len(codes):
-        raise UserError(f"{len(codes)} codes do not have {k} neighbours each: give more images.")
-    search = NearestNeighbors(n_neighbors=wanted, algorithm="brute").fit(codes)
-    index = search.kneighbors(query, return_distance=False)
-    if not among_themselves:
-        return index
-    # Among duplicates a row may come anywhere in its own list, or not at all.
-    itself = index == np.arange(len(query))[:, None]
-    itself[~itself.any(axis=1), -1] = True
-    return index[~itself].reshape(len(query), k)
-
-
-def share_of(tell, part, parts):
-    """Returns `tell` for the `part`-th of `parts` equal passes over the data."""
-    if tell is None:
-        return None
-    return lambda done, total: tell(part * total + done, parts * total)
+    count = len(arrays[0])
+    size = min(int(batch_size), count)
+    # A single batch is done before a graph of it would be made.
+    if count > size and not isinstance(function, tf.types.experimental.PolymorphicFunction):
+        function = tf.function(function, autograph=False)
+    return in_batches(function, *arrays, size=size, fill=True, progress=progress)

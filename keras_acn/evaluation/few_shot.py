@@ -1,11 +1,16 @@
 """Few-shot classification: from a handful of images of each class, which is a new one of?"""
 
+from __future__ import annotations
+
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 
 from keras_acn._base.errors import UserError
+from keras_acn._base.progress import Progress
+from keras_acn.evaluation.costs import as_floats, takes_tell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +24,13 @@ class FewShotResult:
       pixels: float64 `[E]`, that of the nearest neighbour in pixels.
       queries: Images classified in each episode.
       samples: Samples of the latents in each code length.
+
+    Example:
+      >>> import numpy as np
+      >>> from keras_acn.evaluation import FewShotResult
+      >>> result = FewShotResult(5, 1, np.array([0.8, 1.0]), np.array([0.6, 0.6]), 5, 16)
+      >>> result.chance, result.summary()["model"]["mean"]
+      (0.2, 0.9)
     """
 
     ways: int
@@ -29,11 +41,11 @@ class FewShotResult:
     samples: int
 
     @property
-    def chance(self):
+    def chance(self) -> float:
         """The accuracy of guessing."""
         return 1.0 / self.ways
 
-    def summary(self):
+    def summary(self) -> dict[str, Any]:
         """Returns a JSON-able dict: each accuracy with its 95 % confidence interval."""
         return {
             "ways": self.ways,
@@ -47,7 +59,7 @@ class FewShotResult:
             "model_less_pixels": _with_interval(self.model - self.pixels),
         }
 
-    def to_text(self):
+    def to_text(self) -> str:
         """Returns the accuracies as a small table, in per cent."""
         from keras_acn.evaluation.tables import align
 
@@ -69,20 +81,21 @@ class FewShotResult:
         )
 
 
+@takes_tell
 def few_shot_accuracy(
-    model,
-    images,
-    labels,
+    model: Any,
+    images: np.ndarray,
+    labels: np.ndarray,
     *,
-    ways=5,
-    shots=1,
-    queries=1,
-    episodes=200,
-    samples=16,
-    seed=0,
-    batch_size=64,
-    tell=None,
-):
+    ways: int = 5,
+    shots: int = 1,
+    queries: int = 1,
+    episodes: int = 200,
+    samples: int = 16,
+    seed: int = 0,
+    batch_size: int = 64,
+    progress: Progress | None = None,
+) -> FewShotResult:
     """Returns the `FewShotResult` of a homoencoder on classes of `images`.
 
     An episode draws `ways` classes, `shots` images of each to be shown and `queries`
@@ -106,15 +119,13 @@ def few_shot_accuracy(
       samples: Samples of the latents in each code length.
       seed: Integer seed of episodes and samples.
       batch_size: Images per step.
-      tell: Optional callable `tell(done, total)`.
+      progress: Called with the episodes that are done, and their number.
 
     Raises:
       UserError: If the model is no homoencoder, or there are too few classes with enough
         images.
     """
-    from keras_acn.evaluation.posteriors import is_homoencoder
-
-    if not is_homoencoder(model):
+    if model.class_dim is None:
         raise UserError(
             f"Few-shot classification is what a VHE does, and this is a {type(model).__name__}: "
             "train one, such as keras-acn train blog-vhe."
@@ -128,8 +139,7 @@ def few_shot_accuracy(
     ):
         if int(value) < least:
             raise UserError(f"Few-shot classification needs {name} of at least {least}.")
-    images = np.asarray(images)
-    images = images.astype(np.float32) / np.float32(255 if images.dtype == np.uint8 else 1)
+    images = as_floats(images)
     drawn = Episodes(labels, ways, shots, queries, seed)
     accuracy = np.zeros([episodes, 2])
     for episode in range(episodes):
@@ -144,8 +154,8 @@ def few_shot_accuracy(
         )
         nearest = distance.argmin(axis=1) // shots
         accuracy[episode] = (nats.argmin(axis=1) == truth).mean(), (nearest == truth).mean()
-        if tell is not None:
-            tell(episode + 1, episodes)
+        if progress is not None:
+            progress(episode + 1, episodes)
     return FewShotResult(
         int(ways), int(shots), accuracy[:, 0], accuracy[:, 1], ways * queries, int(samples)
     )
@@ -160,9 +170,17 @@ class Episodes:
 
     Raises:
       UserError: If there are too few classes with enough images.
+
+    Example:
+      >>> from keras_acn.evaluation.few_shot import Episodes
+      >>> shown, asked = Episodes([0, 0, 0, 1, 1, 1], ways=2, shots=1, queries=2).draw(0)
+      >>> shown.shape, asked.shape
+      ((2, 1), (2, 2))
     """
 
-    def __init__(self, labels, ways, shots, queries, seed=0):
+    def __init__(
+        self, labels: np.ndarray | None, ways: int, shots: int, queries: int, seed: int = 0
+    ):
         if labels is None:
             raise UserError("Few-shot classification needs labels: name data that have some.")
         labels = np.asarray(labels)
@@ -175,7 +193,7 @@ class Episodes:
             )
         self.ways, self.shots, self.queries, self.seed = ways, shots, queries, seed
 
-    def draw(self, episode):
+    def draw(self, episode: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns the rows shown, int `[ways, shots]`, and asked, `[ways, queries]`."""
         rng = np.random.default_rng([self.seed, episode])
         chosen = rng.choice(len(self._groups), self.ways, replace=False)

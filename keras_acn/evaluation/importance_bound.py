@@ -1,13 +1,23 @@
 """The importance-weighted bound: a tighter estimate of log p(x) than the ELBO."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 
 from keras_acn._base.errors import UserError
-from keras_acn.evaluation.costs import decoder_log_prob, share_of
-from keras_acn.evaluation.posteriors import encode_images, in_batches
+from keras_acn._base.progress import Progress
+from keras_acn.evaluation.costs import (
+    as_floats,
+    by_rows,
+    decoder_log_prob,
+    encode_images,
+    share_of,
+    takes_tell,
+)
 
 # Kept apart from the seeds of the code lengths, so that the two estimates are independent.
 _STREAM = 7_919
@@ -23,6 +33,13 @@ class ImportanceBound:
       effective_samples: float64 `[N]`, `(sum w)^2 / sum w^2`: near 1 says that one
         sample carries all the weight and that more of them would still raise the bound.
       samples: Samples S of each image.
+
+    Example:
+      >>> import numpy as np
+      >>> from keras_acn.evaluation import ImportanceBound
+      >>> bound = ImportanceBound(np.array([-80.0]), np.array([-82.0]), np.array([3.5]), 16)
+      >>> bound.summary()["nats"], bound.summary()["negative_elbo_nats"]
+      (80.0, 82.0)
     """
 
     log_likelihood_nats: np.ndarray
@@ -30,7 +47,7 @@ class ImportanceBound:
     effective_samples: np.ndarray
     samples: int
 
-    def summary(self):
+    def summary(self) -> dict[str, Any]:
         """Returns a JSON-able dict; costs are negated bounds, so upper bounds in nats."""
         count = len(self.log_likelihood_nats)
         error = None
@@ -46,9 +63,17 @@ class ImportanceBound:
         }
 
 
+@takes_tell
 def importance_weighted_bound(
-    model, images, prior, *, samples=16, seed=0, batch_size=128, tell=None
-):
+    model: Any,
+    images: np.ndarray,
+    prior: Any,
+    *,
+    samples: int = 16,
+    seed: int = 0,
+    batch_size: int = 128,
+    progress: Progress | None = None,
+) -> ImportanceBound:
     """Returns the `ImportanceBound` of log p(x) under an unconditional prior.
 
     `log (1/S) sum_s r(x|z_s) p(z_s) / q(z_s|x)` with z_s ~ q(z|x): Burda et al. 2016
@@ -57,19 +82,19 @@ def importance_weighted_bound(
 
     Args:
       model: A model with an `encoder` and a `decoder`.
-      images: float32 `[N, H, W, C]` in [0, 1], N >= 1.
-      prior: Object with `log_prob(z [N, d]) -> [N]`.
+      images: `[N, H, W, C]`, N >= 1, floats in [0, 1] or uint8.
+      prior: Object with `log_prob(z [N, d]) -> [N]`. Nothing in it may come from `images`.
       samples: S, at least 1. With 1 it is the ELBO.
       seed: Integer seed of the samples.
       batch_size: Images at a time.
-      tell: Optional callable `tell(done, total)`.
+      progress: Called with the images that are done, all samples together, and their number.
 
     Raises:
       UserError: If there are no images or `samples` is less than 1.
     """
     if samples < 1:
         raise UserError(f"The importance-weighted bound needs at least 1 sample, not {samples}.")
-    images = np.asarray(images, np.float32)
+    images = as_floats(images)
     q = encode_images(model, images, batch_size)
     log_image = decoder_log_prob(model)
     total = np.full(len(q), -np.inf)
@@ -77,9 +102,11 @@ def importance_weighted_bound(
     elbo = np.zeros(len(q))
     for draw in range(samples):
         z = q.sample(seed + _STREAM, draw)
-        told = share_of(tell, draw, samples)
-        weight = in_batches(log_image, [images, z], batch_size, told).astype(np.float64)
-        weight = weight + np.asarray(prior.log_prob(z), np.float64) - q.log_prob(z)
+        told = share_of(progress, draw, samples)
+        weight = by_rows(log_image, images, z, batch_size=batch_size, progress=told)
+        weight = (
+            weight.astype(np.float64) + np.asarray(prior.log_prob(z), np.float64) - q.log_prob(z)
+        )
         total = np.logaddexp(total, weight)
         squares = np.logaddexp(squares, 2.0 * weight)
         elbo += weight

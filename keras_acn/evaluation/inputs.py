@@ -56,7 +56,7 @@ def some_rows(count: int, limit: int | None, seed: int) -> np.ndarray:
 
 def check_shapes(model: Any, train_images: np.ndarray, images: np.ndarray) -> None:
     """Raise a `UserError` if images are of another shape than the model takes."""
-    expected = tuple(getattr(model, "image_shape", images.shape[1:]))
+    expected = tuple(model.image_shape)
     for each in (train_images, images):
         if each.shape[1:] != expected:
             raise UserError(

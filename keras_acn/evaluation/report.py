@@ -1,9 +1,40 @@
-"""What an evaluation found: as objects, as a dict, as text."""
+"""`evaluate_model`, the one call that measures a model, and the `Report` that it returns."""
+
+from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
 
-from keras_acn.evaluation.code_length import CodeLengths
-from keras_acn.evaluation.importance_bound import ImportanceBound
+import numpy as np
+
+from keras_acn._base.errors import UserError
+from keras_acn._base.progress import Progress
+from keras_acn.evaluation.code_length import CodeLengths, code_lengths
+from keras_acn.evaluation.costs import encode_images, of_two, share_of
+from keras_acn.evaluation.importance_bound import ImportanceBound, importance_weighted_bound
+from keras_acn.evaluation.inputs import check_shapes, images_and_labels, some_rows
+from keras_acn.evaluation.probe import active_dimensions, table_3
+from keras_acn.evaluation.tables import (
+    notes_of_code_lengths,
+    notes_of_own_costs,
+    notes_on_the_data,
+    paper_tables,
+    render,
+)
+from keras_acn.evaluation.unconditional import unconditional_priors
+
+# Few images get several samples each, so that the noise of z does not blur the figures.
+DRAWS, MAX_SAMPLES = 10_000, 8
+STAGES = (
+    "encode training",
+    "encode test",
+    "unconditional priors",
+    "code lengths",
+    "importance-weighted bound",
+    "probes",
+)
 
 
 @dataclasses.dataclass
@@ -24,26 +55,30 @@ class Report:
       probes: Dict of accuracies, or `None` without labels.
       notes: Sentences on what the figures are and are not.
       compare: A second `Report` to be shown beside this one, or `None`.
+
+    Example, with a trained model and the `ImageSet`s of `data = keras_acn.load_data("digits")`:
+
+        report = evaluate_model(model, data.train, data.test)
+        print(report.to_text())
+        json.dumps(report.to_dict())
     """
 
     name: str
     associative: bool
-    image_shape: tuple
+    image_shape: tuple[int, int, int]
     train_images: int
     latent_dim: int
     active_dimensions: int
     samples: int
     code_lengths: CodeLengths
     importance_bound: ImportanceBound | None = None
-    priors: dict = dataclasses.field(default_factory=dict)
-    probes: dict | None = None
-    notes: list = dataclasses.field(default_factory=list)
-    compare: "Report | None" = None
+    priors: dict[str, dict] = dataclasses.field(default_factory=dict)
+    probes: dict[str, Any] | None = None
+    notes: list[str] = dataclasses.field(default_factory=list)
+    compare: Report | None = None
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns the report, the paper's figures beside it, as a JSON-able dict."""
-        from keras_acn.evaluation.tables import paper_tables
-
         bound = self.importance_bound
         return {
             "name": self.name,
@@ -62,8 +97,227 @@ class Report:
             "paper": paper_tables(),
         }
 
-    def to_text(self):
+    def to_text(self) -> str:
         """Returns the paper's tables 1 to 3 with this report's figures beside them."""
-        from keras_acn.evaluation.tables import render
-
         return render(self.to_dict())
+
+
+def evaluate_model(
+    model: Any,
+    train: Any,
+    test: Any,
+    *,
+    samples: int | None = None,
+    iwae_samples: int = 16,
+    iwae_images: int | None = 1000,
+    seed: int = 0,
+    probes: bool = True,
+    limit: int | None = None,
+    batch_size: int = 128,
+    nearest: int | None = 512,
+    max_probe_images: int | None = None,
+    name: str | None = None,
+    compare: Any = None,
+    progress: Progress | None = None,
+    stage: Callable[[str], Any] | None = None,
+) -> Report:
+    """Returns the `Report` of a model on a test set.
+
+    Everything that is fitted (the unconditional priors, the probes) is fitted to the
+    training data. The same seed gives the same report on the same machine.
+
+    Where most of the test images are training images too, an image's own code is kept from it:
+    the mixture of codes, which holds it, is left out, and it is no neighbour of its own. A note
+    says so.
+
+    Args:
+      model: A trained model of this package.
+      train: The training data: an `ImageSet`, `(images, labels)` or images `[N, H, W, C]`,
+        float in [0, 1] or uint8.
+      test: The test data, likewise.
+      samples: Samples of z for each image in the code lengths, at least 1. By default as
+        many as make 10,000 in all, 1 to 8.
+      iwae_samples: Samples S of the importance-weighted bound; 0 leaves it out.
+      iwae_images: Test images that bound is taken on, drawn from `seed`; `None` for all.
+      seed: Integer seed of everything random.
+      probes: Whether to train classifiers on the codes. Left out without labels.
+      limit: At most this many images of each part, drawn from `seed`.
+      batch_size: Images at a time.
+      nearest: Terms of the mixture of codes that are summed for each z, more if leaving
+        out the rest costs over 0.01 nats; `None` for all.
+      max_probe_images: At most this many training images for each probe.
+      name: What to call the model; its class by default.
+      compare: A second model, evaluated likewise, or its `Report`, to show beside.
+      progress: Called with the thousandths of the work that are done, and 1000.
+      stage: Called with the name of each part of the work as it begins.
+
+    Raises:
+      UserError: If a part has no images, or images of another shape than the model's; or if
+        `samples` or `batch_size` is less than 1.
+    """
+    for word, value in (("samples", samples), ("batch_size", batch_size)):
+        if value is not None and value < 1:
+            raise UserError(f"An evaluation needs {word} of at least 1, not {value}.")
+    parts = (
+        images_and_labels(train, limit, seed, "training"),
+        # Of the same data, the same images.
+        images_and_labels(test, limit, seed + (train is not test), "test"),
+    )
+    job = _Job(
+        *parts,
+        samples=samples or int(np.clip(math.ceil(DRAWS / len(parts[1][0])), 1, MAX_SAMPLES)),
+        iwae_samples=iwae_samples,
+        iwae_images=iwae_images,
+        seed=seed,
+        probes=probes,
+        batch_size=batch_size,
+        nearest=nearest,
+        max_probe_images=max_probe_images,
+        progress=of_two(progress, "evaluation"),
+        stage=stage,
+        models=1 if compare is None or isinstance(compare, Report) else 2,
+    )
+    report = job.report(model, name)
+    if compare is not None:
+        report.compare = compare if isinstance(compare, Report) else job.report(compare, None)
+    return report
+
+
+@dataclasses.dataclass
+class _Job:
+    """The data and the options of an evaluation, and what its models have in common."""
+
+    train: tuple
+    test: tuple
+    samples: int
+    iwae_samples: int
+    iwae_images: int | None
+    seed: int
+    probes: bool
+    batch_size: int
+    nearest: int | None
+    max_probe_images: int | None
+    progress: Progress | None
+    stage: Callable | None
+    models: int
+    reports: int = 0
+    image_probes: dict | None = None
+
+    def __post_init__(self):
+        """Finds the test images that are training images too."""
+        rows = {hash(image.tobytes()): row for row, image in enumerate(self.train[0])}
+        own = np.array([rows.get(hash(image.tobytes()), -1) for image in self.test[0]])
+        self.in_training = int(np.sum(own >= 0))
+        # Some small images are alike by chance. Where most are, an own code would be a leak.
+        self.own_rows = own if self.in_training > len(own) / 2 else None
+
+    def begin(self, name):
+        """Tells that a part of the work begins, and returns its progress."""
+        if self.stage is not None:
+            self.stage(name)
+        if self.progress is None:
+            return None
+        part = len(STAGES) * self.reports + STAGES.index(name)
+        parts = len(STAGES) * self.models
+        return share_of(lambda done, all: self.progress(1000 * done // all, 1000), part, parts)
+
+    def report(self, model, name):
+        """Returns the `Report` of one model."""
+        check_shapes(model, self.train[0], self.test[0])
+        has_own_costs = model.class_dim is not None or model.is_deterministic
+        found = self.own_costs(model) if has_own_costs else self.code_lengths(model)
+        codes, test_codes = found.pop("codes")
+        probes, progress = None, self.begin("probes")
+        if self.probes:
+            parts = codes, *self.train, test_codes, *self.test
+            probes = table_3(
+                *parts,
+                of_images=self.image_probes,
+                own_rows=self.own_rows,
+                max_train=self.max_probe_images,
+                seed=self.seed,
+                progress=progress,
+            )
+            self.image_probes = probes
+        if progress is not None:
+            progress(1, 1)
+        self.reports += 1
+        is_training = self.own_rows is not None
+        notes = notes_on_the_data(model, self.test[0], self.in_training, is_training)
+        return Report(
+            name=name or type(model).__name__,
+            associative=model.codebook is not None,
+            image_shape=tuple(self.test[0].shape[1:]),
+            train_images=len(self.train[0]),
+            latent_dim=test_codes.shape[1],
+            active_dimensions=active_dimensions(test_codes),
+            probes=probes,
+            notes=notes + found.pop("notes"),
+            **{"samples": self.samples, **found},
+        )
+
+    def code_lengths(self, model):
+        """Returns what is measured of a model whose latents are coded with fitted priors."""
+        (train_images, _), (images, _) = self.train, self.test
+        q = [
+            encode_images(model, each, self.batch_size, progress=self.begin(name))
+            for each, name in zip((train_images, images), STAGES[:2], strict=True)
+        ]
+        priors, described = unconditional_priors(
+            model,
+            *q,
+            nearest=self.nearest,
+            mixture_of_codes=self.own_rows is None,
+            seed=self.seed,
+            progress=self.begin("unconditional priors"),
+        )
+        options = {"seed": self.seed, "batch_size": self.batch_size}
+        progress = self.begin("code lengths")
+        lengths = code_lengths(
+            model, images, priors, q=q[1], samples=self.samples, progress=progress, **options
+        )
+        bound = None
+        if self.iwae_samples:
+            rows = some_rows(len(images), self.iwae_images, self.seed)
+            bound = importance_weighted_bound(
+                model,
+                images[rows],
+                priors[lengths.unconditional],
+                samples=self.iwae_samples,
+                progress=self.begin("importance-weighted bound"),
+                **options,
+            )
+        return {
+            "codes": (q[0].mean, q[1].mean),
+            "code_lengths": lengths,
+            "importance_bound": bound,
+            "priors": described,
+            "notes": notes_of_code_lengths(lengths, bound, described),
+        }
+
+    def own_costs(self, model):
+        """Returns what is measured of a model whose costs are those it was trained on.
+
+        A homoencoder's bound has priors of its own, for c and for z; an autoencoder's latents
+        have no cost at all. Neither is coded with a prior that is fitted afterwards.
+        """
+        images, labels = self.test
+        is_homoencoder = model.class_dim is not None
+        samples = 1 if model.is_deterministic else self.samples
+        costs = model.image_nats(
+            images,
+            labels if is_homoencoder and model.supervised else None,
+            samples=samples,
+            batch_size=self.batch_size,
+            progress=self.begin("code lengths"),
+        )
+        per_image = {"reconstruction_nats": costs["reconstruction_nats"]}
+        if is_homoencoder:
+            per_image |= {name: costs[name] for name in ("kl_z_nats", "kl_c_nats")}
+            per_image["unordered_nats"] = costs["reconstruction_nats"] + costs["kl_nats"]
+        return {
+            "codes": [model.codes(each, self.batch_size) for each, _ in (self.train, self.test)],
+            "code_lengths": CodeLengths(per_image, math.prod(images.shape[1:]), None),
+            "samples": samples,
+            "notes": notes_of_own_costs(model),
+        }

@@ -1,10 +1,20 @@
-"""The tables 1 to 3 of the ACN paper, with a model's own figures beside them.
+"""The tables 1 to 3 of the ACN paper, with a model's own figures beside them, and the notes.
 
-All of it is a function of the dict that `Report.to_dict` returns, so that a report read
-back from JSON renders as it did.
+The text is a function of the dict that `Report.to_dict` returns, so that a report read
+back from JSON renders as it did. The notes are sentences that keep its figures from being misread.
 """
 
-from keras_acn.evaluation.code_length import BOUND, LOSS, kind_of
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_acn.evaluation.code_length import BOUND, LOSS, CodeLengths, kind_of
+from keras_acn.evaluation.importance_bound import ImportanceBound
+from keras_acn.evaluation.unconditional import TRUNCATION_IMAGES
 
 # Graves et al. 2018 (arXiv 1804.02476), table 1: nats per image of the binarized MNIST
 # test set. Two of the figures are bounds in the paper too.
@@ -55,7 +65,7 @@ LABELS = {
 }
 
 
-def paper_tables():
+def paper_tables() -> dict[str, dict]:
     """Returns the paper's figures as a JSON-able dict."""
     return {
         "table_1_nats": dict(PAPER_TABLE_1),
@@ -64,7 +74,7 @@ def paper_tables():
     }
 
 
-def render(report):
+def render(report: dict[str, Any]) -> str:
     """Returns the text of a report: tables 1 to 3, then warnings and notes.
 
     Args:
@@ -81,7 +91,87 @@ def render(report):
     return "\n\n".join(part for part in [*parts, "\n".join(remarks)] if part) + "\n"
 
 
-def align(rows, left=1):
+def notes_on_the_data(
+    model: Any, images: np.ndarray, in_training: int, is_training: bool
+) -> list[str]:
+    """Returns the sentences on what the images themselves make of the figures.
+
+    Args:
+      model: The model.
+      images: float32 `[N, H, W, C]`, the images that were measured.
+      in_training: How many of them are training images too.
+      is_training: Whether so many that their own codes were left out.
+    """
+    from keras_acn.decoders.families import Bernoulli
+
+    notes = []
+    is_binary = np.all((images == 0) | (images == 1))
+    if isinstance(model.decoder.likelihood, Bernoulli) and not is_binary:
+        notes.append(
+            "grey values under a Bernoulli likelihood are a training loss, not a code length: "
+            "these nats compare with nothing but the same loss."
+        )
+    # Some small images are alike by chance.
+    if in_training > 0.1 * len(images):
+        rest = "the figures of those are too good."
+        if is_training:
+            rest = (
+                "their own codes are left out, so without a mixture of codes; the Gaussian mixture "
+                "and the linear probes were fitted to them, and are not of images never seen."
+            )
+        notes.append(
+            f"{in_training} of the {len(images)} images measured are training images too: {rest}"
+        )
+    return notes
+
+
+def notes_of_own_costs(model: Any) -> list[str]:
+    """Returns the sentences on the costs of a homoencoder or an autoencoder."""
+    if model.is_deterministic:
+        return [
+            "an autoencoder's latents are points without a prior, so there is no code length: "
+            "the reconstruction is its training loss."
+        ]
+    if model.supervised:
+        return [
+            "c is coded once for each class of the images measured, and which of them is of which "
+            "class is taken to be known to the receiver."
+        ]
+    clusters = model.pseudo_labels.clusters
+    return [
+        "c is coded once for each cluster; to say which image is in which of the "
+        f"{clusters} clusters costs up to ln {clusters} = {math.log(clusters):.2f} nats an image "
+        "more, which is not counted."
+    ]
+
+
+def notes_of_code_lengths(
+    lengths: CodeLengths, bound: ImportanceBound | None, described: dict[str, dict]
+) -> list[str]:
+    """Returns the sentences on code lengths, given the descriptions of the fitted priors."""
+    words = {
+        "gaussian_mixture": "the full-covariance Gaussian mixture fitted to the training codes "
+        f"(components: {described['gaussian_mixture']['components']})",
+        "mixture_of_codes": "the mixture of the priors of all training codes",
+        "standard_normal": "N(0, I)",
+    }
+    notes = [f"the best unconditional prior is {words[lengths.unconditional]}."]
+    mixture = described.get("mixture_of_codes")
+    if mixture and mixture["nearest"]:
+        notes.append(
+            f"the mixture of codes sums {mixture['nearest']} of its {mixture['codes']} terms for "
+            f"each image, which makes it {mixture['truncation_nats']:.4f} nats dearer than all of "
+            f"them would (measured on {min(TRUNCATION_IMAGES, len(lengths))} images)."
+        )
+    if bound is not None:
+        notes.append(
+            f"the importance-weighted bound takes {bound.samples} samples on "
+            f"{len(bound.log_likelihood_nats)} images under the same prior."
+        )
+    return notes
+
+
+def align(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """Returns rows of strings as lines of aligned columns, a rule under the first row.
 
     Args:

@@ -1,19 +1,36 @@
 """Unconditional priors p(z), fitted on what a model has learned from its training data."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_acn._base.errors import UserError
+from keras_acn._base.progress import Progress
+from keras_acn.evaluation.costs import Posteriors, takes_tell
 
 # More components are tried only while there are this many times d + 1 images for each.
 POINTS_PER_DIMENSION = 4
+# More terms of the mixture of codes are summed until leaving out the rest costs less than this,
+# measured on so many images.
+TRUNCATION_NATS, TRUNCATION_IMAGES = 0.01, 64
 
 
 class StandardNormalPrior:
-    """N(0, I), the prior that a plain VAE is trained with."""
+    """N(0, I), the prior that a plain VAE is trained with.
+
+    Example:
+      >>> import numpy as np
+      >>> from keras_acn.evaluation.unconditional import StandardNormalPrior
+      >>> StandardNormalPrior().log_prob(np.zeros([1, 2])).round(4).tolist()
+      [-1.8379]
+    """
 
     name = "standard_normal"
 
-    def log_prob(self, z):
+    def log_prob(self, z: np.ndarray) -> np.ndarray:
         """Returns log p(z) in nats, float64 `[B]`, of z `[B, d]`."""
         z = np.asarray(z, np.float64)
         return -0.5 * np.sum(z**2 + np.log(2.0 * np.pi), axis=1)
@@ -30,29 +47,39 @@ class GaussianMixturePrior:
     Args:
       mixture: A fitted `sklearn.mixture.GaussianMixture`.
       tried: See above.
+
+    Example:
+      >>> import numpy as np
+      >>> from keras_acn.evaluation import Posteriors, fit_gaussian_mixture
+      >>> codes = np.random.default_rng(0).normal(size=[200, 2]).astype(np.float32)
+      >>> prior = fit_gaussian_mixture(Posteriors(codes, np.ones_like(codes)), components=(1,))
+      >>> prior.components, prior.log_prob(codes).shape
+      (1, (200,))
     """
 
     name = "gaussian_mixture"
 
-    def __init__(self, mixture, tried=None):
+    def __init__(self, mixture: Any, tried: dict[int, float] | None = None):
         self.mixture = mixture
         self.components = int(mixture.n_components)
         self.tried = dict(tried or {})
 
-    def log_prob(self, z):
+    def log_prob(self, z: np.ndarray) -> np.ndarray:
         """Returns log p(z) in nats, float64 `[B]`, of z `[B, d]`."""
         return self.mixture.score_samples(np.asarray(z, np.float64))
 
 
+@takes_tell
 def fit_gaussian_mixture(
-    posteriors,
-    components=(1, 5, 10, 20, 40, 80),
-    max_points=20_000,
-    max_points_refit=60_000,
-    max_iter=40,
-    seed=0,
-    tell=None,
-):
+    posteriors: Posteriors,
+    components: Sequence[int] = (1, 5, 10, 20, 40, 80),
+    *,
+    max_points: int = 20_000,
+    max_points_refit: int = 60_000,
+    max_iter: int = 40,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> GaussianMixturePrior:
     """Returns the `GaussianMixturePrior` fitted to samples of the training posteriors.
 
     What an unconditional prior has to code is z ~ q(z|x), so that is what it is fitted
@@ -67,7 +94,7 @@ def fit_gaussian_mixture(
       max_points_refit: Samples used for the final fit, started from the chosen one.
       max_iter: Iterations of expectation maximisation in each fit.
       seed: Integer seed of the noise, the split and the fits.
-      tell: Optional callable `tell(done, total)`.
+      progress: Called with the fits that are done, and how many there are at most.
 
     Raises:
       UserError: If there are no posteriors.
@@ -88,8 +115,8 @@ def fit_gaussian_mixture(
             break
         mixture = _fit(points, number, max_iter, seed)
         tried[number] = float(mixture.score(test))
-        if tell is not None:
-            tell(done + 1, len(components) + 1)
+        if progress is not None:
+            progress(done + 1, len(components) + 1)
         if best is not None and tried[number] <= tried[best.n_components]:
             break
         best = mixture
@@ -100,9 +127,60 @@ def fit_gaussian_mixture(
         seed,
         start=best,
     )
-    if tell is not None:
-        tell(len(components) + 1, len(components) + 1)
+    if progress is not None:
+        progress(len(components) + 1, len(components) + 1)
     return GaussianMixturePrior(final, tried)
+
+
+def unconditional_priors(
+    model: Any,
+    trained: Posteriors,
+    tested: Posteriors,
+    *,
+    nearest: int | None = 512,
+    mixture_of_codes: bool = True,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[dict[str, Any], dict[str, dict]]:
+    """Returns the unconditional priors of a model by name, and a description of each fitted one.
+
+    The Gaussian mixture for every model, the mixture of codes for an associative one, N(0, I)
+    for any other.
+
+    Args:
+      model: The model.
+      trained: `Posteriors` of the training images, which the priors are made of.
+      tested: `Posteriors` of the images to be coded, which only say how many terms of the
+        mixture of codes are needed.
+      nearest: Terms of it that are summed for each z, more if leaving out the rest costs over
+        0.01 nats; `None` for all.
+      mixture_of_codes: Whether it may be among them.
+      seed: Integer seed.
+      progress: As for `fit_gaussian_mixture`.
+    """
+    fitted = fit_gaussian_mixture(trained, seed=seed, progress=progress)
+    tried = {str(number): density for number, density in fitted.tried.items()}
+    words = {"components": fitted.components, "held_out_log_density_nats": tried}
+    priors, described = {"gaussian_mixture": fitted}, {"gaussian_mixture": words}
+    if model.codebook is None:
+        return {"standard_normal": StandardNormalPrior(), **priors}, described
+    if not mixture_of_codes:
+        return priors, described
+
+    from keras_acn.priors.codes_mixture import MixtureOfCodes
+
+    mixture = MixtureOfCodes(model.prior, trained.mean, nearest=nearest)
+    z = tested.sample(seed)[:TRUNCATION_IMAGES]
+    lost = float(np.mean(mixture.truncation_nats(z)))
+    while lost > TRUNCATION_NATS and mixture.nearest is not None:
+        mixture = mixture.with_nearest(2 * mixture.nearest)
+        lost = float(np.mean(mixture.truncation_nats(z)))
+    described["mixture_of_codes"] = {
+        "codes": mixture.num_codes,
+        "nearest": mixture.nearest,
+        "truncation_nats": lost,
+    }
+    return {**priors, "mixture_of_codes": mixture}, described
 
 
 def _noisy_codes(posteriors, max_points, seed):

@@ -1,13 +1,18 @@
 """A configuration made into data, a model and an optimizer, as a notebook would."""
 
+from __future__ import annotations
+
 import contextlib
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 
 from keras_acn import codebook, data, decoders, encoders, models, priors
 from keras_acn._base.errors import UserError
-from keras_acn._base.registry import options
+from keras_acn._base.registry import Registry, options
+from keras_acn.experiment.schema import Config, TrainingSection
 
 _REGISTRIES = {
     "encoder": encoders.registry,
@@ -25,15 +30,15 @@ _OPTIMIZERS = {
 }
 
 
-def build_data(config):
-    """Returns the `keras_acn.data.Data` that a `Config` asks for."""
+def build_data(config: Config) -> data.Data:
+    """Return the `keras_acn.data.Data` that a `Config` asks for."""
     section = config.data
     given = section.model_dump(exclude={"source"}, exclude_none=True)
     return data.load(section.source, seed=config.seed, **given)
 
 
-def steps_per_epoch(config, num_images):
-    """Returns the optimizer steps an epoch has: a pass over the data, unless it is given.
+def steps_per_epoch(config: Config, num_images: int) -> int:
+    """Return the optimizer steps an epoch has: a pass over the data, unless it is given.
 
     Raises:
       UserError: If a batch would be larger than the training data.
@@ -47,8 +52,10 @@ def steps_per_epoch(config, num_images):
     return training.steps_per_epoch or math.ceil(num_images / training.batch_size)
 
 
-def build_model(config, image_shape, num_images):
-    """Returns the compiled model of a `Config`, its weights drawn from the seed.
+def build_model(
+    config: Config, image_shape: tuple[int, int, int], num_images: int
+) -> models.LatentModel:
+    """Return the compiled model of a `Config`, its weights drawn from the seed.
 
     Args:
       config: The `Config`.
@@ -73,7 +80,7 @@ def build_model(config, image_shape, num_images):
 
 
 @contextlib.contextmanager
-def _precision(policy):
+def _precision(policy: str) -> Iterator[None]:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
@@ -82,7 +89,9 @@ def _precision(policy):
         keras.config.set_dtype_policy(before)
 
 
-def _model(config, image_shape, num_images, steps):
+def _model(
+    config: Config, image_shape: tuple[int, int, int], num_images: int, steps: int
+) -> models.LatentModel:
     given = config.model.as_dict()
     cls = models.registry.find(given.pop("name"))
     given["beta"] = _beta(config, steps)
@@ -105,8 +114,8 @@ def _model(config, image_shape, num_images, steps):
     return cls(image_shape=image_shape, seed=config.seed, **given)
 
 
-def _check_part_of(cls, part):
-    """Raises `UserError` if models of a class have no such part."""
+def _check_part_of(cls: type, part: str) -> None:
+    """Raise `UserError` if models of a class have no such part."""
     if part in options(cls):
         return
     having = [n for n in models.registry.names() if part in options(models.registry.find(n))]
@@ -116,13 +125,13 @@ def _check_part_of(cls, part):
     )
 
 
-def _part(registry, given, default, sizes):
+def _part(registry: Registry, given: dict, default: Any, sizes: dict) -> keras.Layer:
     with _built_from(registry.kind, given):
         return registry.get(given, default, **sizes)
 
 
 @contextlib.contextmanager
-def _built_from(kind, given):
+def _built_from(kind: str, given: dict) -> Iterator[None]:
     try:
         yield
     except UserError:
@@ -135,7 +144,7 @@ def _built_from(kind, given):
         ) from error
 
 
-def _codebook(config, num_images):
+def _codebook(config: Config, num_images: int) -> codebook.KNNCodebook:
     given = {} if config.codebook is None else config.codebook.as_dict()
     codebook.registry.check_options(codebook.KNNCodebook, given)
     known = {"size": num_images, "latent_dim": config.model.latent_dim, "seed": config.seed}
@@ -153,7 +162,7 @@ def _codebook(config, num_images):
         return codebook.KNNCodebook(**given, **known)
 
 
-def _pseudo_labels(config, model, num_images):
+def _pseudo_labels(config: Config, model: dict, num_images: int) -> codebook.PseudoLabels:
     given = {} if config.pseudo_labels is None else config.pseudo_labels.as_dict()
     codebook.pseudo_labels_registry.check_options(codebook.PseudoLabels, given)
     latent_dim = config.model.latent_dim
@@ -168,7 +177,7 @@ def _pseudo_labels(config, model, num_images):
         return codebook.PseudoLabels(**given, **known, size=num_images)
 
 
-def _beta(config, steps):
+def _beta(config: Config, steps: int) -> Any:
     beta, training = config.model.beta, config.training
     if not training.kl_warmup_epochs:
         return beta
@@ -179,7 +188,7 @@ def _beta(config, steps):
     )
 
 
-def _learning_rate(training, steps):
+def _learning_rate(training: TrainingSection, steps: int) -> Any:
     rate = training.learning_rate
     total = max(1, training.epochs * steps)
     warmup = round(training.warmup_epochs * steps)
@@ -209,7 +218,7 @@ def _learning_rate(training, steps):
     )
 
 
-def _optimizer(training, steps):
+def _optimizer(training: TrainingSection, steps: int) -> keras.Optimizer:
     given = {"learning_rate": _learning_rate(training, steps), "clipnorm": training.clipnorm}
     if training.weight_decay is not None:
         given["weight_decay"] = training.weight_decay

@@ -1,14 +1,22 @@
 """Everything that a run needs to go on exactly where it stopped, in one file."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
+import pathlib
+import re
 import zipfile
 import zlib
+from collections.abc import Iterable, Iterator
 
+import keras
 import numpy as np
 
 from keras_acn._base.atomic import replacing
 from keras_acn._base.errors import UserError
+
+Arrays = dict[str, np.ndarray]
 
 # What NumPy raises for a file that is cut off, overwritten or something else.
 _DAMAGED = (
@@ -22,6 +30,7 @@ _DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
 )
+_BY_POSITION = re.compile(r"(model|optimizer|metrics)/\d{5}")
 
 
 @dataclasses.dataclass
@@ -38,47 +47,49 @@ class Progress:
     epoch: int = 0
     step: int = 0
     seconds: float = 0.0
-    history: list = dataclasses.field(default_factory=list)
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
 
 
-def variables_of(model):
-    """Returns the variables of a compiled model by what holds them.
+def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
+    """Return the variables of a compiled model, each under a name that says what it is.
 
-    The codebook (codes, what is used up, its health) and the state of the random
-    generators are weights of the model; the optimizer's averages (EMA) are among its own
-    variables; the metrics' sums count in the middle of an epoch.
+    The names are Keras's `variable.path` under the attribute of the model that holds it, such as
+    `"model/encoder/dense_1/kernel"`, `"optimizer/adam/encoder/dense_1/kernel/momentum"` and
+    `"metrics/loss/total"`. Keras counts layers of a kind over the whole process; here they are
+    counted within what holds them, so that another process has the same names.
+
+    The codebook (codes, what is used up, its health) and the state of the random generators are
+    weights of the model; the optimizer's averages (EMA) are among its own variables; the metrics'
+    sums count in the middle of an epoch.
     """
+    weights = _model_names(model)
     return {
-        "model": model.variables,
-        "optimizer": model.optimizer.variables,
-        "metrics": model.metrics_variables,
+        **{f"model/{name}": variable for name, variable in weights.items()},
+        **{f"optimizer/{n}": v for n, v in _optimizer_names(model, weights).items()},
+        **{f"metrics/{name}": variable for name, variable in _metric_names(model).items()},
     }
 
 
-def state(model):
-    """Returns the arrays that `restore` puts back, of a compiled model."""
-    return {
-        f"{kind}/{i:05d}": np.asarray(variable)
-        for kind, variables in variables_of(model).items()
-        for i, variable in enumerate(variables)
-    }
+def state(model: keras.Model) -> Arrays:
+    """Return the arrays that `restore` puts back, of a compiled model."""
+    return {name: np.asarray(variable) for name, variable in variables_of(model).items()}
 
 
-def save(path, arrays, progress):
-    """Writes a checkpoint, replacing the one before in one step.
+def save(path: pathlib.Path, arrays: Arrays, progress: Progress) -> None:
+    """Write a checkpoint, replacing the one before in one step.
 
     Args:
       path: The `.npz` file.
       arrays: The `state` of a compiled model whose optimizer is built.
-      progress: Its `Progress`.
+      progress: How far it has come.
     """
     meta = json.dumps(dataclasses.asdict(progress)).encode()
     with replacing(path) as temporary:
         np.savez(temporary, meta=np.frombuffer(meta, np.uint8), **arrays)
 
 
-def read(path):
-    """Returns `(progress, arrays)` of the checkpoint at `path`.
+def read(path: pathlib.Path) -> tuple[Progress, Arrays]:
+    """Return `(progress, arrays)` of the checkpoint at `path`.
 
     Raises:
       UserError: If the file is damaged.
@@ -93,62 +104,154 @@ def read(path):
     return progress, arrays
 
 
-def _arrays(path):
-    with np.load(path, allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
-
-
-def restore(model, arrays, path):
-    """Puts the arrays of a checkpoint into the variables of a model built alike.
+def restore(model: keras.Model, arrays: Arrays, path: pathlib.Path) -> None:
+    """Put the arrays of a checkpoint into the variables of a model built alike.
 
     Args:
       model: A compiled model whose optimizer is built.
-      arrays: As `read` returns them.
+      arrays: As `read` returns them; those of earlier versions have no names but places.
       path: Where they come from, for the error's sentence.
 
     Raises:
-      UserError: If they belong to a model of another shape.
+      UserError: If they belong to another model; the sentence says in what they differ.
     """
-    for kind, variables in variables_of(model).items():
-        keys = [f"{kind}/{i:05d}" for i in range(len(variables))]
-        count = sum(key.startswith(f"{kind}/") for key in arrays)
-        fits = count == len(keys) and all(
-            arrays[key].shape == tuple(variable.shape)
-            for key, variable in zip(keys, variables, strict=True)
-        )
-        if not fits:
-            raise UserError(
-                f"The checkpoint {path} belongs to another model than the run's config.yaml "
-                "describes: train again with another --out."
-            )
-        for key, variable in zip(keys, variables, strict=True):
-            variable.assign(arrays[key])
+    _assign(variables_of(model), arrays, path)
 
 
-def save_weights(path, model):
-    """Writes the weights that the model would be used with: averaged ones under EMA."""
+def save_weights(path: pathlib.Path, model: keras.Model) -> None:
+    """Write the weights that the model would be used with: averaged ones under EMA."""
     kept = [np.asarray(variable) for variable in model.trainable_variables]
     model.optimizer.finalize_variable_values(model.trainable_variables)
-    arrays = {f"model/{i:05d}": np.asarray(v) for i, v in enumerate(model.variables)}
+    arrays = {f"model/{name}": np.asarray(v) for name, v in _model_names(model).items()}
     for variable, value in zip(model.trainable_variables, kept, strict=True):
         variable.assign(value)
     with replacing(path) as temporary:
         np.savez(temporary, **arrays)
 
 
-def restore_weights(path, model):
-    """Puts weights written by `save_weights` into a model built alike.
+def restore_weights(path: pathlib.Path, model: keras.Model) -> None:
+    """Put weights written by `save_weights` into a model built alike.
 
     Raises:
-      UserError: If the file is damaged, or belongs to a model of another shape.
+      UserError: If the file is damaged, or belongs to another model.
     """
+    weights = {f"model/{name}": variable for name, variable in _model_names(model).items()}
     try:
         arrays = _arrays(path)
-        values = [arrays[f"model/{i:05d}"] for i in range(len(model.variables))]
-        for variable, value in zip(model.variables, values, strict=True):
-            variable.assign(value)
     except _DAMAGED as error:
         raise UserError(
             f"The weights of the best epoch, {path}, are damaged: delete the file and resume "
             "the run, to keep the last epoch's instead."
         ) from error
+    _assign(weights, arrays, path)
+
+
+def _arrays(path: pathlib.Path) -> Arrays:
+    with np.load(path, allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}
+
+
+def _assign(variables: dict[str, keras.Variable], arrays: Arrays, path: pathlib.Path) -> None:
+    if any(_BY_POSITION.fullmatch(key) for key in arrays):
+        arrays = _named(arrays, list(variables))
+    fault = _difference(variables, arrays)
+    if fault:
+        raise UserError(
+            f"The checkpoint {path} belongs to another model than the run's config.yaml "
+            f"describes, as {fault}: train again with another --out."
+        )
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def _named(arrays: Arrays, names: list[str]) -> Arrays:
+    """Return the arrays of version 0.1.0, which are numbered in the order of the variables."""
+    named = {}
+    for kind in dict.fromkeys(name.partition("/")[0] for name in [*arrays, *names]):
+        old = sorted(key for key in arrays if key.startswith(f"{kind}/"))
+        new = [name for name in names if name.startswith(f"{kind}/")]
+        # What one has more than the other keeps its name, which then fits nothing.
+        new += old[len(new) :]
+        named |= {name: arrays[key] for name, key in zip(new, old, strict=False)}
+    return named
+
+
+def _difference(variables: dict[str, keras.Variable], arrays: Arrays) -> str | None:
+    """Return the first thing in which arrays and variables differ, in words."""
+    for name, variable in variables.items():
+        if name not in arrays:
+            return f"it has no {name}"
+        there, wanted = arrays[name].shape, tuple(variable.shape)
+        if there != wanted:
+            return f"its {name} has the shape {list(there)}, not {list(wanted)}"
+    more = next((name for name in arrays if name not in variables), None)
+    return None if more is None else f"the model has no {more}"
+
+
+def _model_names(model: keras.Model) -> dict[str, keras.Variable]:
+    owners = {}
+    for attribute, value in vars(model).items():
+        if isinstance(value, keras.Layer):
+            owners |= {id(each): attribute for each in value.variables if id(each) not in owners}
+    return _unlike(
+        (f"{owners[id(v)]}/{v.path}" if id(v) in owners else v.path, v) for v in model.variables
+    )
+
+
+def _optimizer_names(
+    model: keras.Model, weights: dict[str, keras.Variable]
+) -> dict[str, keras.Variable]:
+    """Name an optimizer's variables after the weights that they are about.
+
+    Keras calls them `PATH_WITH_UNDERSCORES_momentum`. Weights of one path have theirs in the
+    order of the weights.
+    """
+    names = {id(variable): name for name, variable in weights.items()}
+    flat: dict[str, list[str]] = {}
+    for variable in model.trainable_variables:
+        flat.setdefault(variable.path.replace("/", "_"), []).append(names[id(variable)])
+    seen: dict[str, int] = {}
+
+    def pairs() -> Iterator[tuple[str, keras.Variable]]:
+        for variable in model.optimizer.variables:
+            optimizer, _, last = variable.path.rpartition("/")
+            cuts = [i for i, letter in enumerate(last) if letter == "_"]
+            cut = next((i for i in reversed(cuts) if last[:i] in flat), None)
+            if cut is None:
+                yield variable.path, variable
+                continue
+            candidates = flat[last[:cut]]
+            place = seen[variable.path] = seen.get(variable.path, -1) + 1
+            weight = candidates[place % len(candidates)]
+            yield f"{optimizer}/{weight}/{last[cut + 1 :]}", variable
+
+    return _unlike(pairs())
+
+
+def _metric_names(model: keras.Model) -> dict[str, keras.Variable]:
+    owners = {id(v): metric.name for metric in model.metrics for v in metric.variables}
+    return _unlike((f"{owners.get(id(v), 'other')}/{v.path}", v) for v in model.metrics_variables)
+
+
+def _unlike(pairs: Iterable[tuple[str, keras.Variable]]) -> dict[str, keras.Variable]:
+    """Return variables by their paths, with the numbers of a process taken out of these.
+
+    `dense_7` and `dense_9` beside each other become `dense` and `dense_1`; a path that is there
+    twice gets a `#2`.
+    """
+    siblings: dict[tuple[str, str], list[str]] = {}
+    named: dict[str, keras.Variable] = {}
+    for path, variable in pairs:
+        name = ""
+        for part in path.split("/"):
+            stem = re.sub(r"_\d+$", "", part)
+            alike = siblings.setdefault((name, stem), [])
+            if part not in alike:
+                alike.append(part)
+            rank = alike.index(part)
+            name += f"/{stem}_{rank}" if rank else f"/{stem}"
+        name, count = name[1:], 2
+        while f"{name}#{count}" in named:
+            count += 1
+        named[f"{name}#{count}" if name in named else name] = variable
+    return named

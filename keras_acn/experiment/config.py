@@ -1,7 +1,12 @@
 """A run's configuration, joined from a preset, a file and single settings."""
 
+from __future__ import annotations
+
 import functools
+import os
 import pathlib
+from collections.abc import Iterable
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -10,15 +15,15 @@ from keras_acn.experiment import yaml
 from keras_acn.experiment.presets import preset_path
 from keras_acn.experiment.schema import FORMAT as FORMAT
 from keras_acn.experiment.schema import Config as Config
-from keras_acn.experiment.sentences import user_error
+from keras_acn.experiment.schema import user_error
 
 _PARTS = ("model", "encoder", "prior", "decoder", "class_encoder")
 # Sections of parts that another model has no use for.
 _OF_THE_MODEL = ("prior", "codebook", "class_encoder", "pseudo_labels")
 
 
-def _merge(base, top, path=()):
-    """Returns `base` updated by `top`, section by section.
+def _merge(base: dict, top: dict, path: tuple[str, ...] = ()) -> dict:
+    """Return `base` updated by `top`, section by section.
 
     Another name for a part drops the options that `base` has for the part it replaces:
     they belong to another class.
@@ -48,7 +53,7 @@ def _merge(base, top, path=()):
     return merged
 
 
-def _replaces_model(base, top):
+def _replaces_model(base: dict, top: dict) -> bool:
     old, new = (
         value.get("name") if isinstance(value, dict) else value
         for value in (base.get("model"), top.get("model"))
@@ -56,13 +61,13 @@ def _replaces_model(base, top):
     return None not in (old, new) and not _same_name(new, old)
 
 
-def _same_name(one, other):
+def _same_name(one: Any, other: Any) -> bool:
     plain = [str(word).replace("_", "").lower() for word in (one, other)]
     return plain[0] == plain[1]
 
 
-def parse_override(text):
-    """Returns `("part.option", value)` for the text `part.option=value`.
+def parse_override(text: str) -> tuple[str, Any]:
+    """Return `("part.option", value)` for the text `part.option=value`.
 
     The value is read as YAML: `[100, 100]`, `true`, `1e-3`, `null`, or plain text.
 
@@ -79,7 +84,7 @@ def parse_override(text):
 
 
 def _joined(one, other):
-    """Returns two nested values of overrides as one, whatever their order."""
+    """Return two nested values of overrides as one, whatever their order."""
     kinds = {dict if isinstance(v, dict) else type(v) for v in (one, other)}
     if dict not in kinds or not kinds <= {dict, str}:
         return other
@@ -89,7 +94,7 @@ def _joined(one, other):
 
 
 def _overridden(raw, overrides):
-    """Returns `raw` under all overrides at once: what one sets, another's name can't drop."""
+    """Return `raw` under all overrides at once: what one sets, another's name can't drop."""
     joined = {}
     for override in overrides:
         path, value = parse_override(override) if isinstance(override, str) else override
@@ -104,7 +109,7 @@ def _overridden(raw, overrides):
 
 
 def _version(raw):
-    """Returns the format as validating will read it; the newest known where it cannot."""
+    """Return the format as validating will read it; the newest known where it cannot."""
     try:
         return TypeAdapter(int).validate_python(raw.get("format", FORMAT))
     except ValidationError:
@@ -126,8 +131,13 @@ def _checked(raw, what):
         raise user_error(error, Config) from None
 
 
-def load_config(preset=None, file=None, overrides=()):
-    """Returns the `Config` made from a preset, a file and single overrides, in this order.
+def load_config(
+    preset: str | None = None,
+    file: str | os.PathLike | None = None,
+    *,
+    overrides: Iterable[str | tuple[str, Any]] = (),
+) -> Config:
+    """Return the `Config` made from a preset, a file and single overrides, in this order.
 
     A file that names a `preset` is laid over it; without one it is laid over the
     defaults. A run's own `config.yaml` is complete, and taken as it is. With neither a

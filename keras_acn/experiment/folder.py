@@ -1,16 +1,43 @@
-"""A run's folder: finding one, and reading what is in it."""
+"""A run's folder: where one may begin, how one goes on, and reading what is in it."""
 
+from __future__ import annotations
+
+import csv
+import datetime
 import functools
+import io
 import json
+import math
+import os
 import pathlib
+from typing import TYPE_CHECKING, Any
 
+from keras_acn._base import lazy
+from keras_acn._base.atomic import write_text
 from keras_acn._base.errors import UserError, did_you_mean
 from keras_acn._base.shipped import pretrained_folders
-from keras_acn.experiment import config as config_lib
-from keras_acn.experiment import history, yaml
+from keras_acn.experiment import yaml
+from keras_acn.experiment.config import load_config
+from keras_acn.experiment.schema import Config
+
+if TYPE_CHECKING:
+    from keras_acn.data import Data
+    from keras_acn.models import LatentModel
+
+models = lazy.module("keras_acn.models")
+build = lazy.module("keras_acn.experiment.build")
+checkpoint = lazy.module("keras_acn.experiment.checkpoint")
 
 CONFIG, MODEL, HISTORY, METRICS = "config.yaml", "model.keras", "history.csv", "metrics.json"
 CHECKPOINT = pathlib.PurePath("checkpoints", "last.npz")
+BEST = pathlib.PurePath("checkpoints", "best.npz")
+# The logs of the workers that write no folder.
+WORKERS = "workers"
+TENSORBOARD = "tensorboard"
+
+# The columns of `history.csv`: the costs first, then the same on the split that is held out.
+_FIRST = ("epoch", "loss", "reconstruction_nats", "kl_nats", "total_nats", "bits_per_dim")
+_LAST = ("learning_rate", "seconds")
 
 
 class Run:
@@ -20,21 +47,31 @@ class Run:
       path: The run folder, or the `.keras` file.
       folder: The folder that holds the model.
       config: The `Config` it was trained with, `None` for a model file on its own.
+
+    Example:
+      >>> from keras_acn.experiment import open_run
+      >>> run = open_run("acn-digits")
+      >>> run.config.model.name, run.history[0]["epoch"]
+      ('ACN', 1)
     """
 
-    def __init__(self, path, folder, model_file, config):
+    def __init__(
+        self,
+        path: pathlib.Path,
+        folder: pathlib.Path,
+        model_file: pathlib.Path,
+        config: Config | None,
+    ):
         self.path = path
         self.folder = folder
         self.config = config
         self._model_file = model_file
 
     @functools.cached_property
-    def model(self):
+    def model(self) -> LatentModel:
         """The model, as saved; of a run cut short, as of its last checkpoint."""
         if self._model_file.exists():
-            return _load_model(self._model_file)
-        from keras_acn.experiment import build, checkpoint
-
+            return models.load_model(self._model_file)
         last = self.folder / CHECKPOINT
         if not last.exists():
             raise UserError(
@@ -47,12 +84,18 @@ class Run:
         return model
 
     @functools.cached_property
-    def data(self):
+    def data(self) -> Data:
         """The `keras_acn.data.Data` it was trained on."""
         return self.load_data()
 
-    def load_data(self, source=None, data_dir=None, classes=None):
-        """Returns the run's data, or other data treated likewise.
+    def load_data(
+        self,
+        source: str | None = None,
+        data_dir: str | None = None,
+        *,
+        classes: list[int] | None = None,
+    ) -> Data:
+        """Return the run's data, or other data treated likewise.
 
         Args:
           source: As for `keras_acn.data.load`; the run's own by default.
@@ -62,28 +105,30 @@ class Run:
         Raises:
           UserError: If neither the run nor the caller names a source.
         """
-        from keras_acn.experiment import build
-
         config = self.config
         if config is None:
             if source is None:
                 raise UserError(
                     f"{self.path} does not say what it was trained on: name the data with --data."
                 )
-            config = config_lib.Config()
+            config = Config()
         changed = {"source": source, "data_dir": data_dir, "classes": classes}
         changed = {key: value for key, value in changed.items() if value is not None}
         section = config.data.model_copy(update=changed)
         return build.build_data(config.model_copy(update={"data": section}))
 
     @property
-    def history(self):
-        """The rows of `history.csv`, one dict an epoch; empty where there is none."""
+    def history(self) -> list[dict[str, float]]:
+        """The rows of `history.csv`, one dict an epoch; empty where there is none.
+
+        The columns `val_...` are measured on the validation split; where there is none, `test_...`
+        are measured on the test split. (Runs of version 0.1.0 call those `val_...` too.)
+        """
         path = self.folder / HISTORY
-        return history.read(path) if path.exists() else []
+        return read_history(path) if path.exists() else []
 
     @property
-    def metrics(self):
+    def metrics(self) -> dict[str, Any]:
         """What `metrics.json` holds; empty where there is none."""
         path = self.folder / METRICS
         try:
@@ -96,7 +141,7 @@ class Run:
         return metrics
 
     @property
-    def finished(self):
+    def finished(self) -> bool:
         """Whether the run has done all the epochs of its config."""
         metrics = self.metrics
         return bool(metrics.get("finished")) and (
@@ -104,8 +149,8 @@ class Run:
         )
 
 
-def open_run(model):
-    """Returns the `Run` for a run folder, a `.keras` file, or a saved model.
+def open_run(model: str | os.PathLike) -> Run:
+    """Return the `Run` for a run folder, a `.keras` file, or a saved model.
 
     Args:
       model: Path of a run folder or a `.keras` file, or the path or the name of a folder
@@ -130,12 +175,12 @@ def open_run(model):
     return Run(path, path, path / MODEL, config)
 
 
-def _read_config(path):
-    return config_lib.load_config(file=path) if path.exists() else None
+def _read_config(path: pathlib.Path) -> Config | None:
+    return load_config(file=path) if path.exists() else None
 
 
-def _config_beside(model_file):
-    """Returns the config beside a model file; `None` where that is someone else's file."""
+def _config_beside(model_file: pathlib.Path) -> Config | None:
+    """Return the config beside a model file; `None` where that is someone else's file."""
     path = model_file.parent / CONFIG
     try:
         known = str(yaml.read(path).get("format")).isdigit()
@@ -144,7 +189,7 @@ def _config_beside(model_file):
     return _read_config(path) if known else None
 
 
-def _saved_model(name):
+def _saved_model(name: str | os.PathLike) -> pathlib.Path:
     folders = pretrained_folders()
     beside = pathlib.Path("saved_models")
     if beside.is_dir():
@@ -157,7 +202,109 @@ def _saved_model(name):
     )
 
 
-def _load_model(path):
-    from keras_acn import models
+def new_folder(out: str | os.PathLike | None, config: Config) -> pathlib.Path:
+    """Return the path of the folder for a new run; makes nothing.
 
-    return models.load_model(path)
+    Args:
+      out: The path asked for, `None` for `runs/<preset>-<date>-<time>`.
+      config: The run's `Config`.
+
+    Raises:
+      UserError: If the folder holds anything already.
+    """
+    if out is None:
+        now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+        stem = pathlib.Path("runs", f"{config.preset or 'run'}-{now}")
+        return next(
+            path
+            for i in range(1, 1000)
+            if not (path := stem if i == 1 else stem.with_name(f"{stem.name}-{i}")).exists()
+        )
+    path = pathlib.Path(out)
+    if path.is_file():
+        raise UserError(f"{path} is a file, not a folder: choose another --out.")
+    if (path / CONFIG).exists():
+        raise UserError(
+            f"{path} holds a run already: go on with it by --resume {path}, or choose another "
+            "--out."
+        )
+    # The logs of the other workers are made before the first one begins.
+    if path.is_dir() and any(each.name != WORKERS for each in path.iterdir()):
+        raise UserError(f"{path} is not empty, and no run folder: choose another --out.")
+    return path
+
+
+def resumed_config(folder: str | os.PathLike, config: Config | None = None) -> Config:
+    """Return the config to go on with: the run's own, with more epochs perhaps.
+
+    Args:
+      folder: The run folder.
+      config: The `Config` asked for, `None` for the run's own.
+
+    Raises:
+      UserError: If there is no run, or anything but the number of epochs differs.
+    """
+    folder = pathlib.Path(folder)
+    if not (folder / CONFIG).exists():
+        raise UserError(f"There is no run to resume in {folder}, as it has no {CONFIG}.")
+    stored = load_config(file=folder / CONFIG)
+    if config is None:
+        return stored
+    before, after = stored.flat(), config.flat()
+    for key in [*before, *after]:
+        if key in ("training.epochs", "description") or before.get(key) == after.get(key):
+            continue
+        raise UserError(
+            f"A resumed run keeps its settings, and {key} was {before.get(key)}, not "
+            f"{after.get(key)}: only --epochs may be raised; begin a new run to change more."
+        )
+    if config.training.epochs < stored.training.epochs:
+        raise UserError(
+            f"The run {folder} is set to {stored.training.epochs} epochs: --epochs may raise "
+            f"that, not lower it to {config.training.epochs}."
+        )
+    epochs = {"epochs": config.training.epochs}
+    return stored.model_copy(update={"training": stored.training.model_copy(update=epochs)})
+
+
+def write_history(path: pathlib.Path, rows: list[dict[str, float]]) -> None:
+    """Write the rows of a history as a CSV file, replacing the one before in one step.
+
+    The costs come first, then the same on the split that is held out, then all others.
+    """
+    names = dict.fromkeys(name for row in rows for name in row)
+    first = [*_FIRST, *(f"{split}_{name}" for split in ("val", "test") for name in _FIRST[1:])]
+    first = [name for name in first if name in names]
+    last = [name for name in _LAST if name in names]
+    middle = [name for name in names if name not in first and name not in last]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, first + middle + last, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def read_history(path: pathlib.Path) -> list[dict[str, float]]:
+    """Return the rows of a history's CSV file, numbers as floats and `epoch` as an int.
+
+    Raises:
+      UserError: If a cell is no number, or a row has no epoch.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+        for row in rows:
+            row["epoch"] = int(row["epoch"])
+    except (ValueError, TypeError, KeyError, OverflowError, csv.Error) as error:
+        raise UserError(
+            f"{path} is damaged, as a row of it has no epoch or holds what is no number: delete "
+            "it, or resume the run to write it again."
+        ) from error
+    return rows
+
+
+def best_epoch(rows: list[dict[str, float]]) -> int | None:
+    """Return the epoch with the least `val_total_nats`, or `None` without one."""
+    scored = [(row["val_total_nats"], row["epoch"]) for row in rows if "val_total_nats" in row]
+    scored = [pair for pair in scored if math.isfinite(pair[0])]
+    return min(scored)[1] if scored else None

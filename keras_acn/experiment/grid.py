@@ -1,19 +1,102 @@
-"""The grid of a sweep: which options are swept, through which values."""
+"""The grid of a sweep: which options are swept, through which values, and the runs it makes."""
 
+from __future__ import annotations
+
+import dataclasses
 import itertools
+import os
 import re
 import typing
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from keras_acn._base.errors import UserError, did_you_mean
 from keras_acn.experiment import yaml
+from keras_acn.experiment.config import load_config
 from keras_acn.experiment.schema import Config, Section
+
+Grid = Mapping[str, Sequence[Any]] | Iterable[str]
 
 _PARTS = ("model", "encoder", "class_encoder", "prior", "decoder")
 _NOT_SWEPT = ("preset", "format", "description", "versions")
 
 
-def parse_grid(text):
-    """Returns `(name, values)` for the text `name=value,value,...`.
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One run of a sweep.
+
+    Attributes:
+      name: Of its folder, such as `"beta=0.5,latent_dim=10"`.
+      values: `{option: value}`, the options dotted.
+      config: The whole `Config`.
+    """
+
+    name: str
+    values: dict[str, Any]
+    config: Config
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A grid laid over a preset.
+
+    Attributes:
+      base: The `Config` without the grid.
+      options: The swept options, dotted.
+      points: The runs to train, the last option fastest.
+
+    Example:
+      >>> planned = plan("digits", {"latent_dim": [2], "beta": [0, 1]})
+      >>> [point.name for point in planned.points]
+      ['latent_dim=2,beta=0', 'latent_dim=2,beta=1']
+    """
+
+    base: Config
+    options: tuple[str, ...]
+    points: list[Point]
+
+
+def plan(
+    preset: str | None = None,
+    grid: Grid = (),
+    *,
+    file: str | os.PathLike | None = None,
+    overrides: Sequence[str | tuple[str, Any]] = (),
+) -> Plan:
+    """Return the `Plan` of a sweep; every point's config is read, nothing is trained.
+
+    Args:
+      preset: Name of a preset, as for `load_config`.
+      grid: `{name: [value, ...]}`, or texts `"name=value,value"`. A name is a dotted
+        option, or the last part of one where that says which.
+      file: A YAML file laid over the preset.
+      overrides: Settings that all runs share, as for `load_config`.
+
+    Raises:
+      UserError: If a name or a value is wrong.
+    """
+    base = load_config(preset, file, overrides=overrides)
+    rows = grid.items() if isinstance(grid, Mapping) else map(parse_grid, grid)
+    resolved = {}
+    for name, values in rows:
+        option = resolve(name, base)
+        if option in resolved:
+            raise UserError(f"The grid names {option} twice: give all its values in one.")
+        resolved[option] = values
+    names = labels(resolved, base)
+    points = []
+    for values in combinations(resolved):
+        config = load_config(preset, file, overrides=[*overrides, *values.items()])
+        points.append(Point(folder_name(values, names), values, config))
+    if len({point.name for point in points}) < len(points):
+        raise UserError(
+            "Two values of the grid would have one folder's name: sweep them in two sweeps."
+        )
+    return Plan(base, tuple(resolved), points)
+
+
+def parse_grid(text: str) -> tuple[str, list]:
+    """Return `(name, values)` for the text `name=value,value,...`.
 
     Each value is read as YAML, so that `[100, 100]` is one value and `1e-3` a number.
 
@@ -29,8 +112,8 @@ def parse_grid(text):
     return name, yaml.parse(f"[{values}]", f'The values of "{name}"')
 
 
-def points(grid):
-    """Returns every combination of a grid's values as dicts, the last option fastest.
+def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Return every combination of a grid's values as dicts, the last option fastest.
 
     Args:
       grid: `{option: [value, ...]}`.
@@ -49,8 +132,8 @@ def points(grid):
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
-def resolve(name, config):
-    """Returns the dotted option that a name stands for, such as `"model.beta"` for `"beta"`.
+def resolve(name: str, config: Config) -> str:
+    """Return the dotted option that a name stands for, such as `"model.beta"` for `"beta"`.
 
     Args:
       name: A dotted option, taken as it is; the last part of one; or the name of a part
@@ -79,8 +162,8 @@ def resolve(name, config):
     )
 
 
-def _option_names(config):
-    """Returns the dotted names of what the config sets and of what any config may set."""
+def _option_names(config: Config) -> set[str]:
+    """Return the dotted names of what the config sets and of what any config may set."""
     names = {key for key in config.flat() if "." in key}
     for section, field in Config.model_fields.items():
         for cls in (field.annotation, *typing.get_args(field.annotation)):
@@ -89,8 +172,8 @@ def _option_names(config):
     return names
 
 
-def labels(options, config):
-    """Returns `{option: its shortest unmistakable name}`, as columns and folders are called."""
+def labels(options: Iterable[str], config: Config) -> dict[str, str]:
+    """Return `{option: its shortest unmistakable name}`, as columns and folders are called."""
     short = {}
     for option in options:
         name = option.rpartition(".")[2]
@@ -102,8 +185,8 @@ def labels(options, config):
     return short
 
 
-def text_of(value):
-    """Returns a value as a person would write it: `true`, `0.5`, `[100, 100]`."""
+def text_of(value: Any) -> str:
+    """Return a value as a person would write it: `true`, `0.5`, `[100, 100]`."""
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(text_of(each) for each in value)}]"
     if isinstance(value, bool) or value is None:
@@ -111,8 +194,8 @@ def text_of(value):
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def folder_name(values, names):
-    """Returns a folder's name for a point, such as `"beta=0.5,latent_dim=10"`.
+def folder_name(values: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Return a folder's name for a point, such as `"beta=0.5,latent_dim=10"`.
 
     Args:
       values: `{option: value}`.

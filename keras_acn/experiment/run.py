@@ -1,43 +1,78 @@
 """A run: data and model from a config, a fit, and the folder that it leaves."""
 
-import contextlib
-import json
-import pathlib
+from __future__ import annotations
 
-from keras_acn._base.atomic import make_folder, replacing, write_text
+import contextlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+
+from keras_acn import __version__
+from keras_acn._base.atomic import make_folder, remove_temporaries, replacing, write_text
 from keras_acn._base.errors import UserError
-from keras_acn.experiment import build, checkpoint, history, tensorboard
-from keras_acn.experiment.begin import new_folder, resumed_config
-from keras_acn.experiment.callbacks import TENSORBOARD, own_callbacks
+from keras_acn.data.batches import Batches
+from keras_acn.experiment import build, checkpoint, tensorboard
+from keras_acn.experiment.callbacks import (
+    Interrupted,
+    Recorder,
+    StopRequest,
+    run_callbacks,
+    stopped_early,
+)
 from keras_acn.experiment.checkpoint import Progress
 from keras_acn.experiment.cluster import strategy as workers
 from keras_acn.experiment.cluster import tf_config
 from keras_acn.experiment.folder import (
+    BEST,
     CHECKPOINT,
     CONFIG,
+    HISTORY,
     METRICS,
     MODEL,
+    TENSORBOARD,
     Run,
+    best_epoch,
+    new_folder,
+    open_run,
+    resumed_config,
+    write_history,
 )
-from keras_acn.experiment.folder import open_run as open_run
-from keras_acn.experiment.interrupt import Interrupted, StopRequest
-from keras_acn.experiment.recorder import Recorder, stopped_early, unfinished_metrics
-from keras_acn.experiment.versions import versions
+from keras_acn.experiment.schema import Config, TrainingSection
+
+_PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
 
 
-def train(config=None, out=None, resume=None, callbacks=(), verbose=0):
-    """Trains a model as its config says, and writes a run folder.
+def train(
+    config: Config | None = None,
+    out: str | os.PathLike | None = None,
+    *,
+    resume: str | os.PathLike | None = None,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    verbose: int = 0,
+) -> Run:
+    """Train a model as its config says, and write a run folder.
 
     The folder holds `config.yaml`, `model.keras`, `checkpoints/`, `history.csv`,
     `metrics.json` and, where TensorBoard is installed, `tensorboard/`. Each file is
     replaced in one step, so that a crash at any moment leaves the last good state, and
     `resume` goes on from it: the same weights and history as without the interruption.
 
-    The columns `val_...` are measured on the validation split, and on the test split where
-    there is none; only the validation split is ever chosen by.
+    The columns `val_...` of the logs and of the history are measured on the validation split.
+    Where there is none, the test split is measured, as `test_...`, so that no callback that looks
+    for `val_loss` chooses a model by it.
+
+    Where TF_CONFIG names several workers, each of them calls this, and they train together
+    (see `keras_acn.distribute.keras_trainer`). The first of them, the chief, writes the folder,
+    which the others must only see to resume; they return a `Run` whose model is not saved.
 
     Args:
-      config: The `Config`. With `resume` it may be left out; it may then differ from the
+      config: The settings. With `resume` it may be left out; it may then differ from the
         run's own in the number of epochs alone, which it may raise; a schedule other
         than constant then goes on as that of the longer run.
       out: The folder to make, by default `runs/<preset>-<date>-<time>`.
@@ -46,17 +81,15 @@ def train(config=None, out=None, resume=None, callbacks=(), verbose=0):
       verbose: As in `keras.Model.fit`.
 
     Returns:
-      The `Run`, with its `model` and `data`.
-
-    Where TF_CONFIG names several workers, each of them calls this, and they train together
-    (see `keras_acn.distribute.keras_trainer`). The first of them, the chief, writes the folder,
-    which the others must only see to resume; they return a `Run` whose model is not saved.
+      The run, with its `model` and `data`.
 
     Raises:
       UserError: If the config, the data or the folder cannot be used.
       WorkerLost: If another worker is gone. A `UserError`.
       Interrupted: After Ctrl-C, once everything is saved. A `KeyboardInterrupt`.
     """
+    if config is None and resume is None:
+        raise UserError("There is nothing to train: give a config, or a run to resume.")
     team = tf_config.from_environment()
     chief = team is None or team.is_chief
     if resume is None:
@@ -85,6 +118,7 @@ def train(config=None, out=None, resume=None, callbacks=(), verbose=0):
     if chief:
         make_folder(folder)
         make_folder(folder / CHECKPOINT.parent)
+        remove_temporaries(folder)
         write_text(folder / CONFIG, config.to_yaml())
     with StopRequest() as request, workers.noticing_a_loss(team, folder):
         progress, interrupted = _fit(run, team, request, callbacks, verbose)
@@ -100,8 +134,17 @@ def train(config=None, out=None, resume=None, callbacks=(), verbose=0):
     return run
 
 
-def check_validation(training, has_validation):
-    """Raises `UserError` if the training goes by a validation split that there isn't."""
+def versions() -> dict[str, str]:
+    """Return the versions of Python, keras-acn and what it computes with, by name."""
+    found = {"python": platform.python_version(), "keras_acn": __version__}
+    for package in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package.replace("-", "_")] = importlib.metadata.version(package)
+    return found
+
+
+def check_validation(training: TrainingSection, has_validation: bool) -> None:
+    """Raise `UserError` if the training goes by a validation split that there isn't."""
     for option in ("keep_best", "early_stopping"):
         if getattr(training, option) and not has_validation:
             raise UserError(
@@ -110,22 +153,27 @@ def check_validation(training, has_validation):
             )
 
 
-def _fit(run, team, request, callbacks, verbose):
-    """Fits until the last epoch or Ctrl-C; returns `(progress, Interrupted or None)`."""
+def _fit(
+    run: Run,
+    team: tf_config.Cluster | None,
+    request: StopRequest,
+    callbacks: Iterable[keras.callbacks.Callback],
+    verbose: int,
+) -> tuple[Progress, Interrupted | None]:
+    """Fit until the last epoch or Ctrl-C; return `(progress, Interrupted or None)`."""
     training, model = run.config.training, run.model
     chief = team is None or team.is_chief
     last = run.folder / CHECKPOINT
-    progress, metrics = Progress(), None
+    progress = Progress()
     if last.exists():
         progress, arrays = checkpoint.read(last)
         checkpoint.restore(model, arrays, last)
-        metrics = unfinished_metrics(arrays, progress)
         if chief:
-            history.write(run.folder / "history.csv", progress.history)
+            write_history(run.folder / HISTORY, progress.history)
     if team is not None:
         workers.check_agreement(model.distribute_strategy, run.config, progress)
-    recorder = Recorder(run.folder, training, progress, request, metrics, writes=chief)
-    callbacks = [*own_callbacks(run, chief), recorder, *callbacks]
+    recorder = Recorder(run, progress, request, writes=chief)
+    callbacks = [*run_callbacks(run, writes=chief), recorder, *callbacks]
     try:
         if progress.step:
             model.continue_pass()
@@ -141,8 +189,14 @@ def _fit(run, team, request, callbacks, verbose):
     return progress, None
 
 
-def _fit_epochs(run, progress, epochs, callbacks, verbose):
-    """Fits from where `progress` is to the end of epoch number `epochs`."""
+def _fit_epochs(
+    run: Run,
+    progress: Progress,
+    epochs: int,
+    callbacks: list[keras.callbacks.Callback],
+    verbose: int,
+) -> None:
+    """Fit from where `progress` is to the end of epoch number `epochs`."""
     training, images = run.config.training, run.data.train
     steps = build.steps_per_epoch(run.config, len(images))
     # The order of the data is a function of the seed and the pass, so the number of
@@ -151,9 +205,10 @@ def _fit_epochs(run, progress, epochs, callbacks, verbose):
     pass_steps = images.steps_per_epoch(training.batch_size)
     data_pass, data_step = divmod(done, pass_steps)
     last_pass = (epochs * steps - 1) // pass_steps
-    monitored = run.data.validation or run.data.test
+    validation = run.data.validation
     run.model.fit(
-        images.dataset(
+        Batches.of(
+            images,
             training.batch_size,
             shuffle=True,
             seed=run.config.seed,
@@ -165,20 +220,21 @@ def _fit_epochs(run, progress, epochs, callbacks, verbose):
         initial_epoch=progress.epoch,
         epochs=epochs,
         steps_per_epoch=steps - progress.step,
-        validation_data=monitored and monitored.dataset(training.batch_size),
+        validation_data=validation,
+        validation_batch_size=training.batch_size,
         callbacks=callbacks,
         verbose=verbose,
     )
 
 
-def _finish(run, progress, team=None):
-    """Writes the model and its figures: of the best epoch where one is kept."""
+def _finish(run: Run, progress: Progress, team: tf_config.Cluster | None) -> None:
+    """Write the model and its figures: of the best epoch where one is kept."""
     training, model = run.config.training, run.model
-    best_file = run.folder / "checkpoints" / "best.npz"
+    best_file = run.folder / BEST
     kept = progress.epoch
     if training.keep_best and best_file.exists():
         checkpoint.restore_weights(best_file, model)
-        kept = history.best_epoch(progress.history)
+        kept = best_epoch(progress.history)
     else:
         model.optimizer.finalize_variable_values(model.trainable_variables)
     # The codes left by training are up to a pass old, and of the weights before any
@@ -196,7 +252,7 @@ def _finish(run, progress, team=None):
     write_text(run.folder / METRICS, json.dumps(figures, indent=2) + "\n")
 
 
-def _figures(run, progress, kept):
+def _figures(run: Run, progress: Progress, kept: int) -> dict[str, Any]:
     training, rows = run.config.training, progress.history
     row = next((r for r in rows if r["epoch"] == kept), {})
     names = [metric.name for metric in run.model.metrics]
@@ -206,7 +262,7 @@ def _figures(run, progress, kept):
         "stopped_early": early and progress.epoch < training.epochs,
         "epochs": progress.epoch,
         "epoch_of_the_model": kept,
-        "best_epoch": history.best_epoch(rows),
+        "best_epoch": best_epoch(rows),
         "train": {name: row[name] for name in names if name in row},
     }
     monitored = run.data.validation or run.data.test

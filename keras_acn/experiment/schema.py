@@ -1,10 +1,12 @@
 """What may stand in a run's YAML: the sections, their options, and what those may be."""
 
+import typing
+from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import UserError, did_you_mean
 from keras_acn.experiment import yaml
 
 # Raised whenever a run folder of this version could be misread by the one before.
@@ -20,16 +22,44 @@ SECTIONS_OF_PARTS = (
 )
 
 
+# What pydantic calls what it wants, in words.
+_WANTED = {
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a section with options",
+    "model_type": "a section with options",
+    "model_attributes_type": "a section with options",
+}
+_BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+
+
 class Section(BaseModel):
     """A mapping with known keys and checked values."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=False)
 
 
-class Part(Section):
-    """A part of the model: its name, and options that its class checks when it is built."""
+class Options(Section):
+    """The options of a class, which checks those that are not named here when it is built."""
 
     model_config = ConfigDict(extra="allow")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the options, without those that are not given."""
+        return self.model_dump(exclude_none=True)
+
+
+class Part(Options):
+    """A part of the model: its name, and the options of its class."""
 
     name: str | None = None
 
@@ -37,10 +67,6 @@ class Part(Section):
     @classmethod
     def _from_name(cls, value):
         return {"name": value} if isinstance(value, str) else value
-
-    def as_dict(self):
-        """Returns the name and the options, without those that are not given."""
-        return self.model_dump(exclude_none=True)
 
 
 class ModelPart(Part):
@@ -65,31 +91,19 @@ class ModelPart(Part):
         return self
 
 
-class CodebookPart(Section):
-    """The options of `KNNCodebook`; those not named here are checked when it is built."""
-
-    model_config = ConfigDict(extra="allow")
+class CodebookPart(Options):
+    """The options of `KNNCodebook`."""
 
     k: int = Field(5, ge=1)
     unique: bool = False
     search: Any = "auto"
 
-    def as_dict(self):
-        """Returns the options, without those that are not given."""
-        return self.model_dump(exclude_none=True)
 
-
-class PseudoLabelsPart(Section):
-    """The options of `PseudoLabels`, which checks those that are not named here."""
-
-    model_config = ConfigDict(extra="allow")
+class PseudoLabelsPart(Options):
+    """The options of `PseudoLabels`."""
 
     clusters: int = Field(10, ge=1)
     weighting: str = "fixed"
-
-    def as_dict(self):
-        """Returns the options, without those that are not given."""
-        return self.model_dump(exclude_none=True)
 
 
 class DataSection(Section):
@@ -154,6 +168,12 @@ class Config(Section):
       data: The images.
       training: The fit.
       versions: Versions of the packages that made the run.
+
+    Example:
+      >>> from keras_acn.experiment import load_config
+      >>> config = load_config("digits", overrides=["training.epochs=5"])
+      >>> config.model.name, config.training.epochs
+      ('ACN', 5)
     """
 
     format: int = Field(FORMAT, ge=1)
@@ -181,21 +201,70 @@ class Config(Section):
             )
         return self
 
-    def to_yaml(self):
-        """Returns the configuration as YAML that `load_config` reads back."""
+    def to_yaml(self) -> str:
+        """Return the configuration as YAML that `load_config` reads back."""
         written = self.model_dump(exclude_none=True)
         if not written["versions"]:
             del written["versions"]
         return yaml.dump(written)
 
-    def flat(self):
-        """Returns the values under dotted names, such as `"training.epochs"`."""
+    def flat(self) -> dict[str, Any]:
+        """Return the values under dotted names, such as `"training.epochs"`."""
         return dict(_leaves(self.model_dump(exclude={"versions", "format"}), ()))
 
 
-def _leaves(value, path):
+def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict) and (value or not path):
         for key, inner in value.items():
             yield from _leaves(inner, (*path, str(key)))
     else:
         yield ".".join(path), value
+
+
+def _section(model: type[BaseModel], loc: list[str]) -> type[BaseModel]:
+    """Return the pydantic class of the section that `loc` lies in, under `model`."""
+    for key in loc:
+        field = model.model_fields.get(key)
+        classes = [] if field is None else (field.annotation, *typing.get_args(field.annotation))
+        inner = [c for c in classes if isinstance(c, type) and issubclass(c, BaseModel)]
+        if not inner:
+            break
+        model = inner[0]
+    return model
+
+
+def user_error(validation_error: ValidationError, model: type[BaseModel]) -> UserError:
+    """Return the `UserError` for the first problem of a pydantic `ValidationError`.
+
+    Args:
+      validation_error: The error that validating raised.
+      model: The pydantic class that was to be made.
+    """
+    problem = validation_error.errors()[0]
+    kind, loc = problem["type"], [part for part in problem["loc"] if isinstance(part, str)]
+    context = problem.get("ctx", {})
+    value = problem.get("input")
+    name = ".".join(loc)
+    if kind == "value_error":
+        return UserError(str(context["error"]))
+    if kind == "extra_forbidden":
+        *outer, key = loc
+        known = sorted(_section(model, outer).model_fields)
+        where = f'option "{key}" of {".".join(outer)}' if outer else f'section "{key}"'
+        return UserError(
+            f"Unknown {where}: known are {', '.join(known)}.{did_you_mean(key, known)}"
+        )
+    if kind == "missing":
+        return UserError(f"{name} is missing: give it a value.")
+    shown = "a section" if isinstance(value, dict) else f'"{value}"'
+    if kind == "literal_error":
+        known = context["expected"].replace("'", '"')
+        near = did_you_mean(value, known.replace('"', "").replace(" or ", ", ").split(", "))
+        return UserError(f"{name} must be {known}, not {shown}.{near}")
+    for bound, words in _BOUNDS.items():
+        if bound in context:
+            return UserError(f"{name} must be {words} {context[bound]}, not {shown}.")
+    wanted = _WANTED.get(kind)
+    if wanted is None:
+        return UserError(f"{name}: {problem['msg']}.")
+    return UserError(f"{name} must be {wanted}, not {shown}.")

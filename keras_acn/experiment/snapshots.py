@@ -1,13 +1,20 @@
 """What the training movie shows, kept epoch by epoch: reconstructions and codes."""
 
+from __future__ import annotations
+
+import os
 import pathlib
 import zipfile
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from keras_acn._base.atomic import make_folder, replacing
 from keras_acn._base.errors import UserError
+
+if TYPE_CHECKING:
+    from keras_acn.data import ImageSet
 
 SNAPSHOTS = "snapshots"
 _ORIGINALS = "originals.npz"
@@ -31,9 +38,26 @@ class Snapshots(keras.callbacks.Callback):
       frames: One dict for each snapshot, in order, with `epoch`, `originals` [n, H, W, C],
         `reconstructions` [n, H, W, C] and `codes` [N, d].
       labels: As given.
+
+    Example:
+      >>> import keras_acn
+      >>> images = np.zeros((8, 4, 4, 1), "float32")
+      >>> model = keras_acn.VAE((4, 4, 1), latent_dim=2)
+      >>> model.compile("adam")
+      >>> snapshots = keras_acn.Snapshots(images, n=2)
+      >>> _ = model.fit(images, epochs=2, verbose=0, callbacks=[snapshots])
+      >>> [(frame["epoch"], frame["codes"].shape) for frame in snapshots.frames]
+      [(0, (8, 2)), (1, (8, 2)), (2, (8, 2))]
     """
 
-    def __init__(self, images, labels=None, n=10, every=1, folder=None):
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray | None = None,
+        n: int = 10,
+        every: int = 1,
+        folder: str | os.PathLike | None = None,
+    ):
         super().__init__()
         images = np.asarray(images)
         if images.ndim != 4 or not len(images):
@@ -54,7 +78,7 @@ class Snapshots(keras.callbacks.Callback):
         self._kept = {}
 
     @property
-    def frames(self):
+    def frames(self) -> list[dict[str, Any]]:
         return [self._kept[epoch] for epoch in sorted(self._kept)]
 
     def on_train_begin(self, logs=None):
@@ -91,8 +115,10 @@ class Snapshots(keras.callbacks.Callback):
             np.savez_compressed(temporary, **arrays)
 
 
-def chosen_images(images, seed, most=1000):
-    """Returns `(pixels, labels)` of a random part of an image set, the same for a seed.
+def chosen_images(
+    images: ImageSet, seed: int, most: int = 1000
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return `(pixels, labels)` of a random part of an image set, the same for a seed.
 
     Args:
       images: A `keras_acn.data.ImageSet`.
@@ -104,8 +130,10 @@ def chosen_images(images, seed, most=1000):
     return pixels[rows], None if labels is None else np.asarray(labels)[rows]
 
 
-def read_snapshots(folder):
-    """Returns `(frames, labels)` that a `Snapshots` callback kept in a folder.
+def read_snapshots(
+    folder: str | os.PathLike,
+) -> tuple[list[dict[str, Any]], np.ndarray | None]:
+    """Return `(frames, labels)` that a `Snapshots` callback kept in a folder.
 
     The reconstructions come back as uint8. Labels are `None` where there were none.
 
@@ -119,7 +147,7 @@ def read_snapshots(folder):
     return _frames(folder), labels if len(labels) else None
 
 
-def _frames(folder):
+def _frames(folder: pathlib.Path) -> list[dict[str, Any]]:
     originals = _arrays(folder / _ORIGINALS)["originals"]
     return [
         {"epoch": int(path.stem), "originals": originals, **_arrays(path)}
@@ -127,7 +155,7 @@ def _frames(folder):
     ]
 
 
-def _arrays(path):
+def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}

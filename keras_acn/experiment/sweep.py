@@ -1,108 +1,55 @@
-"""A sweep: one run for every point of a grid."""
+"""A sweep: one run for every point of a grid, its folder, and the table of them all."""
 
+from __future__ import annotations
+
+import csv
 import dataclasses
 import gc
+import io
 import json
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
+from keras_acn._base import lazy
+from keras_acn._base.atomic import make_folder, write_text
 from keras_acn._base.errors import UserError
 from keras_acn._base.quiet import tensorflow_errors_only
-from keras_acn.experiment import config as config_lib
 from keras_acn.experiment import grid as grid_lib
-from keras_acn.experiment.folder import CHECKPOINT, CONFIG, open_run
-from keras_acn.experiment.sweep_folder import find_runs, table, write_sweep, write_table
+from keras_acn.experiment import yaml
+from keras_acn.experiment.config import load_config
+from keras_acn.experiment.folder import CHECKPOINT, CONFIG, Run, open_run
+from keras_acn.experiment.grid import Plan, Point
+from keras_acn.experiment.grid import plan as plan
+from keras_acn.experiment.schema import Config
+
+if TYPE_CHECKING:
+    import keras
+
+build = lazy.module("keras_acn.experiment.build")
+run_lib = lazy.module("keras_acn.experiment.run")
+
+# A row of the table.
+Row = dict[str, Any]
+
+SWEEP, TABLE = "sweep.yaml", "sweep.csv"
+COSTS = ("loss", "total_nats", "reconstruction_nats", "kl_nats", "bits_per_dim")
+# What a run that goes on may differ in from what it was begun with.
+_MAY_DIFFER = ("training.epochs", "description", "preset")
 
 
-@dataclasses.dataclass(frozen=True)
-class Point:
-    """One run of a sweep.
-
-    Attributes:
-      name: Of its folder, such as `"beta=0.5,latent_dim=10"`.
-      values: `{option: value}`, the options dotted.
-      config: The whole `Config`.
-    """
-
-    name: str
-    values: dict
-    config: config_lib.Config
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """A grid laid over a preset.
-
-    Attributes:
-      base: The `Config` without the grid.
-      options: The swept options, dotted.
-      points: The runs to train, the last option fastest.
-    """
-
-    base: config_lib.Config
-    options: tuple
-    points: list
-
-
-def plan(preset=None, grid=(), file=None, overrides=()):
-    """Returns the `Plan` of a sweep; every point's config is read, nothing is trained.
-
-    Args:
-      preset: Name of a preset, as for `load_config`.
-      grid: `{name: [value, ...]}`, or texts `"name=value,value"`. A name is a dotted
-        option, or the last part of one where that says which.
-      file: A YAML file laid over the preset.
-      overrides: Settings that all runs share, as for `load_config`.
-
-    Raises:
-      UserError: If a name or a value is wrong.
-    """
-    base = config_lib.load_config(preset, file, overrides)
-    rows = grid.items() if isinstance(grid, dict) else map(grid_lib.parse_grid, grid)
-    resolved = {}
-    for name, values in rows:
-        option = grid_lib.resolve(name, base)
-        if option in resolved:
-            raise UserError(f"The grid names {option} twice: give all its values in one.")
-        resolved[option] = values
-    names = grid_lib.labels(resolved, base)
-    points = []
-    for values in grid_lib.points(resolved):
-        config = config_lib.load_config(preset, file, [*overrides, *values.items()])
-        points.append(Point(grid_lib.folder_name(values, names), values, config))
-    if len({point.name for point in points}) < len(points):
-        raise UserError(
-            "Two values of the grid would have one folder's name: sweep them in two sweeps."
-        )
-    return Plan(base, tuple(resolved), points)
-
-
-def check(planned):
-    """Loads the data and builds the model of every point, so that a bad value is said at once.
-
-    Raises:
-      UserError: With the point's name, if its data or its model cannot be made.
-    """
-    from keras_acn.experiment import build
-    from keras_acn.experiment.run import check_validation
-
-    seen = {}
-    for point in planned.points:
-        config = point.config
-        source = json.dumps([config.data.model_dump(), config.seed], default=str)
-        try:
-            if source not in seen:
-                data = build.build_data(config)
-                seen[source] = data.image_shape, len(data.train), data.validation is not None
-            shape, count, has_validation = seen[source]
-            check_validation(config.training, has_validation)
-            build.build_model(config, shape, count)
-        except UserError as error:
-            raise UserError(f"The run {point.name} cannot be trained: {error}") from error
-        finally:
-            gc.collect()
-
-
-def run(planned, out, on_begin=None, on_end=None, callbacks=()):
-    """Trains every run of a sweep that is not finished, and writes the table.
+def run(
+    planned: Plan,
+    out: str | os.PathLike,
+    *,
+    on_begin: Callable[[Point, pathlib.Path], None] | None = None,
+    on_end: Callable[[Point, Run, bool], None] | None = None,
+    callbacks: Callable[[Point], list[keras.callbacks.Callback]] | tuple = (),
+) -> list[Row]:
+    """Train every run of a sweep that is not finished, and writes the table.
 
     Args:
       planned: The `Plan`.
@@ -133,9 +80,140 @@ def run(planned, out, on_begin=None, on_end=None, callbacks=()):
     return rows
 
 
-def _train_all(planned, folders, on_begin, on_end, callbacks):
-    from keras_acn.experiment.run import train
+def check(planned: Plan) -> None:
+    """Load the data and builds the model of every point, so that a bad value is said at once.
 
+    Raises:
+      UserError: With the point's name, if its data or its model cannot be made.
+    """
+    seen = {}
+    for point in planned.points:
+        config = point.config
+        source = json.dumps([config.data.model_dump(), config.seed], default=str)
+        try:
+            if source not in seen:
+                data = build.build_data(config)
+                seen[source] = data.image_shape, len(data.train), data.validation is not None
+            shape, count, has_validation = seen[source]
+            run_lib.check_validation(config.training, has_validation)
+            build.build_model(config, shape, count)
+        except UserError as error:
+            raise UserError(f"The run {point.name} cannot be trained: {error}") from error
+        finally:
+            gc.collect()
+
+
+def find_runs(out: str | os.PathLike, planned: Plan) -> dict[str, pathlib.Path]:
+    """Return `{point's name: run folder}` in a sweep's folder, new or old; makes nothing.
+
+    A point that an earlier call trained, under whatever name, keeps its folder.
+
+    Raises:
+      UserError: If the folder holds anything else, or a sweep over other settings.
+    """
+    out = pathlib.Path(out)
+    options = list(planned.options)
+    if is_sweep(out):
+        known, stored = read_sweep(out)
+        options = list(dict.fromkeys([*known, *options]))
+        _check_base(out, stored, planned.base, options)
+    elif (out / CONFIG).exists():
+        raise UserError(f"{out} holds a run, not a sweep: choose another --out.")
+    elif out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise UserError(f"{out} is not empty, and no sweep: choose another --out.")
+    there = {folder: load_config(file=folder / CONFIG) for folder in _folders(out)}
+    folders = {}
+    for point in planned.points:
+        same = [f for f, config in there.items() if _same(config, point.config, options)]
+        folder = same[0] if same else out / point.name
+        if same and there[folder].training.epochs > point.config.training.epochs:
+            raise UserError(
+                f"The runs in {out} are set to {there[folder].training.epochs} epochs: --epochs "
+                f"may raise that, not lower it to {point.config.training.epochs}."
+            )
+        folders[point.name] = folder
+    return folders
+
+
+def write_sweep(out: str | os.PathLike, planned: Plan) -> None:
+    """Make a sweep's folder where there is none, and notes in it what is swept."""
+    out = pathlib.Path(out)
+    known = read_sweep(out)[0] if is_sweep(out) else []
+    options = list(dict.fromkeys([*known, *planned.options]))
+    make_folder(out)
+    base = planned.base.model_dump(exclude={"versions"})
+    write_text(out / SWEEP, yaml.dump({"options": options, "base": base}))
+
+
+def table(out: str | os.PathLike) -> list[Row]:
+    """Return the runs of a sweep as dicts, sorted by the swept values.
+
+    Each has `run` (the folder's name), the swept values under their short names, the
+    epochs done, whether it is finished, the costs of the last epoch, those on the validation
+    split as `val_...` (where there is none, those on the test split as `test_...`, which no run
+    of the sweep should be chosen by), the number of parameters and the seconds.
+    """
+    out = pathlib.Path(out)
+    names = grid_lib.labels(*read_sweep(out))
+    rows = []
+    for folder in _folders(out):
+        opened = open_run(folder)
+        metrics, flat = opened.metrics, _values(opened.config)
+        if not metrics:
+            continue
+        row = {"run": folder.name}
+        row |= {names[option]: flat.get(option) for option in names}
+        row |= {k: metrics[k] for k in ("epochs", "finished") if k not in row}
+        row |= {name: metrics["train"].get(name) for name in COSTS}
+        prefix, split = ("val", "validation") if metrics.get("validation") else ("test", "test")
+        held_out = metrics.get(split) or {}
+        row |= {f"{prefix}_{name}": held_out[name] for name in COSTS if name in held_out}
+        row |= {k: metrics.get(k) for k in ("parameters", "seconds") if k not in row}
+        rows.append(row)
+    return sorted(rows, key=lambda row: [_order(row[name]) for name in names.values()])
+
+
+def is_sweep(out: str | os.PathLike) -> bool:
+    """Return whether a folder is that of a sweep."""
+    return (pathlib.Path(out) / SWEEP).exists()
+
+
+def swept(out: str | os.PathLike) -> list[str]:
+    """Return the short names of the options that a sweep's folder was ever given."""
+    return list(grid_lib.labels(*read_sweep(out)).values())
+
+
+def read_sweep(out: str | os.PathLike) -> tuple[list[str], Config]:
+    """Return `(options, base)`: what was ever swept, dotted, and the `Config` under it.
+
+    Raises:
+      UserError: If the folder holds no sweep.
+    """
+    path = pathlib.Path(out) / SWEEP
+    if not path.exists():
+        raise UserError(f"{out} holds no sweep, as it has no {SWEEP}.")
+    stored = yaml.read(path)
+    try:
+        return list(stored["options"]), Config.model_validate(stored["base"])
+    except (KeyError, TypeError, ValidationError) as error:
+        raise UserError(f"{path} is damaged: choose another --out.") from error
+
+
+def write_table(out: str | os.PathLike, rows: list[Row]) -> None:
+    """Write `sweep.csv`, replacing the one before in one step."""
+    text = io.StringIO()
+    columns = list(dict.fromkeys(name for row in rows for name in row)) or ["run"]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        listed = {k: grid_lib.text_of(v) for k, v in row.items() if isinstance(v, (list, bool))}
+        writer.writerow(row | listed)
+    write_text(pathlib.Path(out) / TABLE, text.getvalue())
+
+
+def _train_all(
+    planned: Plan, folders: dict[str, pathlib.Path], on_begin, on_end, callbacks
+) -> None:
     for point in planned.points:
         folder = folders[point.name]
         trained = not _finished(folder, point)
@@ -144,14 +222,14 @@ def _train_all(planned, folders, on_begin, on_end, callbacks):
                 on_begin(point, folder)
             more = callbacks(point) if callable(callbacks) else callbacks
             where = {"resume": folder} if _begun(folder) else {"out": folder}
-            train(point.config, callbacks=more, **where)
+            run_lib.train(point.config, callbacks=more, **where)
             # Models are in circles of references, and the next one needs the memory.
             gc.collect()
         if on_end is not None:
             on_end(point, open_run(folder), trained)
 
 
-def _begun(folder):
+def _begun(folder: pathlib.Path) -> bool:
     """Whether there is a run to go on with; what a crash left of making its folder is removed."""
     if (folder / CONFIG).exists():
         return True
@@ -161,9 +239,50 @@ def _begun(folder):
     return False
 
 
-def _finished(folder, point):
+def _finished(folder: pathlib.Path, point: Point) -> bool:
     if not (folder / CONFIG).exists():
         return False
     opened = open_run(folder)
     wanted = point.config.training.epochs
     return opened.finished and opened.config.training.epochs == wanted
+
+
+def _folders(out: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(path.parent for path in out.glob(f"*/{CONFIG}"))
+
+
+def _order(value: Any) -> tuple[int, float, str]:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return (0, value, "") if number else (1, 0, grid_lib.text_of(value))
+
+
+def _values(config: Config) -> dict[str, Any]:
+    """Return a config's values under dotted names; a part's own name is its name."""
+    flat = config.flat()
+    parts = {key[: -len(".name")]: value for key, value in flat.items() if key.endswith(".name")}
+    return flat | {key: value for key, value in parts.items() if flat.get(key) is None}
+
+
+def _differences(
+    one: Config, other: Config, apart_from: Iterable[str]
+) -> Iterator[tuple[str, Any, Any]]:
+    before, after = one.flat(), other.flat()
+    for key in dict.fromkeys([*before, *after]):
+        inside = any(key == option or key.startswith(f"{option}.") for option in apart_from)
+        if not inside and before.get(key) != after.get(key):
+            yield key, before.get(key), after.get(key)
+
+
+def _same(config: Config, wanted: Config, options: list[str]) -> bool:
+    apart = [key for key in _MAY_DIFFER if key not in options]
+    return next(_differences(config, wanted, apart), None) is None
+
+
+def _check_base(out: pathlib.Path, stored: Config, base: Config, options: list[str]) -> None:
+    # Where the model or a part is swept by name, its options and its parts go with it.
+    parts = {option.partition(".")[0] for option in options if option.endswith("name")}
+    for key, before, after in _differences(stored, base, [*_MAY_DIFFER, *options, *parts]):
+        raise UserError(
+            f"{out} holds a sweep in which {key} is {grid_lib.text_of(before)}, not "
+            f"{grid_lib.text_of(after)}: choose another --out."
+        )

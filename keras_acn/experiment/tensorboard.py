@@ -1,12 +1,22 @@
-"""What TensorBoard shows beside the scalars: images each epoch, and the codes at the end."""
+"""What TensorBoard shows: scalars and images of each epoch, and the codes at the end."""
+
+from __future__ import annotations
 
 import importlib.util
 import math
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from keras_acn._base.atomic import make_folder, write_text
+from keras_acn._base.atomic import make_folder, replacing, write_text
+
+if TYPE_CHECKING:
+    from keras_acn.data import ImageSet
+    from keras_acn.models import LatentModel
 
 # The run that the images and the projector's files are in, under a run folder's tensorboard/.
 IMAGES = "images"
@@ -25,13 +35,46 @@ _CONFIG = """embeddings {{
 """
 
 
-def installed():
-    """Whether TensorBoard is there to be written for."""
+def installed() -> bool:
+    """Return whether TensorBoard is there to be written for."""
     return importlib.util.find_spec("tensorboard") is not None
 
 
+class Scalars(keras.callbacks.TensorBoard):
+    """Keras's own callback; costs of the test split, where they are measured, are a run `test`.
+
+    They lie over those of `train` in the same charts, as those of `validation` do.
+
+    Args:
+      folder: A run folder's `tensorboard/`.
+    """
+
+    def __init__(self, folder: pathlib.Path):
+        super().__init__(folder, write_graph=False)
+        self._test = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = logs or {}
+        test = {k.removeprefix("test_"): v for k, v in logs.items() if k.startswith("test_")}
+        super().on_epoch_end(epoch, {k: v for k, v in logs.items() if not k.startswith("test_")})
+        if not test:
+            return
+        if self._test is None:
+            self._test = tf.summary.create_file_writer(str(pathlib.Path(self.log_dir) / "test"))
+        with self._test.as_default(step=epoch):
+            for name, value in test.items():
+                tf.summary.scalar(f"epoch_{name}", value)
+        self._test.flush()
+
+    def on_train_end(self, logs=None):
+        super().on_train_end(logs)
+        if self._test is not None:
+            self._test.close()
+            self._test = None
+
+
 class TensorBoardImages(keras.callbacks.Callback):
-    """Writes originals over reconstructions, and samples, as image summaries each epoch.
+    """Write originals over reconstructions, and samples, as image summaries each epoch.
 
     Args:
       folder: A run folder's `tensorboard/`, a `pathlib.Path`.
@@ -39,7 +82,7 @@ class TensorBoardImages(keras.callbacks.Callback):
       seed: Seed of all that is sampled.
     """
 
-    def __init__(self, folder, images, seed=0):
+    def __init__(self, folder: pathlib.Path, images: np.ndarray, seed: int = 0):
         super().__init__()
         self.folder = folder
         self.images = images
@@ -47,8 +90,6 @@ class TensorBoardImages(keras.callbacks.Callback):
         self._writer = None
 
     def on_epoch_end(self, epoch, logs=None):
-        import tensorflow as tf
-
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self.folder / IMAGES))
         model, count = self.model, len(self.images)
@@ -67,15 +108,20 @@ class TensorBoardImages(keras.callbacks.Callback):
             self._writer = None
 
 
-def tiled(rows):
-    """Returns rows of images [N, H, W, C] as one image, the pixels of small ones repeated."""
+def tiled(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Return rows of images [N, H, W, C] as one image, the pixels of small ones repeated."""
     image = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
     times = max(1, round(56 / rows[0].shape[1]))
     return np.clip(image, 0, 1).repeat(times, axis=0).repeat(times, axis=1)
 
 
-def write_projector(folder, codes, images, labels=None):
-    """Writes codes, labels and a sprite where `tensorboard --logdir RUN` finds them.
+def write_projector(
+    folder: pathlib.Path,
+    codes: np.ndarray,
+    images: np.ndarray,
+    labels: np.ndarray | None = None,
+) -> None:
+    """Write codes, labels and a sprite where `tensorboard --logdir RUN` finds them.
 
     Args:
       folder: A run folder's `tensorboard/`, a `pathlib.Path`.
@@ -83,8 +129,6 @@ def write_projector(folder, codes, images, labels=None):
       images: float [N, H, W, C] in [0, 1], the image of each code.
       labels: Class of each, [N], or `None`.
     """
-    import tensorflow as tf
-
     where = folder / IMAGES
     make_folder(where)
     write_text(where / "codes.tsv", _lines("\t".join(f"{v:.6g}" for v in row) for row in codes))
@@ -97,12 +141,15 @@ def write_projector(folder, codes, images, labels=None):
     cells = np.concatenate([images, blank]).reshape(side, side, *images.shape[1:])
     sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in cells])
     pixels = np.round(np.clip(sheet, 0, 1) * 255).astype(np.uint8)
-    (where / "sprite.png").write_bytes(tf.io.encode_png(pixels).numpy())
+    with replacing(where / "sprite.png") as temporary:
+        temporary.write_bytes(tf.io.encode_png(pixels).numpy())
     write_text(where / "projector_config.pbtxt", _CONFIG.format(width=width, height=height))
 
 
-def write_codes(folder, model, images, seed=0):
-    """Writes the projector's files for the codes of (a random part of) an image set.
+def write_codes(
+    folder: pathlib.Path, model: LatentModel, images: ImageSet, *, seed: int = 0
+) -> None:
+    """Write the projector's files for the codes of (a random part of) an image set.
 
     Args:
       folder: A run folder's `tensorboard/`, a `pathlib.Path`.
@@ -120,5 +167,5 @@ def write_codes(folder, model, images, seed=0):
     write_projector(folder, model.codes(pixels[rows]), pixels[rows], labels)
 
 
-def _lines(lines):
+def _lines(lines: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"

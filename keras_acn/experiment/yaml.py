@@ -1,6 +1,8 @@
 """YAML as this project reads and writes it: strict about keys, exact about numbers."""
 
+import pathlib
 import re
+from typing import Any
 
 import yaml
 
@@ -42,8 +44,8 @@ _Dumper.add_representer(list, _represent_list)
 _Dumper.add_representer(tuple, _represent_list)
 
 
-def parse(text, what):
-    """Returns the value that the YAML `text` stands for.
+def parse(text: str, what: str) -> Any:
+    """Return the value that the YAML `text` stands for.
 
     Args:
       text: The text.
@@ -63,8 +65,8 @@ def parse(text, what):
         ) from error
 
 
-def read(path):
-    """Returns the mapping in the YAML file at `path` (a `pathlib.Path`).
+def read(path: pathlib.Path) -> dict[str, Any]:
+    """Return the mapping in the YAML file at `path` (a `pathlib.Path`).
 
     Raises:
       UserError: If the file cannot be read, or does not hold a mapping.
@@ -87,6 +89,6 @@ def read(path):
     return value
 
 
-def dump(value):
-    """Returns `value` as YAML text, keys in their own order."""
+def dump(value: Any) -> str:
+    """Return `value` as YAML text, keys in their own order."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)

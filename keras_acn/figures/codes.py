@@ -1,22 +1,27 @@
 """Figures of a model's codes: where they lie, what lies between them, what lies near."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from keras_acn import plots
+from keras_acn.figures.subject import Subject
 
 NEIGHBORS = 8
 # The most points of a t-SNE, which takes a second for a hundred.
 TSNE_POINTS = 1000
 
 
-def codes(subject):
+def codes(subject: Subject) -> Any:
     """The codes of the images by class, on their principal components."""
     if not _is_a_plane(subject):
         return None
     return plots.scatter(subject.codes, subject.images[1], seed=subject.seed)
 
 
-def codes_tsne(subject):
+def codes_tsne(subject: Subject) -> Any:
     """The same by t-SNE."""
     if not _is_a_plane(subject) or subject.codes.shape[1] == 2 or len(subject.codes) < 5:
         return None
@@ -24,18 +29,18 @@ def codes_tsne(subject):
     return plots.scatter(subject.codes, labels, "tsne", limit=TSNE_POINTS, seed=subject.seed)
 
 
-def codes_images(subject):
+def codes_images(subject: Subject) -> Any:
     """The images themselves where their codes are."""
     if not _is_a_plane(subject):
         return None
     return plots.image_scatter(subject.codes, *subject.images, seed=subject.seed)
 
 
-def _is_a_plane(subject):
+def _is_a_plane(subject: Subject) -> bool:
     return len(subject.images[0]) > 2 and subject.codes.shape[1] > 1
 
 
-def latent_grid(subject):
+def latent_grid(subject: Subject) -> Any:
     """Images decoded from a grid of the plane of two latents."""
     if subject.codes.shape[1] != 2:
         return None
@@ -44,7 +49,7 @@ def latent_grid(subject):
     return plots.latents.grid(subject.decode, 2, n=n, span=(min(low, -0.1), max(high, 0.1)))
 
 
-def traversal(subject):
+def traversal(subject: Subject) -> Any:
     """Two latents moved about the mean code: those named, or the two that vary most."""
     codes = subject.codes
     if codes.shape[1] < 2:
@@ -59,12 +64,12 @@ def traversal(subject):
     return plots.traversal(subject.decode, codes.mean(axis=0), dims, 10, span)
 
 
-def neighbors(subject):
+def neighbors(subject: Subject) -> Any:
     """Images beside the training images whose codes are nearest."""
     model = subject.model
     if not hasattr(model, "neighbors"):
         return None
-    train = subject.run.data.train.arrays()[0]
+    train = subject.training_images
     if len(train) != model.codebook.size:
         return None
     count = min(NEIGHBORS, model.codebook.size)

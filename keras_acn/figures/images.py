@@ -1,25 +1,29 @@
 """Figures of what a model makes of images: rebuilt, drawn, dreamt."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from keras_acn import plots
-from keras_acn.figures.subject import COUNT
+from keras_acn.figures.subject import COUNT, Subject
 
 # Images drawn from one code, and images of a class that new ones are drawn like.
 DRAWS = 5
 
 
-def reconstructions(subject):
+def reconstructions(subject: Subject) -> Any:
     """Images over their reconstructions."""
     chosen = subject.chosen
     return plots.comparison(chosen, subject.model.reconstruct(chosen, seed=subject.seed))
 
 
-def many_from_one_code(subject):
+def many_from_one_code(subject: Subject) -> Any:
     """Images that one code stands for: drawn from it, or means at draws of the posterior."""
     model, chosen = subject.model, subject.chosen
     seeds = range(subject.seed, subject.seed + DRAWS)
-    if getattr(model, "is_deterministic", False):
+    if model.is_deterministic:
         return None
     if hasattr(model, "generate_like"):  # the code of an image's class
         each = [model.generate_like(image[None], DRAWS, subject.seed) for image in chosen]
@@ -32,7 +36,7 @@ def many_from_one_code(subject):
     return plots.comparison(chosen, np.stack(drawn))
 
 
-def members(subject):
+def members(subject: Subject) -> Any:
     """New members of each class, by a few of its images."""
     pixels, labels = subject.images
     if not hasattr(subject.model, "generate_like") or labels is None:
@@ -43,26 +47,26 @@ def members(subject):
     return plots.members_picture(given, drawn)
 
 
-def samples(subject):
+def samples(subject: Subject) -> Any:
     """Samples from the prior."""
     return plots.samples(subject.model.sample(64, seed=subject.seed))
 
 
-def daydream(subject):
+def daydream(subject: Subject) -> Any:
     """Daydreams from a few images, as strips."""
     return plots.strip(subject.dreams) if _has_associations(subject) else None
 
 
-def daydream_grid(subject):
+def daydream_grid(subject: Subject) -> Any:
     """Every step of one daydream."""
     return plots.daydream_grid(subject.dreams[:, 0]) if _has_associations(subject) else None
 
 
-def daydream_movie(subject):
+def daydream_movie(subject: Subject) -> Any:
     """The daydreams, moving."""
     return plots.daydream_gif(subject.dreams) if _has_associations(subject) else None
 
 
-def _has_associations(subject):
+def _has_associations(subject: Subject) -> bool:
     """Whether the prior depends on the image; else a dream is one sample after another."""
-    return any(hasattr(subject.model, name) for name in ("codebook", "generate_like"))
+    return subject.model.codebook is not None or subject.model.class_dim is not None

@@ -1,10 +1,28 @@
-"""What a run's figures are drawn from: its images, codes and dreams, each made once."""
+"""What figures are drawn from: a run's or a model's images, codes and dreams, each made once."""
+
+from __future__ import annotations
 
 import functools
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_acn import data as data_lib
+from keras_acn._base import lazy
 from keras_acn._base.errors import UserError
+from keras_acn.experiment.folder import Run, open_run
+
+if TYPE_CHECKING:
+    from keras_acn.models import LatentModel
+
+    # A run, what `open_run` takes, or a model.
+    Source = Run | str | os.PathLike | LatentModel
+else:
+    Source = Any
+
+snapshots = lazy.module("keras_acn.experiment.snapshots")
 
 COUNT = 10
 STEPS = 20
@@ -12,74 +30,130 @@ DREAMS = 4
 
 
 class Subject:
-    """A run, and what several of its figures share.
+    """A run or a model, and what several of its figures share.
 
     Args:
-      run: The `Run`.
+      of: The run, what `open_run` takes, or a model.
+      data: The images; see `keras_acn.figures.draw`.
       split: Which part of the data the images are of; test where there is one.
       seed: Seed of the choice of images and of all that is sampled.
       dims: The two latents to traverse, `None` for the two that vary most.
     """
 
-    def __init__(self, run, split=None, seed=0, dims=None):
-        self.run = run
+    def __init__(
+        self,
+        of: Source,
+        *,
+        data: Any = None,
+        split: str | None = None,
+        seed: int = 0,
+        dims: tuple[int, int] | None = None,
+    ):
+        if isinstance(of, (str, os.PathLike)):
+            of = open_run(of)
+        self.run = of if isinstance(of, Run) else None
+        self._model = None if isinstance(of, Run) else of
+        self._data = data
         self.split = split
         self.seed = seed
         self.dims = dims
 
     @property
-    def model(self):
-        return self.run.model
+    def name(self) -> str:
+        """What an error calls it."""
+        return "The model" if self.run is None else str(self.run.path)
+
+    @property
+    def model(self) -> LatentModel:
+        """The model."""
+        return self._model if self.run is None else self.run.model
 
     @functools.cached_property
-    def history(self):
+    def history(self) -> Mapping[str, Sequence[float]]:
         """The history's columns, blanks as NaN; empty where there is none."""
-        return columns(self.run)
+        if self.run is not None:
+            return columns(self.run.history)
+        # Keras keeps that of the last `fit` on the model.
+        fitted = getattr(self.model, "history", None)
+        return {} if fitted is None else fitted.history
+
+    @property
+    def epochs(self) -> int:
+        """The number of rows of the history."""
+        return max(map(len, self.history.values()), default=0)
 
     @functools.cached_property
-    def images(self):
-        """`(pixels, labels)` of the split."""
-        return choose_split(self.run.data, self.split)[1].arrays()
+    def _sets(self) -> tuple[data_lib.ImageSet, data_lib.ImageSet]:
+        """The images that the figures are of, and those the model was trained on, if known."""
+        data = self._data
+        if data is None:
+            if self.run is None:
+                raise UserError("A model's figures are of images: give data=images.")
+            data = self.run.data
+        if isinstance(data, data_lib.Data):
+            return choose_split(data, self.split)[1], data.train
+        if not isinstance(data, data_lib.ImageSet):
+            data = data_lib.from_arrays(*(data if isinstance(data, tuple) else (data, None)))
+        return data, data if self.run is None else self.run.data.train
 
     @functools.cached_property
-    def chosen(self):
+    def images(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """`(pixels, labels)` of the images."""
+        return self._sets[0].arrays()
+
+    @property
+    def training_images(self) -> np.ndarray:
+        """The pixels of the training images, or of those given for a model."""
+        return self._sets[1].arrays()[0]
+
+    @property
+    def order(self) -> np.ndarray:
+        """The rows of the images in a random order."""
+        return np.random.default_rng(self.seed).permutation(len(self.images[0]))
+
+    @functools.cached_property
+    def chosen(self) -> np.ndarray:
         """A few of the images."""
-        pixels = self.images[0]
-        rows = np.sort(np.random.default_rng(self.seed).permutation(len(pixels))[:COUNT])
-        return pixels[rows]
+        return self.images[0][np.sort(self.order[:COUNT])]
 
     @functools.cached_property
-    def codes(self):
+    def codes(self) -> np.ndarray:
         """The codes of all images, [N, d]."""
         return self.model.codes(self.images[0])
 
     @functools.cached_property
-    def dreams(self):
+    def dreams(self) -> np.ndarray:
         """Frames of daydreams from a few of the images."""
         return self.model.daydream(self.chosen[:DREAMS], steps=STEPS, seed=self.seed)
 
     @property
-    def draws_only(self):
+    def frames(self) -> tuple[list[dict[str, Any]], np.ndarray | None]:
+        """`(frames, labels)` of the training's movie that a run has kept."""
+        if self.run is None:
+            return [], None
+        return snapshots.read_snapshots(self.run.folder / snapshots.SNAPSHOTS)
+
+    @property
+    def draws_only(self) -> bool:
         """Whether the decoder has no mean image, so that one is drawn from it."""
         return getattr(self.model.decoder, "is_autoregressive", False)
 
-    def decode(self, z):
-        """Returns an image for each code, [B, H, W, C]: the mean where there is one."""
+    def decode(self, z: Any) -> np.ndarray:
+        """Return an image for each code, [B, H, W, C]: the mean where there is one."""
         image = self.model.decode(z)
         if self.draws_only:
             return image.sample(seed=np.array([self.seed, 3], np.int32)).numpy()
         return image.mean().numpy()
 
 
-def columns(run):
-    """Returns a run's history as columns, blanks as NaN; empty where there is none."""
-    history = run.history
-    names = dict.fromkeys(name for row in history for name in row)
-    return {name: [row.get(name, np.nan) for row in history] for name in names}
+def columns(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """Return the rows of a history as columns, blanks as NaN; empty where there are none."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name, np.nan) for row in rows] for name in names}
 
 
-def choose_split(data, name):
-    """Returns `(name, ImageSet)`: the split asked for, or the one furthest from training.
+def choose_split(data: data_lib.Data, name: str | None) -> tuple[str, data_lib.ImageSet]:
+    """Return `(name, ImageSet)`: the split asked for, or the one furthest from training.
 
     Raises:
       UserError: If the data have no such split.

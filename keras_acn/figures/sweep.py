@@ -1,69 +1,73 @@
 """A sweep's figures: nats against what was swept, and its models' images side by side."""
 
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import Any
+
 import numpy as np
 
 from keras_acn import plots
-from keras_acn.figures import save
-from keras_acn.figures.subject import choose_split, columns
+from keras_acn.experiment.folder import open_run
+from keras_acn.experiment.grid import text_of
+from keras_acn.experiment.sweep import Row, swept, table
+from keras_acn.figures.subject import COUNT, choose_split, columns
 
-COUNT = 10
 # More lines than this on one chart cannot be told apart.
 MOST_LINES = 7
 TERMS = ("total_nats", "reconstruction_nats", "kl_nats")
 
 
-def draw(out, folder, seed=0):
-    """Draws the figures of a sweep's finished runs into a folder and returns their paths.
+def draw_sweep(out: str | os.PathLike, *, seed: int = 0) -> dict[str, Any]:
+    """Draw the figures of a sweep's finished runs; there are none where no run is finished.
 
     Args:
-      out: The sweep's folder, a `pathlib.Path`.
-      folder: Where to draw, made where it is missing.
+      out: The sweep's folder.
       seed: Seed of the choice of images and of all that is sampled.
-    """
-    from keras_acn.experiment.sweep_folder import swept, table
 
+    Returns:
+      `{name: figure}`, as `keras_acn.figures.draw`.
+    """
+    out = pathlib.Path(out)
     rows = [row for row in table(out) if row["finished"]]
     if not rows:
-        return []
+        return {}
     names = swept(out)
-    figures = {**_charts(out, rows, names), **_pictures(out, rows, names, seed)}
-    return [save(figure, folder, name) for name, figure in figures.items()]
+    return {**_charts(out, rows, names), **_pictures(out, rows, names, seed)}
 
 
-def _charts(out, rows, names):
+def _charts(out: pathlib.Path, rows: list[Row], names: list[str]) -> dict[str, Any]:
     """Nats against each swept option that took more than one value, and the loss curves."""
-    from keras_acn.experiment.folder import open_run
-
     varied = [name for name in names if len({repr(row[name]) for row in rows}) > 1]
+    # Where the validation split is swept, some runs have its costs and some those of the test.
+    keys = dict.fromkeys(key for row in rows for key in row)
     figures = {}
     for name in varied:
         others = [other for other in varied if other != name]
-        values = {key: [row.get(key) for row in rows] for key in rows[0]}
+        values = {key: [row.get(key) for row in rows] for key in keys}
         figures[f"nats-{name}"] = plots.sweep_curves(
             values, name, TERMS, by=others or None, log=_log_axis(rows)
         )
     if len(rows) <= MOST_LINES:
         runs = (open_run(out / row["run"]) for row in rows)
-        histories = {run.path.name: columns(run) for run in runs if run.history}
+        histories = {run.path.name: columns(run.history) for run in runs if run.history}
         if histories:
             figures["loss"] = plots.loss_curves(histories, "total_nats")
     return figures
 
 
-def _log_axis(rows):
+def _log_axis(rows: list[Row]) -> str | bool:
     """Which axis is logarithmic: nats, where a code that costs nothing dwarfs all others."""
     totals = [row["total_nats"] for row in rows if row["total_nats"] is not None]
     return "y" if totals and min(totals) > 0 and max(totals) > 3 * min(totals) else False
 
 
-def _pictures(out, rows, names, seed):
+def _pictures(out: pathlib.Path, rows: list[Row], names: list[str], seed: int) -> dict[str, Any]:
     """Reconstructions of the same images, and samples, a row for each run.
 
     Where the data are swept too, those runs are drawn that have the first one's.
     """
-    from keras_acn.experiment.folder import open_run
-    from keras_acn.experiment.grid import text_of
-
     originals, rebuilt, drawn = None, {}, {}
     for row in rows:
         run = open_run(out / row["run"])

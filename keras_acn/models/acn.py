@@ -1,17 +1,26 @@
 """The Associative Compression Network."""
 
+from __future__ import annotations
+
+import dataclasses
 import logging
+import warnings
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_acn import codebook as codebook_lib
+from keras_acn._base.batches import in_batches
 from keras_acn._base.errors import UserError
-from keras_acn.codebook.search.auto import describe_choice
+from keras_acn.codebook.search import describe_choice
 from keras_acn.models.base import LatentModel
-from keras_acn.models.generation import batched
 
 log = logging.getLogger(__name__)
+
+# Images looked at to tell whether data are those of the codebook's rows.
+ROWS_CHECKED = 256
 
 
 @keras.saving.register_keras_serializable("keras_acn")
@@ -69,12 +78,13 @@ class ACN(LatentModel):
         if self.codebook.size is not None and not self.codebook.built:
             self.codebook.build()
 
-    def conditional_prior(self, code, index, seed, training):
-        exclude = index if training or self._exclude_self else None
-        neighbor = self.codebook(code, index=exclude, seed=seed, training=training)
+    def conditional_prior(self, code, index, noise, training):
+        neighbor = self.codebook(code, index=index, seed=noise, training=training)
         return self.prior(neighbor.code, training=training)
 
-    def neighbors(self, images, k=None, batch_size=256):
+    def neighbors(
+        self, images: Any, k: int | None = None, batch_size: int = 256
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Finds the training data whose codes are nearest to those of `images`.
 
         Args:
@@ -93,10 +103,10 @@ class ACN(LatentModel):
         k = int(k or self.codebook.k)
         if k > self.codebook.size:
             raise UserError(f"The codebook holds {self.codebook.size} codes, so k={k} is too many.")
-        search = self._compiled(("neighbors", k), lambda code: self.codebook.neighbors(code, k))
-        return batched(search, self.codes(images, batch_size), batch_size)
+        search = self.graph(("neighbors", k), lambda code: self.codebook.neighbors(code, k))
+        return in_batches(search, self.codes(images, batch_size), size=batch_size)
 
-    def recode(self, images, batch_size=256):
+    def recode(self, images: Any, batch_size: int = 256) -> None:
         """Writes the codes of all training data into the codebook, by the weights of now.
 
         In training a code is as old as its datum's last visit, and of the weights before
@@ -129,15 +139,15 @@ class ACN(LatentModel):
     def _needs_size(self):
         return self.codebook.size is None
 
-    def _prepare_fit(self, size, callbacks):
-        if size is not None:
-            self.codebook.resize(size)
+    def _begin_fit(self, batches):
+        if self._needs_size() or batches.images is not None:
+            self.codebook.resize(batches.size())
         if self.codebook.k >= self.codebook.size:
             raise UserError(
                 f"A datum among {self.codebook.size} has fewer than k={self.codebook.k} "
                 f"neighbours: give more data, or KNNCodebook(k=...) a smaller k."
             )
-        callbacks = super()._prepare_fit(self.codebook.size, callbacks)
+        own = super()._begin_fit(batches)
         strategy = self.codebook.search_strategy
         if self.jit_compile and not strategy.supports_xla:
             if not self._auto_jit:
@@ -148,10 +158,80 @@ class ACN(LatentModel):
             self.jit_compile = False
         if self.codebook.search == "auto":
             log.info(describe_choice(self.codebook.size, self.latent_dim))
-        return callbacks
+        return [*own, self.codebook]
 
-    def _own_callbacks(self):
-        return [self.codebook]
+    def _evaluation_batches(self, x, y=None, batch_size=None, exclude_self=False):
+        batches = super()._evaluation_batches(x, y, batch_size)
+        if exclude_self is False:
+            self._warn_of_a_leak(batches)
+            return batches
+        rows = None
+        if exclude_self is not True:
+            rows = np.asarray(exclude_self)
+            size = batches.size()
+            if rows.shape != (size,) or rows.dtype.kind not in "iu":
+                raise UserError(
+                    f"exclude_self takes True or the row of each of the {size} images in the "
+                    f"codebook, integers [{size}], not {rows.dtype} {list(rows.shape)}."
+                )
+            if len(rows) and not -1 <= rows.min() <= rows.max() < self.codebook.size:
+                raise UserError(
+                    f"exclude_self names rows from {rows.min()} to {rows.max()}, and the codebook "
+                    f"has the rows 0 to {self.codebook.size - 1}."
+                )
+            rows = tf.constant(rows, tf.int32)
+
+        def exclude(batch):
+            own = batch["index"] if rows is None else tf.gather(rows, batch["index"])
+            return {**batch, "exclude": tf.cast(own, tf.int32)}
+
+        dataset = batches.dataset.map(exclude)
+        rank = self._rank_of_own_code(dataset)
+        if rank is not None and rank > 0.25:
+            raise UserError(
+                "These images are not those of the codebook's rows that exclude_self names: give "
+                "the row of each image, such as exclude_self=np.arange(30, 60) for the training "
+                "images 30 to 59, or leave exclude_self out for images not trained on."
+            )
+        return dataclasses.replace(batches, dataset=dataset)
+
+    def _rank_of_own_code(self, dataset):
+        """Returns how near images are to their rows' codes: 0 nearest, 0.5 as any other row.
+
+        Of the first images, the mean share of other rows whose codes are nearer to an image's
+        code; `None` where there are too few to tell.
+        """
+        self.codebook.require_codes()
+        for batch in dataset.take(1):
+            rows = batch["exclude"].numpy()
+            if np.any(rows >= self.codebook.size):
+                return 1.0
+            known = np.flatnonzero(rows >= 0)[:ROWS_CHECKED]
+            if len(known) < 4:
+                return None
+            codes = self.codebook.codes.numpy()
+            code = self.graph("codes", self.codes_batch)(batch["image"]).numpy()[known]
+            others = codes[np.random.default_rng(0).integers(0, len(codes), 64)]
+            own = np.linalg.norm(code - codes[rows[known]], axis=1)
+            other = np.linalg.norm(code[:, None] - others, axis=2)
+            return float(np.mean(other < own[:, None]))
+        return None
+
+    def _warn_of_a_leak(self, batches):
+        """Warns if data to be evaluated look like the training data, row by row."""
+        images = batches.images
+        if images is None or not self.codebook.built or len(images) != self.codebook.size:
+            return
+        for batch in batches.dataset.take(1):
+            code = self.graph("codes", self.codes_batch)(batch["image"]).numpy()
+            own = self.codebook.gather(tf.cast(batch["index"], tf.int32)).numpy()
+            scale = self.codebook.codes.numpy().std() + 1e-12
+            if np.mean(np.abs(code - own).max(axis=1) < 1e-3 * scale) > 0.5:
+                warnings.warn(
+                    "These look like the images that the codebook was filled from: each finds its "
+                    "own code, so that the KL is a leak. Give exclude_self=True.",
+                    stacklevel=4,
+                )
 
     def get_config(self):
         return {

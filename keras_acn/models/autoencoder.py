@@ -33,7 +33,6 @@ class Autoencoder(LatentModel):
     short_name = "autoencoder"
     default_encoder = {"name": "conv", "variance": "unit"}
     default_prior = "fitted_normal"
-    # Whether the posterior is a point, so that latents have no cost in nats.
     is_deterministic = True
 
     def __init__(
@@ -54,7 +53,7 @@ class Autoencoder(LatentModel):
         # Weights of a variance would never be trained.
         return {**sizes, "encoder": {**sizes["encoder"], "variance": "unit"}}
 
-    def nats(self, image, index, seed, training=False):
+    def nats(self, image, index, noise, training=False):
         """Returns `(reconstruction_nats, zeros)` of each image, float32 `[B]`."""
         z = self.encoder(image, training=training).mean()  # [B, d]
         if training:

@@ -1,25 +1,46 @@
-"""What the models share: their parts, the loss in nats, and the steps of Keras."""
+"""What the models share: their parts, the loss in nats, Keras's steps, and what they are for."""
+
+from __future__ import annotations
 
 import contextlib
 import math
+import random
+import zlib
+from collections.abc import Callable
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_acn import decoders, encoders, priors
-from keras_acn._base.errors import UserError
+from keras_acn._base.batches import in_batches
+from keras_acn._base.checks import check_seed
+from keras_acn._base.errors import UserError, did_you_mean
+from keras_acn._base.lazy import late
+from keras_acn._base.noise import Noise
+from keras_acn._base.progress import Progress
 from keras_acn._base.shapes import check_image_shape
-from keras_acn.distribute import exchange, keras_trainer
-from keras_acn.models import metrics
-from keras_acn.models.exporting import Exporting
-from keras_acn.models.fitting import Fitting
-from keras_acn.models.generation import Generation
+from keras_acn.data.batches import (
+    DEFAULT_BATCH_SIZE,
+    Batches,
+    as_batches,
+    as_image_set,
+    held_out,
+)
+from keras_acn.distribute import exchange
+from keras_acn.distribute.keras_trainer import KerasTrainer, Mean, is_validation_of_fit, joined
 
-# Streams of stateless random numbers within one step.
+# Streams of the noise of one step.
 POSTERIOR, NEIGHBOR, DECODER = range(3)
+# Streams of the noise of what is sampled outside of training.
+LATENT, IMAGE = range(2)
+
+# Compiling takes some ten seconds: on fewer data a whole training is over by then.
+JIT_FROM_SIZE = 20_000
 
 
-class LatentModel(Fitting, keras_trainer.Workers, Generation, Exporting, keras.Model):
+class LatentModel(KerasTrainer):
     """Base of the models with a posterior q(z|x), a prior p(z|c) and a decoder r(x|z).
 
     The loss is, in nats, summed over pixels and latent dimensions and averaged over
@@ -31,6 +52,17 @@ class LatentModel(Fitting, keras_trainer.Workers, Generation, Exporting, keras.M
     beta; `total_nats`, their sum, which is the negative ELBO; and `bits_per_dim`, the
     total in bits divided by the number of values in an image.
 
+    A subclass with another loss overrides `nats`, or `costs` where it has further terms.
+    All that is random in them comes from the `noise` they are given, so that the same code
+    trains on one replica and on many, evaluates, and answers served requests:
+
+        class Shifted(VAE):
+            def nats(self, image, index, noise, training=False):
+                reconstruction, kl = super().nats(image, index, noise, training)
+                return reconstruction, kl + 1.0
+
+    Images are taken as `[N, H, W, C]` or `[N, H, W]`, floats in [0, 1] or uint8.
+
     Args:
       image_shape: `(H, W, C)` of one image.
       latent_dim: Number of latent dimensions d.
@@ -39,14 +71,26 @@ class LatentModel(Fitting, keras_trainer.Workers, Generation, Exporting, keras.M
       decoder: Name, config or instance; see `keras_acn.decoders`.
       beta: Weight of the KL term: a number, or a Keras `LearningRateSchedule` over the
         optimizer's steps for a warm-up.
-      seed: Seed of all that is random in training and evaluation.
+      seed: Seed of all that is random: initial weights, training and evaluation.
+      class_dim: Dimension of the class code, for models that have one.
+
+    Attributes:
+      codebook: The `KNNCodebook` of an `ACN`, `None` elsewhere.
+      pseudo_labels: The `PseudoLabels` of an unsupervised `VHE`, `None` elsewhere.
+      class_dim: Dimension of the class code of a `VHE`, `None` elsewhere.
+      is_deterministic: Whether the posterior is a point, so that latents cost nothing.
     """
 
-    default_encoder = "conv"
-    default_prior = "normal"
-    default_decoder = "bernoulli_conv"
+    default_encoder: Any = "conv"
+    default_prior: Any = "normal"
+    default_decoder: Any = "bernoulli_conv"
     # Names of the costs that a subclass has besides reconstruction and KL.
-    extra_costs = ()
+    extra_costs: tuple[str, ...] = ()
+
+    codebook: Any = None
+    pseudo_labels: Any = None
+    class_dim: int | None = None
+    is_deterministic = False
 
     def __init__(
         self,
@@ -57,6 +101,8 @@ class LatentModel(Fitting, keras_trainer.Workers, Generation, Exporting, keras.M
         decoder=None,
         beta=1.0,
         seed=0,
+        *,
+        class_dim=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -67,24 +113,28 @@ class LatentModel(Fitting, keras_trainer.Workers, Generation, Exporting, keras.M
             if not beta >= 0:
                 raise UserError(f"beta must be zero or more, not {beta}.")
         self.beta = beta
-        self.seed = int(seed)
-        sizes = self.part_sizes(self.image_shape, self.latent_dim, getattr(self, "class_dim", None))
-        self.encoder = self._part(encoders, encoder, self.default_encoder, sizes["encoder"])
-        self.prior = self._part(priors, prior, self.default_prior, sizes["prior"])
-        self.decoder = self._part(decoders, decoder, self.default_decoder, sizes["decoder"])
+        self.seed = check_seed(seed)
+        if class_dim is not None:
+            self.class_dim = class_dim
+        sizes = self.part_sizes(self.image_shape, self.latent_dim, class_dim)
+        self.encoder = self._part(encoders, encoder, "encoder", sizes)
+        self.prior = self._part(priors, prior, "prior", sizes)
+        self.decoder = self._part(decoders, decoder, "decoder", sizes)
         # The step of the random stream is a weight, so that a resumed run goes on with
         # the numbers an uninterrupted one would draw.
         self.random_step = self.add_weight(
             name="random_step", shape=(), initializer="zeros", dtype="int32", trainable=False
         )
         names = ("loss", "reconstruction_nats", "kl_nats", "total_nats", "bits_per_dim")
-        self._trackers = [metrics.Mean(name=name) for name in (*names, *self.extra_costs)]
-        self._exclude_self = False
+        self._trackers = [Mean(name=name) for name in (*names, *self.extra_costs)]
         self._auto_jit = False
+        self._graphs = _Graphs()
         self.built = True
 
     @classmethod
-    def part_sizes(cls, image_shape, latent_dim, class_dim=None):
+    def part_sizes(
+        cls, image_shape: tuple, latent_dim: int, class_dim: int | None = None
+    ) -> dict[str, dict]:
         """Returns the options that follow from the model's sizes, a dict for each part.
 
         Args:
@@ -95,11 +145,12 @@ class LatentModel(Fitting, keras_trainer.Workers, Generation, Exporting, keras.M
         sizes = {"image_shape": image_shape, "latent_dim": latent_dim}
         return {"encoder": sizes, "prior": sizes, "decoder": sizes}
 
-    @staticmethod
-    def _part(room, identifier, default, sizes):
+    def _part(self, room, identifier, name, sizes):
         """Returns a part of the model, whose sizes must be the model's."""
-        part = room.registry.get(identifier, default, **sizes)
-        for key, expected in sizes.items():
+        with initial_weights_from(self.seed, name):
+            default = getattr(self, f"default_{name}")
+            part = room.registry.get(identifier, default, **sizes[name])
+        for key, expected in sizes[name].items():
             found = getattr(part, key, expected)
             if found != expected:
                 raise UserError(
@@ -107,6 +158,73 @@ class LatentModel(Fitting, keras_trainer.Workers, Generation, Exporting, keras.M
                     f"{expected}: give both the same."
                 )
         return part
+
+    # -- the loss ----------------------------------------------------------------------
+
+    def call(self, image, training=False):
+        """Returns r(x|c(x)): the images' distribution given the mean of the posterior."""
+        return self.decoder(self.encoder(image, training=training).mean(), training=training)
+
+    def conditional_prior(self, code: tf.Tensor, index: Any, noise: Noise, training: bool) -> Any:
+        """Returns the prior `p(z|c)` for each datum of a batch.
+
+        Args:
+          code: float32 `[B, d]`, the codes of the batch.
+          index: int32 `[B]`, as for `nats`.
+          noise: The noise of the choice of c.
+          training: Whether this is a training step.
+        """
+        return self.prior(code, training=training)
+
+    def nats(
+        self, image: tf.Tensor, index: Any, noise: Any, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns `(reconstruction_nats, kl_nats)` of each image, float32 `[B]`.
+
+        Args:
+          image: float32 `[B, H, W, C]` in [0, 1].
+          index: int32 `[B]`, the data's rows in the codebook, whose codes are not theirs to
+            use; -1 for data that have none, `None` if none of them has.
+          noise: A `Noise`, or an int32 `[2]` stateless seed of one.
+          training: Whether this is a training step.
+        """
+        noise = as_noise(noise)
+        q = self.encoder(image, training=training)
+        z = noise.stream(POSTERIOR).sample(q)  # [B, d]
+        p = self.conditional_prior(q.mean(), index, noise.stream(NEIGHBOR), training)
+        kl = priors.kl_nats(q, p, z)
+        reconstruction = -self.decoder(z, training=training).log_prob(image)
+        return reconstruction, kl
+
+    def costs(
+        self, batch: dict[str, tf.Tensor], noise: Any, training: bool = False
+    ) -> dict[str, tf.Tensor]:
+        """Returns what the images of a batch cost, a dict of float32 `[B]` in nats.
+
+        `reconstruction_nats`, `kl_nats`, and the `extra_costs`, which are parts of these.
+
+        Args:
+          batch: As `fit` takes them. In evaluation `exclude`, int32 `[B]`, may be there:
+            the rows whose codes are the images' own.
+          noise: A `Noise`, or an int32 `[2]` stateless seed of one.
+          training: Whether this is a training step.
+        """
+        index = batch["index"] if training else batch.get("exclude")
+        nats = self.nats(batch["image"], index, as_noise(noise), training=training)
+        return dict(zip(("reconstruction_nats", "kl_nats"), nats, strict=True))
+
+    def beta_at(self, step: Any) -> tf.Tensor:
+        """Returns the weight of the KL term at an optimizer step."""
+        if callable(self.beta):
+            return tf.cast(self.beta(step), tf.float32)
+        return tf.constant(self.beta, tf.float32)
+
+    def evaluation_seed(self, index: tf.Tensor) -> tf.Tensor:
+        """Returns the stateless seed of a batch in evaluation, whose rows are `index` `[B]`.
+
+        The noise depends on the data alone, so that a figure can be had again.
+        """
+        return tf.stack([self.seed ^ 0x7E57, exchange.first_index(index)])
 
     # -- Keras's steps -----------------------------------------------------------------
 
@@ -120,8 +238,8 @@ class LatentModel(Fitting, keras_trainer.Workers, Generation, Exporting, keras.M
         Args:
           optimizer: A Keras optimizer or its name, with clipping, schedules, weight
             averaging and so on as in Keras.
-          jit_compile: Whether XLA compiles the step; `"auto"` does where that pays: from
-            20,000 data on, save for autoregressive decoders, whose convolutions it
+          jit_compile: Whether XLA compiles the training step; `"auto"` does where that pays:
+            from 20,000 data on, save for autoregressive decoders, whose convolutions it
             slows down.
           **kwargs: `run_eagerly`, `steps_per_execution`, `auto_scale_loss`.
 
@@ -139,9 +257,6 @@ class LatentModel(Fitting, keras_trainer.Workers, Generation, Exporting, keras.M
         self._auto_jit = jit_compile == "auto" and not kwargs.get("run_eagerly")
         jit_compile = False if jit_compile == "auto" else jit_compile
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
-        if not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
-        self._prepare_for_replicas()
 
     def get_compile_config(self):
         config = super().get_compile_config()
@@ -152,101 +267,28 @@ class LatentModel(Fitting, keras_trainer.Workers, Generation, Exporting, keras.M
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    def make_test_function(self, force=False):
-        with self._without_xla():
-            return super().make_test_function(force)
-
-    def make_predict_function(self, force=False):
-        with self._without_xla():
-            return super().make_predict_function(force)
-
-    @contextlib.contextmanager
-    def _without_xla(self):
-        # XLA draws other numbers from the same stateless seed, so an evaluation that is
-        # compiled in one process and not in another would give other figures.
-        jit_compile, self.jit_compile = self.jit_compile, False
-        try:
-            yield
-        finally:
-            self.jit_compile = jit_compile
-
-    def call(self, image, training=False):
-        """Returns r(x|c(x)): the images' distribution given the mean of the posterior."""
-        return self.decoder(self.encoder(image, training=training).mean(), training=training)
-
-    def conditional_prior(self, code, index, seed, training):
-        """Returns the prior `p(z|c)` for each datum of a batch.
-
-        Args:
-          code: float32 `[B, d]`, the codes of the batch.
-          index: int32 `[B]`, the data's rows.
-          seed: int32 `[2]`, a stateless seed.
-          training: Whether this is a training step.
-        """
-        return self.prior(code, training=training)
-
-    def nats(self, image, index, seed, training=False):
-        """Returns `(reconstruction_nats, kl_nats)` of each image, float32 `[B]`.
-
-        Args:
-          image: float32 `[B, H, W, C]` in [0, 1].
-          index: int32 `[B]`, the data's rows.
-          seed: int32 `[2]`, a stateless seed.
-          training: Whether this is a training step.
-        """
-        q = self.encoder(image, training=training)
-        z = keras_trainer.sample(q, tf.random.fold_in(seed, POSTERIOR))  # [B, d]
-        p = self.conditional_prior(
-            q.mean(), index, tf.random.fold_in(seed, NEIGHBOR), training=training
-        )
-        kl = priors.kl_nats(q, p, z)
-        reconstruction = -self.decoder(z, training=training).log_prob(image)
-        return reconstruction, kl
-
-    def costs(self, batch, seed, training=False):
-        """Returns what the images of a batch cost, a dict of float32 `[B]` in nats.
-
-        `reconstruction_nats`, `kl_nats`, and the `extra_costs`, which are parts of these.
-
-        Args:
-          batch: As `fit` takes them.
-          seed: int32 `[2]`, a stateless seed.
-          training: Whether this is a training step.
-        """
-        nats = self.nats(batch["image"], batch["index"], seed, training=training)
-        return dict(zip(("reconstruction_nats", "kl_nats"), nats, strict=True))
-
-    def beta_at(self, step):
-        """Returns the weight of the KL term at an optimizer step."""
-        if callable(self.beta):
-            return tf.cast(self.beta(step), tf.float32)
-        return tf.constant(self.beta, tf.float32)
-
     def train_step(self, batch):
-        seed = tf.stack([self.seed, self.random_step.value])
+        noise = exchange.noise(tf.stack([self.seed, self.random_step.value]))
         with tf.GradientTape() as tape:
-            costs = self.costs(batch, seed, training=True)
+            costs = self.costs(batch, noise, training=True)
             weighted = self._weighted(costs)  # [B]
-            loss = self.optimizer.scale_loss(keras_trainer.mean(weighted))
-        gradients = self._summed(tape.gradient(loss, self.trainable_weights))
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-        self.random_step.assign_add(1)
+            loss = self.optimizer.scale_loss(exchange.mean(weighted))
+        self._apply(tape.gradient(loss, self.trainable_weights))
         return self._update(weighted, costs)
 
     def test_step(self, batch):
-        costs = self.costs(batch, self.evaluation_seed(batch["index"]))
+        costs = self.costs(batch, exchange.noise(self.evaluation_seed(batch["index"])))
         return self._update(self._weighted(costs), costs)
-
-    def evaluation_seed(self, index):
-        """Returns the stateless seed of a batch in evaluation, whose rows are `index` `[B]`.
-
-        The noise depends on the data alone, so that a figure can be had again.
-        """
-        return tf.stack([self.seed ^ 0x7E57, exchange.first_index(index)])
 
     def predict_step(self, batch):
         image = batch["image"] if isinstance(batch, dict) else batch
-        return self._reconstruct_batch(image, tf.constant([self.seed, DECODER]), sample=None)
+        return self.reconstruct_batch(image, Noise([self.seed, DECODER]))
+
+    def _apply(self, gradients):
+        """Makes an optimizer step with the gradients of this replica's share of the loss."""
+        gradients = exchange.summed(gradients)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        self.random_step.assign_add(1)
 
     def _weighted(self, costs):
         beta = self.beta_at(self.optimizer.iterations)
@@ -256,17 +298,371 @@ class LatentModel(Fitting, keras_trainer.Workers, Generation, Exporting, keras.M
         total = costs["reconstruction_nats"] + costs["kl_nats"]
         bits = total / (math.log(2.0) * math.prod(self.image_shape))
         values = {**costs, "loss": loss, "total_nats": total, "bits_per_dim": bits}
-        for tracker, (value, rows) in zip(
-            self._trackers,
-            keras_trainer.whole_means([values[tracker.name] for tracker in self._trackers]),
-            strict=True,
-        ):
+        means = exchange.whole_means([values[tracker.name] for tracker in self._trackers])
+        for tracker, (value, rows) in zip(self._trackers, means, strict=True):
             tracker.update_state(value, sample_weight=rows)
         return {tracker.name: tracker.result() for tracker in self._trackers}
 
+    # -- fit, evaluate, predict --------------------------------------------------------
+
+    def fit(
+        self,
+        x,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        validation_batch_size=None,
+        validation_steps=None,
+        **kwargs,
+    ):
+        """Trains the model, as `keras.Model.fit` does.
+
+        Args:
+          x: Images, `[N, H, W, C]` or `[N, H, W]`, floats in [0, 1] or uint8; or a
+            `keras_acn.data.ImageSet`; or a `tf.data.Dataset` of batches
+            `{"image", "index"[, "label"]}`, or `keras_acn.data.Batches`. Arrays get their
+            index by themselves.
+          y: Labels `[N]`. Only a supervised `VHE` trains on them.
+          batch_size: Images per step, 32 by default; with arrays only.
+          epochs: Number of the last epoch.
+          verbose: As in Keras.
+          callbacks: As in Keras. The codebook of an ACN is added by itself.
+          validation_split: Share of the images, at their end, held out for validation.
+          validation_data: Images, `(images, labels)`, or a dataset of batches.
+          shuffle: Whether arrays are visited in a new order each epoch.
+          initial_epoch: Epoch to begin at, 0 for the first.
+          steps_per_epoch: As in Keras; needed for datasets without an end.
+          validation_batch_size: `batch_size` by default.
+          validation_steps: As in Keras.
+          **kwargs: Further arguments of `keras.Model.fit`.
+
+        Returns:
+          A Keras `History`.
+
+        Raises:
+          UserError: If the data cannot be used; the sentence names the fix.
+        """
+        self._require_compiled("fit")
+        for name in ("class_weight", "sample_weight"):
+            if kwargs.pop(name, None) is not None:
+                raise UserError(f"A code length has no {name}: leave it out of fit().")
+        if validation_split:
+            if validation_data is not None:
+                raise UserError("Give validation_split or validation_data, not both.")
+            x, validation_data = held_out(x, y, validation_split, self.image_shape)
+            y = None
+        batches = as_batches(
+            x,
+            y,
+            image_shape=self.image_shape,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=self.seed,
+            start_epoch=initial_epoch,
+            epochs=max(1, epochs - initial_epoch),
+            training=True,
+        )
+        if steps_per_epoch is None and not isinstance(x, (tf.data.Dataset, Batches)):
+            steps_per_epoch = batches.images.steps_per_epoch(batch_size or DEFAULT_BATCH_SIZE)
+        with self.variables_scope():
+            own = self._begin_fit(batches)
+        if validation_data is not None:
+            found = self._evaluation_batches(
+                validation_data, batch_size=validation_batch_size or batch_size
+            )
+            own += self._callbacks_of_validation(found)
+            validation_data, validation_steps = self.distributed(
+                found.dataset, "test_step", validation_steps
+            )
+        x, steps_per_epoch = self.distributed(batches.dataset, "train_step", steps_per_epoch)
+        return super().fit(
+            x,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=joined(own, callbacks),
+            validation_data=validation_data,
+            validation_steps=validation_steps,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            # The dataset has its order already.
+            shuffle=False,
+            **kwargs,
+        )
+
+    def evaluate(self, x, y=None, batch_size=None, exclude_self=False, **kwargs):
+        """Returns the metrics on a data set, as `keras.Model.evaluate` does.
+
+        The same data, model and batch size give the same figures, bit for bit.
+
+        Args:
+          x: As for `fit`.
+          y: Labels. Only a supervised `VHE` goes by them.
+          batch_size: Images per step, 32 by default.
+          exclude_self: For data that the codebook of an `ACN` was filled from: each datum's
+            own code must be left out, as it would be its nearest neighbour, and the KL a
+            leak. `True` if the index of `x` is the row in the codebook, as for all of the
+            training images in their order; or int `[N]`, the row of each image, -1 for none.
+          **kwargs: Further arguments of `keras.Model.evaluate`, such as `return_dict`.
+
+        Raises:
+          UserError: If the data cannot be used, or their rows are not those of the codebook.
+        """
+        self._require_compiled("evaluate")
+        if not is_validation_of_fit(kwargs):
+            batches = self._evaluation_batches(x, y, batch_size, exclude_self)
+            self._before_evaluation(batches)
+            x = batches.dataset
+        x, kwargs["steps"] = self.distributed(x, "test_step", kwargs.get("steps"))
+        return super().evaluate(x, **kwargs)
+
+    def image_nats(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        samples: int = 1,
+        batch_size: int = 128,
+        exclude_self: Any = False,
+        progress: Progress | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Returns what each image costs, a dict of float64 `[N]` in nats.
+
+        The names are those of the metrics: `reconstruction_nats`, `kl_nats` and, for a
+        `VHE`, the two parts of the latter. The same call gives the same figures.
+
+        Args:
+          x: As for `evaluate`.
+          y: Labels, likewise.
+          samples: Samples of the latents to average over.
+          batch_size: Images at a time.
+          exclude_self: As for `evaluate`.
+          progress: Called with the passes over a batch that are done, and their number.
+
+        Raises:
+          UserError: As for `evaluate`.
+        """
+        batches = self._evaluation_batches(x, y, batch_size, exclude_self)
+        self._before_evaluation(batches)
+        costs = self.graph("costs", self.costs)
+        pieces, done = [], 0
+        total = int(batches.dataset.cardinality()) * samples
+        for batch in batches.dataset:
+            seed = self.evaluation_seed(batch["index"])
+            drawn = []
+            for draw in range(samples):
+                drawn.append(costs(batch, tf.random.fold_in(seed, draw) if draw else seed))
+                done += 1
+                if progress is not None:
+                    progress(done, total)
+            pieces.append(
+                {
+                    k: np.mean([np.asarray(d[k], np.float64) for d in drawn], axis=0)
+                    for k in drawn[0]
+                }
+            )
+        return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+    def predict(self, x, batch_size=None, **kwargs):
+        """Returns the reconstructions `[N, H, W, C]` of images or of a dataset."""
+        batches = as_batches(x, image_shape=self.image_shape, batch_size=batch_size)
+        return super().predict(batches.dataset, **kwargs)
+
+    def _require_compiled(self, what):
+        if not self.compiled:
+            raise UserError(f'Compile the model before {what}: model.compile(optimizer="adam").')
+
+    def _needs_size(self):
+        """Whether training needs the number of data."""
+        return False
+
+    def _begin_fit(self, batches):
+        """Makes the model ready to train on `Batches`; returns its own callbacks.
+
+        A model with a codebook or pseudo-labels gives these their size here.
+        """
+        if self._auto_jit:
+            known = batches.images is not None or self._needs_size()
+            large = known and batches.size() >= JIT_FROM_SIZE and self.num_replicas == 1
+            self.jit_compile = large and not self.decoder.is_autoregressive
+        return []
+
+    def _callbacks_of_validation(self, batches):
+        """Returns callbacks that make validation on `Batches` follow the training."""
+        return []
+
+    def _evaluation_batches(self, x, y=None, batch_size=None, exclude_self=False):
+        """Returns data as the `Batches` that `test_step` takes."""
+        return as_batches(x, y, image_shape=self.image_shape, batch_size=batch_size)
+
+    def _before_evaluation(self, batches):
+        """Brings what an evaluation on `Batches` goes by up to the present weights."""
+
+    # -- what a trained model does with images -----------------------------------------
+
+    def encode(self, images: Any) -> Any:
+        """Returns q(z|x): a `tfd.Distribution`, batch `[N]`, event `[latent_dim]`."""
+        return self.encoder(tf.convert_to_tensor(self._images(images)))
+
+    def decode(self, z: Any) -> Any:
+        """Returns r(x|z): a `tfd.Distribution`, batch `[N]`, event `[H, W, C]`.
+
+        Args:
+          z: float `[N, latent_dim]`.
+        """
+        return self.decoder(tf.convert_to_tensor(z, tf.float32))
+
+    def codes(self, images: Any, batch_size: int = 256) -> np.ndarray:
+        """Returns the codes c(x), the posterior means, as float32 `[N, latent_dim]`."""
+        encode = self.graph("codes", self.codes_batch)
+        return in_batches(encode, self._images(images), size=batch_size)
+
+    def reconstruct(
+        self, images: Any, sample: bool | None = None, seed: int = 0, batch_size: int = 256
+    ) -> np.ndarray:
+        """Returns images decoded from the codes of `images`, float32 `[N, H, W, C]`.
+
+        Args:
+          images: The images.
+          sample: Whether an image is drawn from r(x|z) or its mean taken. `None` takes
+            the mean where the decoder has one, and draws where it has not, as an
+            autoregressive one.
+          seed: Seed of the drawing.
+          batch_size: Images per step.
+        """
+        reconstruct = self.graph(
+            ("reconstruct", sample),
+            lambda x, key: self.reconstruct_batch(x, Noise(key), sample),
+        )
+        return in_batches(reconstruct, self._images(images), size=batch_size, seed=seed)
+
+    def daydream(
+        self, images: Any, steps: int = 30, sample: bool = True, seed: int = 0
+    ) -> np.ndarray:
+        """Follows associations: encode, prior, decode, and again from the new image.
+
+        Encode an image and take its code c, draw z from p(z|c), decode z and draw an
+        image, encode that, and so on: section 3 of Graves et al. 2018.
+
+        Args:
+          images: The images to begin from, B of them.
+          steps: Number of steps.
+          sample: Whether latents and images are drawn, as in the paper; otherwise the
+            prior's mean is decoded and the mean image encoded, as in the blog post.
+            Decoders without a mean always draw.
+          seed: Seed of the drawing.
+
+        Returns:
+          float32 `[steps + 1, B, H, W, C]`; the first are the images themselves.
+        """
+        images = self._images(images)
+        if int(steps) < 0:
+            raise UserError(f"The number of daydream steps must not be negative, as {steps} is.")
+        step = self.graph(
+            ("daydream", bool(sample)),
+            lambda x, key: self.daydream_batch(x, Noise(key), bool(sample)),
+        )
+        frames = [images]
+        for i in range(int(steps)):
+            frames.append(step(frames[-1], tf.constant([seed, i], tf.int32)).numpy())
+        return np.stack(frames)
+
+    def sample(
+        self, n: int, seed: int = 0, sample: bool | None = None, batch_size: int = 256
+    ) -> np.ndarray:
+        """Returns n images drawn from the model, float32 `[n, H, W, C]`.
+
+        Args:
+          n: How many.
+          seed: Seed of the drawing.
+          sample: As for `reconstruct`.
+          batch_size: Images per step.
+        """
+        if int(n) < 1:
+            raise UserError(f"sample(n) needs n of at least 1, not {n}.")
+        return self._sample_from(self._contexts(n, seed), seed, sample, batch_size)
+
+    def _sample_from(self, contexts, seed, sample, batch_size):
+        """Returns an image for each of the codes `[n, d]` that its prior is conditioned on."""
+        draw = self.graph(
+            ("sample", sample),
+            lambda context, key: self.sample_batch(context, Noise(key), sample),
+        )
+        return in_batches(draw, contexts, size=batch_size, seed=seed)
+
+    def _contexts(self, n, seed):
+        """Returns the codes `[n, d]` that the priors of n samples are conditioned on."""
+        return np.zeros([n, self.latent_dim], np.float32)
+
+    def _images(self, images):
+        images = as_image_set(images, image_shape=self.image_shape).arrays()[0]
+        return np.asarray(images, np.float32)
+
+    # -- the same in the graph, on one batch; served models answer by these ------------
+
+    def codes_batch(self, image: tf.Tensor) -> tf.Tensor:
+        """Returns the codes of a batch, `[B, d]`."""
+        return self.encoder(image).mean()
+
+    def posterior_batch(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns what the encoder says of each image: `mean` and `stddev`, each `[B, d]`."""
+        q = self.encoder(image)
+        return {"mean": q.mean()} if self.is_deterministic else moments(q)
+
+    def alone(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns images as a batch for `costs`, where nothing but the images is known."""
+        return {"image": image, "index": tf.zeros([tf.shape(image)[0]], tf.int32)}
+
+    def latents_batch(self, code: tf.Tensor, noise: Noise) -> tf.Tensor:
+        """Returns a latent from p(z|c) for each code, `[B, d]`."""
+        return noise.stream(LATENT).sample(self.prior(code))
+
+    def sample_batch(self, context: tf.Tensor, noise: Noise, sample: bool | None) -> tf.Tensor:
+        """Returns an image for each code that its prior is conditioned on, `[B, H, W, C]`."""
+        return self.decode_batch(self.latents_batch(context, noise), noise, sample)
+
+    def decode_batch(
+        self, z: tf.Tensor, noise: Noise | None = None, sample: bool | None = None
+    ) -> tf.Tensor:
+        """Returns an image for each latent, `[B, H, W, C]`: drawn, or the mean.
+
+        Args:
+          z: float `[B, d]`.
+          noise: The noise of drawing; `None` where the mean is taken.
+          sample: As for `reconstruct`.
+        """
+        image = self.decoder(z)
+        if sample or self.decoder.is_autoregressive:
+            return noise.stream(IMAGE).sample(image)
+        return image.mean()
+
+    def reconstruct_batch(
+        self, image: tf.Tensor, noise: Noise | None = None, sample: bool | None = None
+    ) -> tf.Tensor:
+        """Returns images decoded from the codes of a batch, as `reconstruct` does."""
+        return self.decode_batch(self.codes_batch(image), noise, sample)
+
+    def daydream_batch(self, image: tf.Tensor, noise: Noise, sample: bool = True) -> tf.Tensor:
+        """Returns the images that one step of `daydream` makes of a batch."""
+        p = self.prior(self.encoder(image).mean())
+        z = noise.stream(LATENT).sample(p) if sample else p.mean()
+        return self.decode_batch(z, noise, sample or None)
+
+    def graph(self, key: Any, function: Callable) -> Callable:
+        """Returns `function` as a TensorFlow graph, the same one each time for a key."""
+        if key not in self._graphs.by_key:
+            self._graphs.by_key[key] = tf.function(function, reduce_retracing=True, autograph=False)
+        return self._graphs.by_key[key]
+
     # -- what a model remembers of its training data -----------------------------------
 
-    def settle(self, images):
+    def settle(self, images: Any) -> None:
         """Brings what the model remembers of its training data up to its weights of now.
 
         In training a code is as old as its datum's last visit. Called at the end of a run;
@@ -276,10 +672,62 @@ class LatentModel(Fitting, keras_trainer.Workers, Generation, Exporting, keras.M
           images: The training images, in the order of their index.
         """
 
-    def continue_pass(self):
+    def continue_pass(self) -> None:
         """Makes the next epoch go on with the present pass, as a resumed run must."""
 
-    # -- configuration -----------------------------------------------------------------
+    # -- export and configuration ------------------------------------------------------
+
+    def export(
+        self,
+        folder,
+        version=None,
+        quantize=None,
+        codebook=True,
+        name=None,
+        config=None,
+        metrics=None,
+        examples=None,
+        **unknown,
+    ):
+        """Writes a SavedModel that TensorFlow Serving loads, at `folder/VERSION/`.
+
+        Keras's own `export` would trace `call`, which here returns a distribution and no
+        tensor. This one writes a signature for everything that the model can do.
+
+        Args:
+          folder: The folder that the server is pointed at; made where it is missing.
+          version: A number, by default the next free one.
+          quantize: `"float16"` stores kernels and codes in half precision.
+          codebook: Whether the codebook comes along. Without it the export is smaller, and
+            has neither `neighbors` nor `nats`.
+          name: The model's name for the server, the folder's by default.
+          config: The `keras_acn.experiment.Config` of the training: it says what is done
+            to PNG and JPEG files.
+          metrics: The model's figures, as in a run's `metrics.json`, for the model card.
+          examples: Images for the warm-up requests.
+
+        Returns:
+          A `keras_acn.serving.Export`: the path, the version, the signatures, the sizes.
+
+        Raises:
+          UserError: If an option is unknown or does not fit, the version exists already,
+            or the model has not been trained.
+        """
+        known = {
+            "version": version,
+            "quantize": quantize,
+            "codebook": codebook,
+            "name": name,
+            "config": config,
+            "metrics": metrics,
+            "examples": examples,
+        }
+        for key in unknown:
+            raise UserError(
+                f'export() of a {type(self).__name__} has no option "{key}": known are '
+                f"{', '.join(known)}.{did_you_mean(key, known)}"
+            )
+        return late("export_model")(self, folder, **known)
 
     def get_config(self):
         beta = self.beta
@@ -302,3 +750,40 @@ class LatentModel(Fitting, keras_trainer.Workers, Generation, Exporting, keras.M
         if isinstance(config.get("beta"), dict):
             config["beta"] = keras.saving.deserialize_keras_object(config["beta"])
         return cls(**config)
+
+
+class _Graphs:
+    """Holds compiled functions out of Keras's sight, and out of copies and pickles."""
+
+    def __init__(self):
+        self.by_key = {}
+
+    def __reduce__(self):
+        return (_Graphs, ())
+
+
+@contextlib.contextmanager
+def initial_weights_from(seed: int, name: str):
+    """A context in which Keras's layers draw their initial weights from a model's seed.
+
+    Args:
+      seed: The model's seed.
+      name: Name of the part that is built, so that no two parts start alike.
+    """
+    # Keras takes the seed of each initializer that has none from Python's generator.
+    before = random.getstate()
+    random.seed(seed * 2**32 + zlib.crc32(name.encode()))
+    try:
+        yield
+    finally:
+        random.setstate(before)
+
+
+def as_noise(noise: Any) -> Noise:
+    """Returns a `Noise` as it is, and a seed as the noise of the rows of this step."""
+    return noise if noise is None or isinstance(noise, Noise) else exchange.noise(noise)
+
+
+def moments(q: Any) -> dict[str, tf.Tensor]:
+    """Returns `mean` and `stddev` of a posterior."""
+    return {"mean": q.mean(), "stddev": q.stddev()}

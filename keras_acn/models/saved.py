@@ -1,11 +1,12 @@
-"""Opening a saved model."""
+"""Opening a saved model, and the trained ones that come with the package."""
 
 import pathlib
 import zipfile
 
 import keras
 
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import UserError, unknown_name
+from keras_acn._base.shipped import pretrained_folders as pretrained_folders
 
 
 def load_model(path, compile=True):
@@ -35,4 +36,24 @@ def load_model(path, compile=True):
         raise UserError(f"{damaged}: {str(error).splitlines()[0]}") from error
     if not isinstance(model, LatentModel):
         raise UserError(f"{damaged}: it holds a {type(model).__name__}.")
+    return model
+
+
+def load_pretrained(name):
+    """Opens a trained model that comes with the package; needs no network.
+
+    Args:
+      name: Its name, such as `"acn-mnist"`.
+
+    Returns:
+      The model, compiled, so that `evaluate` works as it is.
+
+    Raises:
+      UserError: If there is none of that name, with the nearest one.
+    """
+    folders = pretrained_folders()
+    if name not in folders:
+        raise unknown_name("pretrained model", name, folders)
+    model = load_model(folders[name] / "model.keras", compile=False)
+    model.compile()
     return model

@@ -1,18 +1,29 @@
 """The variational homoencoder."""
 
+from __future__ import annotations
+
 import collections
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_acn import codebook, encoders, priors
+from keras_acn._base.batches import in_batches
 from keras_acn._base.errors import UserError
-from keras_acn.distribute import exchange, keras_trainer
-from keras_acn.models.base import POSTERIOR, LatentModel
-from keras_acn.models.class_sets import CLASS, ClassSets
-from keras_acn.models.few_shot import FewShot
-from keras_acn.models.metrics import Ratio
+from keras_acn.data.batches import as_batches
+from keras_acn.distribute import exchange
+from keras_acn.distribute.keras_trainer import Ratio
+from keras_acn.models.base import POSTERIOR, LatentModel, as_noise, moments
+from keras_acn.models.class_sets import (
+    CLASS,
+    BatchesWithSets,
+    FollowClusters,
+    TrainingSets,
+    required_labels,
+)
 
 tfd = tfp.distributions
 
@@ -23,7 +34,7 @@ _CONV = {"name": "conv", "variance": "learned"}
 
 
 @keras.saving.register_keras_serializable("keras_acn")
-class VHE(ClassSets, FewShot, LatentModel):
+class VHE(LatentModel):
     """A variational homoencoder (Hewitt et al. 2018, arXiv 1807.08919).
 
     Two codes: c says what a datum x shares with its class, z what sets it apart. c is
@@ -101,14 +112,23 @@ class VHE(ClassSets, FewShot, LatentModel):
         seed=0,
         **kwargs,
     ):
-        self.class_dim = int(latent_dim if class_dim is None else class_dim)
-        if self.class_dim < 1:
+        class_dim = int(latent_dim if class_dim is None else class_dim)
+        if class_dim < 1:
             raise UserError(f"class_dim must be at least 1, not {class_dim}.")
-        super().__init__(image_shape, latent_dim, encoder, prior, decoder, beta, seed, **kwargs)
-        sizes = self.part_sizes(self.image_shape, self.latent_dim, self.class_dim)
-        self.class_encoder = self._part(
-            encoders, class_encoder, self.default_class_encoder, sizes["class_encoder"]
+        super().__init__(
+            image_shape,
+            latent_dim,
+            encoder,
+            prior,
+            decoder,
+            beta,
+            seed,
+            class_dim=class_dim,
+            **kwargs,
         )
+        sizes = self.part_sizes(self.image_shape, self.latent_dim, self.class_dim)
+        self.class_encoder = self._part(encoders, class_encoder, "class_encoder", sizes)
+        self._training_sets = None
         self.set_size = set_size
         self.least_members, self.most_members = _pair(set_size)
         self.supervised = bool(supervised)
@@ -174,16 +194,16 @@ class VHE(ClassSets, FewShot, LatentModel):
         stddev = tf.exp(average(tf.math.log(stddev)))
         return tfd.Independent(tfd.Normal(average(mean), stddev), 1)
 
-    def costs(self, batch, seed, training=False):
-        return self._costs_and_latents(batch, seed, training)[0]
+    def costs(self, batch, noise, training=False):
+        return self._costs_and_latents(batch, noise, training)[0]
 
-    def _costs_and_latents(self, batch, seed, training):
-        image = batch["image"]
-        members, valid, class_size = self.draw_sets(batch, seed, training)
+    def _costs_and_latents(self, batch, noise, training):
+        noise, image = as_noise(noise), batch["image"]
+        members, valid, class_size = self.draw_sets(batch, noise, training)
         q_c = self.class_posterior(members, valid, training=training)
-        c = keras_trainer.sample(q_c, tf.random.fold_in(seed, CLASS))  # [B, class_dim]
+        c = noise.stream(CLASS).sample(q_c)  # [B, class_dim]
         q_z = self.encoder(image, c, training=training)
-        z = keras_trainer.sample(q_z, tf.random.fold_in(seed, POSTERIOR))  # [B, latent_dim]
+        z = noise.stream(POSTERIOR).sample(q_z)  # [B, latent_dim]
         p_c = tfd.Independent(tfd.Normal(tf.zeros_like(c), tf.ones_like(c)), 1)
         kl_c = priors.kl_nats(q_c, p_c) / tf.cast(class_size, tf.float32)
         kl_z = priors.kl_nats(q_z, self.prior(c, training=training), z)
@@ -197,16 +217,14 @@ class VHE(ClassSets, FewShot, LatentModel):
         return costs, Latents(q_c, c, q_z, z)
 
     def train_step(self, batch):
-        seed = tf.stack([self.seed, self.random_step.value])
+        noise = exchange.noise(tf.stack([self.seed, self.random_step.value]))
         with tf.GradientTape() as tape:
-            costs, latents = self._costs_and_latents(batch, seed, training=True)
+            costs, latents = self._costs_and_latents(batch, noise, training=True)
             weighted = self._weighted(costs)
-            loss = self.optimizer.scale_loss(keras_trainer.mean(weighted))
-        weights = self.trainable_weights
-        at_c, at_z, *gradients = tape.gradient(loss, [latents.c, latents.z, *weights])
-        gradients = self._summed(gradients)
-        self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
-        self.random_step.assign_add(1)
+            loss = self.optimizer.scale_loss(exchange.mean(weighted))
+        sources = [latents.c, latents.z, *self.trainable_weights]
+        at_c, at_z, *gradients = tape.gradient(loss, sources)
+        self._apply(gradients)
         of_c, of_z = exchange.total(
             *(tf.reduce_sum(tf.norm(gradient, axis=1)) for gradient in (at_c, at_z))
         )
@@ -225,34 +243,256 @@ class VHE(ClassSets, FewShot, LatentModel):
         logs = self._update(weighted, costs)
         return {**logs, **{each.name: each.result() for each in self._gradient_trackers}}
 
+    # -- data to train on and to evaluate ------------------------------------------------
+
+    def draw_sets(self, batch, noise, training):
+        """Returns the set D of each datum.
+
+        Args:
+          batch: As `fit` takes them; in evaluation it carries its sets already.
+          noise: The step's noise.
+          training: Whether this is a training step.
+
+        Returns:
+          `(members, valid, class_size)`: float32 `[B, S, H, W, C]`, bool `[B, S]`, int32 `[B]`.
+
+        Raises:
+          UserError: If there are no images to draw from.
+        """
+        if "members" in batch:
+            return batch["members"], batch["valid"], batch["class_size"]
+        if self._training_sets is None or not training:
+            raise UserError("A VHE draws D from a data set: call fit or evaluate on one.")
+        return self._training_sets.draw(batch["index"], as_noise(noise).whole(), self)
+
+    def _needs_size(self):
+        return self.pseudo_labels is not None and self.pseudo_labels.size is None
+
+    def _begin_fit(self, batches):
+        images = batches.collect()
+        if self.pseudo_labels is not None:
+            self.pseudo_labels.resize(len(images))
+            self.pseudo_labels.set_true_labels(images.labels)
+        if self._training_sets is None or self._training_sets.images is not images:
+            self._training_sets = TrainingSets(images, self.supervised)
+            # The compiled step holds the images it was traced with.
+            self.train_function = None
+        own = super()._begin_fit(batches)
+        return own if self.pseudo_labels is None else [*own, self.pseudo_labels]
+
+    def _evaluation_batches(self, x, y=None, batch_size=None, exclude_self=False):
+        batches = super()._evaluation_batches(x, y, batch_size, exclude_self)
+        if isinstance(batches, BatchesWithSets):
+            return batches
+        images = batches.collect()
+        labels = np.zeros(len(images), np.int32)
+        if self.supervised:
+            labels = required_labels(images)
+        return BatchesWithSets.of_model(self, batches, labels)
+
+    def _before_evaluation(self, batches):
+        if not self.supervised:
+            batches.sets.assign(self.pseudo_labels.nearest(self.codes(batches.images)))
+
+    def _callbacks_of_validation(self, batches):
+        return [FollowClusters(self, batches)] if not self.supervised else []
+
+    # -- what the model remembers --------------------------------------------------------
+
+    def continue_pass(self):
+        if self.pseudo_labels is not None:
+            self.pseudo_labels.continue_pass()
+
+    def settle(self, images):
+        self.recode(images)
+
+    def recode(self, images: Any, batch_size: int = 256) -> None:
+        """Writes the codes of all training data by the weights of now, and clusters them.
+
+        In training a code is as old as its datum's last visit, and the clusters as the
+        epoch. D is drawn from the clusters as they were. Nothing to do for a supervised
+        model.
+
+        Args:
+          images: The training images, in the order of their index.
+          batch_size: Images per step.
+
+        Raises:
+          UserError: If their number is not that of the pseudo-labels.
+        """
+        if self.pseudo_labels is None:
+            return
+        batches = as_batches(images, image_shape=self.image_shape, batch_size=batch_size)
+        self.pseudo_labels.resize(batches.size())
+        labels = self.pseudo_labels.labels.numpy()
+        batches = BatchesWithSets.of_model(self, batches, labels)
+
+        def codes(batch):
+            c = self.class_posterior(batch["members"], batch["valid"]).mean()
+            return tf.concat([c, self.encoder(batch["image"], c).mean()], axis=1)
+
+        codes = self.graph("recode", codes)
+        found = np.concatenate([codes(batch) for batch in batches.dataset])
+        self.pseudo_labels.codes.assign(found)
+        self.pseudo_labels.cluster()
+
     # -- images to codes and back ------------------------------------------------------
 
     def call(self, image, training=False):
         """Returns r(x|c,z) at the means of q(c|{x}) and q(z|c,x)."""
-        return self.decoder(self._codes_batch(image, training), training=training)
+        return self.decoder(self.codes_batch(image, training), training=training)
 
     def encode(self, images):
         """Returns q(z|c,x), batch `[N]`, event `[latent_dim]`, at the mean c of q(c|{x})."""
         images = tf.convert_to_tensor(self._images(images))
         return self.encoder(images, self.class_posterior(images[:, None]).mean())
 
-    def _codes_batch(self, images, training=False):
-        c = self.class_posterior(images[:, None], training=training).mean()
-        return tf.concat([c, self.encoder(images, c, training=training).mean()], axis=1)
+    def codes_batch(self, image, training=False):
+        c = self.class_posterior(image[:, None], training=training).mean()
+        return tf.concat([c, self.encoder(image, c, training=training).mean()], axis=1)
+
+    def posterior_batch(self, image):
+        """Returns `mean`, `stddev` of q(z|c,x), and `code`, `code_stddev` of q(c|{x})."""
+        q_c = self.class_posterior(image[:, None])
+        q_z = self.encoder(image, q_c.mean())
+        return {**moments(q_z), "code": q_c.mean(), "code_stddev": q_c.stddev()}
+
+    def alone(self, image):
+        """Returns images as a batch for `costs`, each the only known member of its class."""
+        rows = tf.shape(image)[0]
+        return {
+            **super().alone(image),
+            "members": image[:, None],
+            "valid": tf.ones([rows, 1], tf.bool),
+            "class_size": tf.ones([rows], tf.int32),
+        }
 
     def _contexts(self, n, seed):
         return tf.random.stateless_normal([n, self.class_dim], [seed, CLASS]).numpy()
 
-    def _sample_batch(self, context, seed, sample):
-        z = self.prior(context).sample(seed=tf.random.fold_in(seed, 0))
-        return self._decode_batch(tf.concat([context, z], axis=1), seed, sample)
+    def sample_batch(self, context, noise, sample):
+        z = self.latents_batch(context, noise)
+        return self.decode_batch(tf.concat([context, z], axis=1), noise, sample)
 
-    def _daydream_batch(self, images, seed, sample):
-        q_c = self.class_posterior(images[:, None])
-        c = q_c.sample(seed=tf.random.fold_in(seed, CLASS)) if sample else q_c.mean()
-        p_z = self.prior(c)
-        z = p_z.sample(seed=tf.random.fold_in(seed, 0)) if sample else p_z.mean()
-        return self._decode_batch(tf.concat([c, z], axis=1), seed, sample or None)
+    def daydream_batch(self, image, noise, sample=True):
+        q_c = self.class_posterior(image[:, None])
+        c = noise.stream(CLASS).sample(q_c) if sample else q_c.mean()
+        z = self.latents_batch(c, noise) if sample else self.prior(c).mean()
+        return self.decode_batch(tf.concat([c, z], axis=1), noise, sample or None)
+
+    # -- a handful of images of a class it may never have seen -------------------------
+
+    def encode_class(self, images):
+        """Returns q(c|D): a `tfd.Distribution`, batch `[]`, event `[class_dim]`.
+
+        Args:
+          images: The images of D, `[M, H, W, C]`, M at least 1.
+        """
+        return self.class_posterior(tf.convert_to_tensor(self._images(images))[None])[0]
+
+    def generate_like(self, images, n=16, seed=0, sample=None, batch_size=256):
+        """Returns n new members of the class of a handful of images, `[n, H, W, C]`.
+
+        For each, c ~ q(c|D), z ~ p(z|c), x ~ r(x|c,z).
+
+        Args:
+          images: The images of D, `[M, H, W, C]`, M at least 1.
+          n: How many to draw.
+          seed: Seed of the drawing.
+          sample: As for `reconstruct`.
+          batch_size: Images per step.
+        """
+        if int(n) < 1:
+            raise UserError(f"generate_like(images, n) needs n of at least 1, not {n}.")
+        q_c = self.encode_class(images)
+        c = q_c.sample(n, seed=tf.constant([seed, CLASS], tf.int32)).numpy()  # [n, class_dim]
+        return self._sample_from(c, seed, sample, batch_size)
+
+    def code_lengths_given(self, images, sets, samples=16, seed=0, batch_size=64):
+        """Returns -log p(x|D) of each image for each of several sets D, in nats.
+
+        With c_s ~ q(c|D) and z_s ~ q(z|c_s,x), the estimate
+
+            -log p(x|D) <= -log (1/S) sum_s r(x|c_s,z_s) p(z_s|c_s) / q(z_s|c_s,x)
+
+        which holds in expectation, and is the tighter the larger S. All the sets share
+        the noise of an image, so that their differences are less noisy than themselves.
+
+        Args:
+          images: N images.
+          sets: Sequence of W sets, each `[M, H, W, C]`.
+          samples: S.
+          seed: Seed of the samples.
+          batch_size: Images per step; the network sees W times as many.
+
+        Returns:
+          float64 `[N, W]`.
+        """
+        if int(samples) < 1 or not len(sets):
+            raise UserError("Code lengths need at least 1 sample and at least 1 set of images.")
+        images = self._images(images)
+        posteriors = [self.encode_class(each) for each in sets]
+        mean = tf.stack([q.mean() for q in posteriors])  # [W, class_dim]
+        stddev = tf.stack([q.stddev() for q in posteriors])
+        weigh = self.graph("code_lengths", self._log_weight_batch)
+        total = np.full([len(images), len(sets)], -np.inf)
+        for draw in range(int(samples)):
+            key = int(np.random.SeedSequence([seed, draw]).generate_state(1)[0]) // 2
+            log_weight = in_batches(
+                lambda x, batch_key: weigh(x, mean, stddev, batch_key),
+                images,
+                size=batch_size,
+                seed=key,
+            )
+            total = np.logaddexp(total, log_weight.astype(np.float64))
+        return np.log(samples) - total
+
+    def classify(self, images, examples, labels, samples=16, seed=0, batch_size=64):
+        """Returns the class whose examples make each image cheapest to code, `[N]`.
+
+        Few-shot classification as in Hewitt et al. 2018 (arXiv 1807.08919): the class whose D has
+        the smallest -log p(x|D), by `code_lengths_given`.
+
+        Args:
+          images: N images.
+          examples: The images of all classes' sets, `[E, H, W, C]`.
+          labels: The class of each example, `[E]`.
+          samples, seed, batch_size: As for `code_lengths_given`.
+
+        Returns:
+          The labels that are chosen, of the dtype of `labels`.
+
+        Raises:
+          UserError: If examples and labels differ in number.
+        """
+        examples, labels = self._images(examples), np.asarray(labels)
+        if labels.shape != (len(examples),):
+            raise UserError(
+                f"There are {len(examples)} examples and labels of shape {labels.shape}: give one "
+                "label an example."
+            )
+        classes = np.unique(labels)
+        sets = [examples[labels == each] for each in classes]
+        nats = self.code_lengths_given(images, sets, samples, seed, batch_size)
+        return classes[np.argmin(nats, axis=1)]
+
+    def _log_weight_batch(self, images, mean, stddev, seed):
+        """Returns log of r p / q at one sample, `[B, W]`."""
+        batch, ways = tf.shape(images)[0], tf.shape(mean)[0]
+
+        def noise(stream, dim):
+            key = tf.random.fold_in(seed, stream)
+            return tf.random.stateless_normal([batch, 1, dim], key)
+
+        c = mean + stddev * noise(CLASS, self.class_dim)  # [B, W, class_dim]
+        c = tf.reshape(c, [-1, self.class_dim])
+        x = tf.repeat(images, ways, axis=0)  # [B * W, H, W, C]
+        q_z = self.encoder(x, c)
+        of_z = tf.repeat(noise(0, self.latent_dim)[:, 0], ways, axis=0)
+        z = q_z.mean() + q_z.stddev() * of_z
+        log_weight = self.decoder(tf.concat([c, z], axis=1)).log_prob(x)
+        log_weight += self.prior(c).log_prob(z) - q_z.log_prob(z)
+        return tf.reshape(log_weight, [batch, ways])
 
     # -- configuration -----------------------------------------------------------------
 

@@ -7,16 +7,19 @@ take any callable from codes to images.
 """
 
 from keras_acn.plots import curves, dreams, images, latents, movie
-from keras_acn.plots.animation import Animation
-from keras_acn.plots.curves import loss_curves, loss_terms
+from keras_acn.plots.curves import gradient_curves, loss_curves, loss_terms, sweep_curves
 from keras_acn.plots.dreams import daydream_gif, daydream_grid, strip
-from keras_acn.plots.gradients import gradient_curves
-from keras_acn.plots.images import comparison, grid, neighbors_picture, rows, samples
+from keras_acn.plots.images import (
+    comparison,
+    grid,
+    members_picture,
+    neighbors_picture,
+    rows,
+    samples,
+)
 from keras_acn.plots.latents import image_scatter, scatter, traversal
-from keras_acn.plots.members import members_picture
-from keras_acn.plots.movie import training_movie
+from keras_acn.plots.movie import Animation, training_movie
 from keras_acn.plots.picture import Picture
-from keras_acn.plots.sweeps import sweep_curves
 
 __all__ = [
     "Animation",

@@ -1,13 +1,16 @@
 """Pictures of daydreams: as strips, as a grid, moving."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from keras_acn.plots.animation import Animation
-from keras_acn.plots.checks import as_array, as_images, positive_int
+from keras_acn.plots.arrays import as_array, as_images, positive_int
 from keras_acn.plots.images import grid
-from keras_acn.plots.picture import sheet
+from keras_acn.plots.movie import Animation
+from keras_acn.plots.picture import Picture, sheet
 
 
 def _daydream_frames(frames):
@@ -17,7 +20,13 @@ def _daydream_frames(frames):
     return as_images(array, "frames", "TBHWC")
 
 
-def strip(frames, every=None, *, title=None, scale=None):
+def strip(
+    frames: ArrayLike,
+    every: int | None = None,
+    *,
+    title: str | None = None,
+    scale: int | None = None,
+) -> Picture:
     """Draws a daydream as film strips: time runs to the right, one row for each dream.
 
     Args:
@@ -29,6 +38,14 @@ def strip(frames, every=None, *, title=None, scale=None):
 
     Returns:
       A `Picture` of B rows, the number of the step above each column.
+
+    Example:
+      >>> import numpy as np
+      >>> from keras_acn import plots
+      >>> frames = np.zeros([31, 4, 8, 8, 1])  # as model.daydream(images[:4], steps=30) returns
+      >>> picture = plots.strip(frames, every=10)
+      >>> len(picture.boxes), len(picture.boxes[0])
+      (4, 4)
     """
     pixels = _daydream_frames(frames)  # [T, B, H, W, C]
     if every is None:
@@ -42,7 +59,13 @@ def strip(frames, every=None, *, title=None, scale=None):
     )
 
 
-def daydream_grid(frames, columns=None, *, title=None, scale=None):
+def daydream_grid(
+    frames: ArrayLike,
+    columns: int | None = None,
+    *,
+    title: str | None = None,
+    scale: int | None = None,
+) -> Picture:
     """Draws one daydream in reading order, the number of the step under each image.
 
     Args:
@@ -59,7 +82,9 @@ def daydream_grid(frames, columns=None, *, title=None, scale=None):
     return grid(pixels, columns, captions=captions, title=title, scale=scale)
 
 
-def daydream_gif(frames, fps=5, *, columns=None, scale=None):
+def daydream_gif(
+    frames: ArrayLike, fps: float = 5, *, columns: int | None = None, scale: int | None = None
+) -> Animation:
     """Animates daydreams, all side by side, the number of the step above them.
 
     Args:

@@ -1,13 +1,25 @@
-"""Pictures made of images: grids, reconstructions, neighbours, samples."""
+"""Pictures made of images: grids, reconstructions, neighbours, samples, members of classes."""
+
+from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+
+from numpy.typing import ArrayLike
 
 from keras_acn._base.errors import UserError
-from keras_acn.plots.checks import as_array, as_images, positive_int, same_count
-from keras_acn.plots.picture import sheet
+from keras_acn.plots.arrays import as_array, as_images, positive_int, same_count
+from keras_acn.plots.picture import Picture, sheet
 
 
-def grid(images, columns=None, *, captions=None, title=None, scale=None):
+def grid(
+    images: ArrayLike,
+    columns: int | None = None,
+    *,
+    captions: Sequence | None = None,
+    title: str | None = None,
+    scale: int | None = None,
+) -> Picture:
     """Draws images in reading order.
 
     Args:
@@ -22,6 +34,13 @@ def grid(images, columns=None, *, captions=None, title=None, scale=None):
 
     Raises:
       UserError: If the images are not what they should be, or captions don't match.
+
+    Example:
+      >>> import numpy as np
+      >>> from keras_acn import plots
+      >>> picture = plots.grid(np.zeros([6, 8, 8, 1]), columns=3, title="six black images")
+      >>> len(picture.boxes), len(picture.boxes[0])
+      (2, 3)
     """
     pixels = as_images(images)
     count = len(pixels)
@@ -39,12 +58,20 @@ def grid(images, columns=None, *, captions=None, title=None, scale=None):
     )
 
 
-def samples(images, columns=None, *, title="samples from the prior", scale=None):
+def samples(
+    images: ArrayLike,
+    columns: int | None = None,
+    *,
+    title: str | None = "samples from the prior",
+    scale: int | None = None,
+) -> Picture:
     """Draws samples of a model, [N, H, W, C], in a square grid; see `grid`."""
     return grid(images, columns, title=title, scale=scale)
 
 
-def rows(images, *, title=None, scale=None):
+def rows(
+    images: Mapping[str, ArrayLike], *, title: str | None = None, scale: int | None = None
+) -> Picture:
     """Draws rows of images, each under a name, as the samples of several models.
 
     Args:
@@ -70,7 +97,14 @@ def rows(images, *, title=None, scale=None):
     )
 
 
-def comparison(originals, reconstructions, n=10, *, title=None, scale=None):
+def comparison(
+    originals: ArrayLike,
+    reconstructions: ArrayLike | Mapping[str, ArrayLike],
+    n: int = 10,
+    *,
+    title: str | None = None,
+    scale: int | None = None,
+) -> Picture:
     """Draws originals over their reconstructions.
 
     Args:
@@ -118,7 +152,14 @@ def comparison(originals, reconstructions, n=10, *, title=None, scale=None):
     )
 
 
-def neighbors_picture(queries, neighbors, distances=None, *, title=None, scale=None):
+def neighbors_picture(
+    queries: ArrayLike,
+    neighbors: ArrayLike,
+    distances: ArrayLike | None = None,
+    *,
+    title: str | None = None,
+    scale: int | None = None,
+) -> Picture:
     """Draws each image beside its K neighbours, nearest first.
 
     Args:
@@ -162,3 +203,41 @@ def neighbors_picture(queries, neighbors, distances=None, *, title=None, scale=N
         title=title,
         scale=scale,
     )
+
+
+def members_picture(
+    given: Sequence[ArrayLike],
+    drawn: Sequence[ArrayLike],
+    *,
+    title: str | None = None,
+    scale: int | None = None,
+) -> Picture:
+    """Draws, for each class, the images a homoencoder was given and new ones that it drew.
+
+    Args:
+      given: A sequence of W sets of images, each [M, H, W, C]; M may differ.
+      drawn: A sequence of as many sets, each [n, H, W, C], such as
+        `model.generate_like(images)` returns for each set.
+      title: A line above.
+      scale: Times that each pixel is repeated; `None` makes small images legible.
+
+    Returns:
+      A `Picture` of a row for each class: the given images, a gap, the drawn ones.
+
+    Raises:
+      UserError: If there are no sets, or not one of drawn images for each of given ones.
+    """
+    left = [as_images(each, "given images") for each in given]
+    right = [as_images(each, "drawn images") for each in drawn]
+    if not left:
+        raise UserError("There are no sets of images to draw: give at least one.")
+    same_count("sets of drawn images", len(right), "sets of given ones", len(left))
+    if len({each.shape[1:] for each in [*left, *right]}) > 1:
+        raise UserError("The given and the drawn images must all have one shape [H, W, C].")
+    most = max(map(len, left))
+    rows = [
+        [*one, *[None] * (most - len(one) + 1), *other]
+        for one, other in zip(left, right, strict=True)
+    ]
+    words = ["given", *[""] * most, "drawn"]
+    return sheet(rows, column_labels=words, title=title, scale=scale)

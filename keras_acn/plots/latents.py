@@ -1,17 +1,50 @@
 """Pictures of the space of codes: scatters of codes, and images decoded from it."""
 
-import numpy as np
+from __future__ import annotations
 
-from keras_acn.plots.checks import as_codes, as_images, as_labels, positive_int, same_count
-from keras_acn.plots.palette import class_colors
-from keras_acn.plots.picture import FONT_SIZE, INK, PAPER, Picture, font, upscale
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_acn._base.errors import UserError
+from keras_acn.plots.arrays import (
+    as_array,
+    as_codes,
+    as_images,
+    as_labels,
+    positive_int,
+    same_count,
+)
+from keras_acn.plots.line_chart import page
+from keras_acn.plots.picture import (
+    FONT_SIZE,
+    INK,
+    PAPER,
+    Picture,
+    class_colors,
+    font,
+    sheet,
+    upscale,
+)
 from keras_acn.plots.projection import project
-from keras_acn.plots.traversals import grid, traversal
+
+if TYPE_CHECKING:
+    import plotnine
 
 __all__ = ["grid", "image_scatter", "scatter", "traversal"]
 
 
-def scatter(codes, labels=None, method="auto", *, limit=5000, seed=0, title=None):
+def scatter(
+    codes: ArrayLike,
+    labels: ArrayLike | None = None,
+    method: str = "auto",
+    *,
+    limit: int = 5000,
+    seed: int = 0,
+    title: str | None = None,
+) -> plotnine.ggplot:
     """Draws codes as points, coloured by class.
 
     Args:
@@ -28,6 +61,12 @@ def scatter(codes, labels=None, method="auto", *, limit=5000, seed=0, title=None
 
     Raises:
       UserError: For the wrong rank, NaN, labels that don't match, an unknown method.
+
+    Example:
+      >>> from keras_acn import plots
+      >>> chart = plots.scatter([[0.0, 1.0], [2.0, 0.5], [1.0, 1.0]], labels=["a", "b", "a"])
+      >>> list(chart.data.columns)
+      ['x', 'y', 'label']
     """
     import pandas as pd
     import plotnine as p9
@@ -62,29 +101,21 @@ def scatter(codes, labels=None, method="auto", *, limit=5000, seed=0, title=None
     caption = None
     if len(chosen) < len(codes):
         caption = f"a random {len(chosen):,} of {len(codes):,} codes"
-    chart += p9.labs(x=x_name, y=y_name, title=title, caption=caption)
-    chart += p9.theme_bw()
-    chart += p9.theme(
-        figure_size=(6.2, 5),
-        dpi=100,
-        panel_grid_minor=p9.element_blank(),
-        plot_caption=p9.element_text(size=8),
-    )
-    return chart
+    return chart + p9.labs(x=x_name, y=y_name, title=title, caption=caption) + page(6.2, 5)
 
 
 def image_scatter(
-    codes,
-    images,
-    labels=None,
-    method="auto",
+    codes: ArrayLike,
+    images: ArrayLike,
+    labels: ArrayLike | None = None,
+    method: str = "auto",
     *,
-    size=760,
-    overlap=0.1,
-    limit=5000,
-    seed=0,
-    title=None,
-):
+    size: int = 760,
+    overlap: float = 0.1,
+    limit: int = 5000,
+    seed: int = 0,
+    title: str | None = None,
+) -> Picture:
     """Draws the images themselves at the places of their codes (the paper's figure 3).
 
     Images are placed in random order; one that would cover more than `overlap` of the side
@@ -157,6 +188,98 @@ def image_scatter(
     return Picture(canvas, [boxes])
 
 
+def grid(
+    decode: Callable,
+    latent_dim: int,
+    dims: Sequence[int] = (0, 1),
+    n: int = 20,
+    span: float | Sequence[float] = 2.0,
+    *,
+    title: str | None = None,
+    scale: int | None = None,
+) -> Picture:
+    """Draws images decoded from an even grid of two latents, the others at zero.
+
+    Args:
+      decode: Any callable from codes, float32 [B, latent_dim], to images [B, H, W, C], such
+        as `lambda z: model.decode(z).mean()`.
+      latent_dim: Length of a code.
+      dims: The two latents: the first runs to the right, the second upwards.
+      n: Images a side.
+      span: Half the range, in the units of z, or a pair (low, high).
+      title: A line above.
+      scale: Times that each pixel is repeated; `None` finds one that fits.
+
+    Returns:
+      A `Picture` of n rows of n images, with the values of the latents beside them.
+
+    Raises:
+      UserError: If `dims` or `span` make no sense or `decode` returns no images.
+
+    Example:
+      >>> import numpy as np
+      >>> from keras_acn import plots
+      >>> def decode(z):  # a model's `lambda z: model.decode(z).mean()`
+      ...     return np.full([len(z), 8, 8, 1], 0.5)
+      >>> picture = plots.latents.grid(decode, latent_dim=2, n=5)
+      >>> len(picture.boxes), len(picture.boxes[0])
+      (5, 5)
+    """
+    base = np.zeros(positive_int(latent_dim, "latent_dim"), np.float32)
+    return traversal(decode, base, dims, n, span, title=title, scale=scale)
+
+
+def traversal(
+    decode: Callable,
+    base: ArrayLike,
+    dims: Sequence[int] = (0, 1),
+    n: int = 10,
+    span: float | Sequence[float] = 2.0,
+    *,
+    title: str | None = None,
+    scale: int | None = None,
+) -> Picture:
+    """Draws images decoded around a code, two of its latents moved over a grid.
+
+    Args:
+      decode: Any callable from codes, float32 [B, d], to images [B, H, W, C].
+      base: The code that gives the other latents, [d].
+      dims: The two latents: the first runs to the right, the second upwards.
+      n: Images a side.
+      span: How far each moves from its value in `base` either way, in the units of z; or a
+        pair (low, high) of the values themselves.
+      title: A line above.
+      scale: Times that each pixel is repeated; `None` finds one that fits.
+
+    Returns:
+      A `Picture` of n rows of n images.
+
+    Raises:
+      UserError: If `dims` or `span` make no sense or `decode` returns no images.
+    """
+    base = as_array(base, "base code").astype(np.float32)
+    if base.ndim != 1:
+        raise UserError(f"The base code must have shape [d], not {list(base.shape)}.")
+    across, up = _two_dims(dims, len(base))
+    n = positive_int(n, "n")
+    xs = np.linspace(*_ends(span, base[across]), n)
+    ys = np.linspace(*_ends(span, base[up]), n)[::-1]  # the top row has the highest value
+    z = np.tile(base, (n * n, 1))  # [n * n, d]
+    z[:, across] = np.tile(xs, n)
+    z[:, up] = np.repeat(ys, n)
+    pixels = _decoded(decode, z)
+    return sheet(
+        [list(row) for row in pixels.reshape(n, n, *pixels.shape[1:])],
+        # Side by side, as one surface; tiny images could not be told apart so.
+        gap=0 if min(pixels.shape[1:3]) >= 16 else 2,
+        scale=scale,
+        title=title,
+        column_labels=_values(xs),
+        row_labels=_values(ys),
+        footer=f"across: z[{across}], up: z[{up}]",
+    )
+
+
 def _sample(count, limit, seed):
     """Indices of at most `limit` of `count` things, in order."""
     limit = positive_int(limit, "limit")
@@ -173,3 +296,45 @@ def _centers(data):
     middles = data.groupby("label", observed=True)[["x", "y"]].transform("median")
     distances = ((data[["x", "y"]] - middles) ** 2).sum(axis=1)
     return data.loc[distances.groupby(data["label"], observed=True).idxmin()]
+
+
+def _values(values):
+    return [f"{v + 0.0:.1f}" for v in np.round(values, 1)]
+
+
+def _two_dims(dims, latent_dim):
+    dims = tuple(dims) if isinstance(dims, (tuple, list, np.ndarray)) else (dims,)
+    known = all(isinstance(d, (int, np.integer)) and 0 <= d < latent_dim for d in dims)
+    if len(dims) != 2 or not known or dims[0] == dims[1]:
+        raise UserError(
+            f"`dims` must be two different latents from 0 to {latent_dim - 1}, not {dims}."
+        )
+    return dims
+
+
+def _ends(span, center):
+    try:
+        ends = np.asarray(span, np.float64)
+    except (TypeError, ValueError):
+        ends = np.full(3, np.nan)
+    if ends.shape == () and np.isfinite(ends) and ends > 0:
+        return center - ends, center + ends
+    if ends.shape == (2,) and np.isfinite(ends).all() and ends[0] < ends[1]:
+        return ends
+    raise UserError(f"`span` must be a number above zero or a pair (low, high), not {span!r}.")
+
+
+def _decoded(decode, z):
+    if not callable(decode):
+        raise UserError("`decode` must be a function from codes [B, d] to images [B, H, W, C].")
+    images = decode(z)
+    try:
+        images = as_array(images, "decoded images")
+    except UserError as error:
+        raise UserError(
+            "`decode` must return images [B, H, W, C], not "
+            f"{type(images).__name__}: try `lambda z: model.decode(z).mean()`."
+        ) from error
+    pixels = as_images(images, "decoded images")
+    same_count("decoded images", len(pixels), "codes", len(z))
+    return pixels

@@ -1,19 +1,104 @@
-"""The chart of lines that all curves are drawn by: values against epochs or what was swept."""
+"""The chart of lines that all curves are drawn by, and the tables it is drawn from.
+
+A history or a sweep becomes one long table with a row for each point, and `line_chart` draws that.
+"""
 
 import math
 
 import numpy as np
 
-from keras_acn._base.errors import UserError
-from keras_acn.plots.palette import line_colors
+from keras_acn._base.errors import UserError, did_you_mean
+from keras_acn.plots.picture import line_colors
 
 NATS = "nats per image"
 TERMS = {"total_nats": "total", "reconstruction_nats": "reconstruction", "kl_nats": "KL"}
 
 
+def as_runs(histories):
+    """Returns {name: DataFrame} from one history or several."""
+    import pandas as pd
+
+    if isinstance(histories, dict):
+        if not histories:
+            raise UserError("There is no history to draw: the dict is empty.")
+        kinds = [
+            isinstance(h, (dict, pd.DataFrame)) or hasattr(h, "history") for h in histories.values()
+        ]
+        if all(kinds):
+            return {str(name): as_table(h, str(name)) for name, h in histories.items()}
+    return {"": as_table(histories, "run")}
+
+
+def as_table(history, name, x="epoch"):
+    """Returns one history as a DataFrame with a column `x`, at least one row."""
+    import pandas as pd
+
+    history = getattr(history, "history", history)
+    if not isinstance(history, (dict, pd.DataFrame)):
+        raise UserError(
+            "A history must be a table, a dict of columns or what `fit` returns, "
+            f"not {type(history).__name__}."
+        )
+    try:
+        table = pd.DataFrame(history)
+    except ValueError as error:
+        raise UserError(
+            f'The columns of the history "{name}" must be lists of one length.'
+        ) from error
+    if table.empty:
+        raise UserError(f'The history "{name}" has no rows: train for one epoch first.')
+    if x not in table and x == "epoch":
+        table = table.assign(epoch=range(1, len(table) + 1))
+    return table
+
+
+def long_table(runs, metrics, validation, x="epoch"):
+    """Returns a row for each point, with columns x, value, run, metric, part.
+
+    The part is "training", or "held out" for the columns `val_...` and `test_...`: a run that
+    has no validation split has the latter.
+    """
+    import pandas as pd
+
+    pieces = []
+    for name, table in runs.items():
+        for metric in [x, *metrics]:
+            if metric not in table:
+                known = [c for c in table.columns if not str(c).startswith(("val_", "test_"))]
+                raise UserError(
+                    f'The history{f" {name!r}" if name else ""} has no column "{metric}": it has '
+                    f"{', '.join(map(str, known))}.{did_you_mean(metric, known)}"
+                )
+        for metric in metrics:
+            for part, column in (
+                ("training", metric),
+                ("held out", f"val_{metric}"),
+                ("held out", f"test_{metric}"),
+            ):
+                if column not in table or (part == "held out" and not validation):
+                    continue
+                piece = pd.DataFrame(
+                    {
+                        x: pd.to_numeric(table[x], errors="coerce"),
+                        "value": pd.to_numeric(table[column], errors="coerce"),
+                    }
+                )
+                pieces.append(piece.assign(run=name, metric=metric, part=part))
+    data = pd.concat(pieces, ignore_index=True).replace([float("inf"), -float("inf")], float("nan"))
+    # A blank is an epoch without validation, or one after the loss left the numbers.
+    data = data.dropna(subset=[x, "value"]).reset_index(drop=True)
+    if data.empty:
+        raise UserError(f"Nothing to draw: {', '.join(metrics)} hold no finite number.")
+    for column, order in (("run", runs), ("metric", metrics), ("part", None)):
+        present = data[column].unique()
+        order = [o for o in (order or ("training", "held out")) if o in present]
+        data[column] = pd.Categorical(data[column], categories=order)
+    return data
+
+
 def unit_of(metrics):
     """The unit that the names of the columns carry."""
-    bare = {m.removeprefix("val_") for m in metrics}
+    bare = {m.removeprefix("val_").removeprefix("test_") for m in metrics}
     if all(m == "loss" or m.endswith("_nats") for m in bare):
         return NATS
     if bare == {"bits_per_dim"}:
@@ -24,7 +109,7 @@ def unit_of(metrics):
 
 
 def line_chart(data, x, color, y_label, *, log, title, facet=False, ticks=None):
-    """Returns the `plotnine.ggplot` of a table as `history.long_table` makes it.
+    """Returns the `plotnine.ggplot` of a table as `long_table` makes it.
 
     Args:
       data: Columns x, value, run, metric, part.
@@ -56,10 +141,7 @@ def line_chart(data, x, color, y_label, *, log, title, facet=False, ticks=None):
     data = data.assign(line=groups.ngroup())
 
     chart = p9.ggplot(data, p9.aes(x, "value", color=color, linetype="part", group="line"))
-    if groups.size().max() > 1:
-        chart += p9.geom_line(size=0.8)
-    if groups.size().max() <= 25:
-        chart += p9.geom_point(p9.aes(shape="part"), size=2, fill="white")
+    chart += lines_and_points(groups.size().max(), p9.aes(shape="part"))
     chart += p9.scale_color_manual(
         values=line_colors(names), guide="legend" if len(names) > 1 else None, name=" "
     )
@@ -87,15 +169,23 @@ def line_chart(data, x, color, y_label, *, log, title, facet=False, ticks=None):
         chart += _ticks_at(ticks)
     chart += p9.labs(x=x, y=y_label, title=title, caption=caption)
     width = 4.5 + 3 * (data["metric"].nunique() - 1) if facet else 7
-    chart += p9.theme_bw()
-    chart += p9.theme(
-        figure_size=(min(width, 11), 4),
-        dpi=100,
-        panel_grid_minor=p9.element_blank(),
-        plot_caption=p9.element_text(size=8),
-        legend_key_width=28,
-    )
-    return chart
+    return chart + page(min(width, 11), 4, legend_key_width=28)
+
+
+def page(width, height, **options):
+    """Returns the look of every chart as plotnine's parts, its sides in inches."""
+    import plotnine as p9
+
+    look = {"panel_grid_minor": p9.element_blank(), "plot_caption": p9.element_text(size=8)}
+    return [p9.theme_bw(), p9.theme(figure_size=(width, height), dpi=100, **look, **options)]
+
+
+def lines_and_points(most, mapping=None):
+    """Returns the marks of lines with at most `most` points each: points only where few."""
+    import plotnine as p9
+
+    marks = [p9.geom_line(size=0.8)] if most > 1 else []
+    return marks + ([p9.geom_point(mapping, size=2, fill="white")] if most <= 25 else [])
 
 
 def _ticks_at(ticks):

@@ -1,20 +1,152 @@
-"""The training movie: reconstructions beside the space of codes, a frame an epoch."""
+"""Moving pictures: the `Animation` of frames, and the training movie, a frame an epoch."""
 
+from __future__ import annotations
+
+import base64
+import io
 import math
+import pathlib
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from keras_acn._base.atomic import replacing
 from keras_acn._base.errors import UserError
-from keras_acn.plots.animation import Animation
-from keras_acn.plots.checks import as_codes, as_images, as_labels, positive_int
-from keras_acn.plots.palette import class_colors
-from keras_acn.plots.picture import sheet
+from keras_acn.plots.arrays import as_codes, as_images, as_labels, positive_int
+from keras_acn.plots.picture import class_colors, sheet, writable
 from keras_acn.plots.projection import fit_pca, pca_axis_names
 
 NEEDED = ("originals", "reconstructions", "codes")
 
 
-def training_movie(frames, labels=None, *, fps=4, columns=5, limit=1000):
+class Animation:
+    """Frames of one size, shown at a steady rate, over and over.
+
+    It displays itself in a notebook and saves as GIF or MP4.
+
+    Args:
+      frames: uint8 arrays [h, w, 3], all of one size, at least one.
+      fps: Frames a second.
+      colors: The most colours that the GIF holds (2 to 256). Grey frames keep every
+        shade that they have when they have no more than that.
+
+    Raises:
+      UserError: If there are no frames, they differ in size, or `fps` is not in (0, 50].
+
+    Example:
+      >>> import numpy as np
+      >>> from keras_acn.plots import Animation
+      >>> moving = Animation([np.zeros([20, 30, 3], np.uint8)] * 8, fps=4)
+      >>> len(moving), moving.size
+      (8, (30, 20))
+    """
+
+    def __init__(self, frames: Sequence[ArrayLike], fps: float = 5, colors: int = 256):
+        frames = [np.asarray(frame) for frame in frames]
+        if not frames:
+            raise UserError("There are no frames to animate: give at least one.")
+        for frame in frames:
+            # A float image in [0, 1] cast to uint8 would be black.
+            if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3:
+                raise UserError(
+                    f"A frame of an animation must be uint8 [h, w, 3], not {frame.dtype} "
+                    f"{list(frame.shape)}: see `daydream_gif` for images in [0, 1]."
+                )
+        if len({frame.shape for frame in frames}) > 1:
+            raise UserError("The frames of an animation must all have the same size.")
+        if not 0 < fps <= 50:
+            raise UserError(f"`fps` must be above 0 and at most 50 frames a second, not {fps!r}.")
+        self.frames = frames
+        self.fps = fps
+        self.colors = colors
+
+    def __len__(self):
+        return len(self.frames)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.frames[0].shape[1], self.frames[0].shape[0]
+
+    def save(self, path: str | pathlib.Path) -> None:
+        """Writes a GIF, or an MP4 where an encoder is found.
+
+        The file takes the place of an older one only once it is whole.
+
+        Args:
+          path: A file name that ends in .gif or .mp4.
+
+        Raises:
+          UserError: For another ending, a folder that doesn't exist, or an MP4 where
+            neither `ffmpeg` nor the package `imageio-ffmpeg` is installed.
+        """
+        path = writable(path, (".gif", ".mp4"))
+        with replacing(path) as temporary:
+            if path.suffix.lower() == ".gif":
+                temporary.write_bytes(self._gif())
+            else:
+                self._write_mp4(temporary)
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {
+            "image/gif": base64.b64encode(self._gif()).decode("ascii"),
+            "text/plain": f"<Animation of {len(self)} frames at {self.fps} frames a second>",
+        }
+
+    def _gif(self):
+        from PIL import Image
+
+        # One palette for all frames, or colours would flicker from frame to frame.
+        some = self.frames[:: max(1, len(self.frames) // 12)] + self.frames[-1:]
+        palette = Image.fromarray(np.concatenate(some)).quantize(self.colors)
+        images = [
+            Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+            for frame in self.frames
+        ]
+        data = io.BytesIO()
+        images[0].save(
+            data,
+            format="GIF",
+            save_all=True,
+            append_images=images[1:],
+            duration=round(1000 / self.fps),
+            loop=0,
+            optimize=True,
+        )
+        return data.getvalue()
+
+    def _write_mp4(self, path):
+        encoder = find_encoder()
+        if encoder is None:
+            raise UserError(
+                "Writing an MP4 needs ffmpeg: install it, or `pip install imageio-ffmpeg`, "
+                "or save as .gif."
+            )
+        # yuv420p, the one format that every player reads, wants even sides.
+        width, height = (side + side % 2 for side in self.size)
+        pad = ((0, height - self.size[1]), (0, width - self.size[0]), (0, 0))
+        pixels = b"".join(np.pad(f, pad, constant_values=255).tobytes() for f in self.frames)
+        command = [encoder, "-y", "-loglevel", "error"]
+        command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
+        command += ["-r", str(self.fps), "-i", "-", "-pix_fmt", "yuv420p", str(path)]
+        done = subprocess.run(command, input=pixels, capture_output=True, check=False)
+        if done.returncode:
+            reason = done.stderr.decode(errors="replace").strip().splitlines()
+            why = reason[-1] if reason else f"exit code {done.returncode}"
+            raise UserError(f"ffmpeg could not write the MP4 ({why}): save as .gif instead.")
+
+
+def training_movie(
+    frames: Iterable[Mapping],
+    labels: ArrayLike | None = None,
+    *,
+    fps: float = 4,
+    columns: int = 5,
+    limit: int = 1000,
+) -> Animation:
     """Animates training: originals over reconstructions, beside the scatter of the codes.
 
     The axes stay put from the first frame to the last. Codes of more than two dimensions
@@ -135,3 +267,16 @@ def _beside(left, right):
         pad = ((space // 2, math.ceil(space / 2)), (0, 0), (0, 0))
         halves.append(np.pad(picture, pad, constant_values=255))
     return np.concatenate(halves, axis=1)
+
+
+def find_encoder():
+    """Returns the path of an ffmpeg program, or `None`."""
+    found = shutil.which("ffmpeg")
+    if found:
+        return found
+    try:
+        import imageio_ffmpeg
+
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError):
+        return None

@@ -1,4 +1,6 @@
-"""A still picture made of images, and the sheet that lays images out in rows."""
+"""The still picture, the sheet that lays images out in rows, and the colours of all pictures."""
+
+from __future__ import annotations
 
 import io
 import math
@@ -6,14 +8,32 @@ import pathlib
 
 import numpy as np
 
+from keras_acn._base.atomic import replacing
 from keras_acn._base.errors import UserError
-from keras_acn.plots.checks import positive_int
+from keras_acn.plots.arrays import positive_int
 
 CELL = 64  # pixels: what a small image is blown up to, if the sheet has room
 WIDEST = 900  # pixels: about the width of a notebook's output
 FONT_SIZE = 13
 INK = (40, 40, 40)
 PAPER = (255, 255, 255)
+
+# Petroff's ten-colour sequence, "Accessible Color Sequences for Data Visualization",
+# arXiv 2107.02270, which matplotlib calls "petroff10".
+TEN = (
+    "#3f90da",
+    "#ffa90e",
+    "#bd1f01",
+    "#94a4a2",
+    "#832db6",
+    "#a96b59",
+    "#e76300",
+    "#b9ac70",
+    "#717581",
+    "#92dadd",
+)
+# Okabe and Ito's colours for lines, without the yellow that a white page swallows.
+LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 
 
 class Picture:
@@ -27,6 +47,13 @@ class Picture:
     Attributes:
       image: The `PIL.Image.Image`.
       boxes: As given.
+
+    Example:
+      >>> import numpy as np
+      >>> from keras_acn import plots
+      >>> picture = plots.grid(np.zeros([4, 8, 8, 1]), scale=2)
+      >>> picture.cell(1, 0).shape
+      (16, 16, 3)
     """
 
     def __init__(self, image, boxes=()):
@@ -34,28 +61,31 @@ class Picture:
         self.boxes = boxes
 
     @property
-    def size(self):
+    def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
         return self.image.size
 
-    def to_array(self):
+    def to_array(self) -> np.ndarray:
         """Returns the picture as uint8 [height, width, 3]."""
         return np.asarray(self.image.convert("RGB"))
 
-    def cell(self, row, column):
+    def cell(self, row: int, column: int) -> np.ndarray:
         """Returns the pixels of one image of the sheet as uint8 [h, w, 3], upscaled."""
         left, top, right, bottom = self.boxes[row][column]
         return self.to_array()[top:bottom, left:right]
 
-    def save(self, path):
+    def save(self, path: str | pathlib.Path) -> None:
         """Writes the picture; the file's ending (.png, .jpg, .webp, .gif) says the format.
+
+        The file takes the place of an older one only once it is whole.
 
         Raises:
           UserError: If the ending names no known format or the folder doesn't exist.
         """
         path = writable(path, (".png", ".jpg", ".jpeg", ".webp", ".gif"))
         options = {"optimize": True} if path.suffix.lower() == ".png" else {}
-        self.image.save(path, **options)
+        with replacing(path) as temporary:
+            self.image.save(temporary, **options)
 
     def _repr_png_(self):
         data = io.BytesIO()
@@ -71,6 +101,24 @@ def writable(path, endings):
     if not path.parent.is_dir():
         raise UserError(f'Cannot write "{path}": the folder "{path.parent}" does not exist.')
     return path
+
+
+def class_colors(classes):
+    """Returns {class: "#rrggbb"}; above ten classes, even steps through a colour map."""
+    if len(classes) <= len(TEN):
+        return dict(zip(classes, TEN, strict=False))
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    steps = colormaps["turbo"]
+    return {name: to_hex(steps(i / (len(classes) - 1))) for i, name in enumerate(classes)}
+
+
+def line_colors(names):
+    """Returns {name: "#rrggbb"} for the lines of a chart."""
+    if len(names) <= len(LINES):
+        return dict(zip(names, LINES, strict=False))
+    return class_colors(names)
 
 
 def font(size=FONT_SIZE):

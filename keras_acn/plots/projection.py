@@ -1,11 +1,14 @@
 """Codes of any length brought down to the two axes of a page."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_acn._base.errors import UserError, unknown_name
-from keras_acn.plots.checks import as_codes
+from keras_acn.plots.arrays import as_codes
 
 METHODS = ("auto", "pca", "tsne")
 
@@ -18,6 +21,13 @@ class PCA:
       mean: [d].
       axes: Orthonormal columns, [d, 2].
       shares: The share of the variance along each, [2].
+
+    Example:
+      >>> import numpy as np
+      >>> from keras_acn.plots.projection import fit_pca
+      >>> codes = np.array([[0.0, 0.0, 1.0], [2.0, 0.0, 1.0], [4.0, 1.0, 1.0]])
+      >>> fit_pca(codes)(codes).shape
+      (3, 2)
     """
 
     mean: np.ndarray
@@ -28,7 +38,7 @@ class PCA:
         return (codes - self.mean) @ self.axes  # [N, 2]
 
 
-def fit_pca(codes):
+def fit_pca(codes: np.ndarray) -> PCA:
     """Returns the `PCA` of codes [N, d], each axis signed so that its largest entry is > 0."""
     mean = codes.mean(axis=0)
     covariance = (codes - mean).T @ (codes - mean) / len(codes)  # [d, d]
@@ -40,7 +50,9 @@ def fit_pca(codes):
     return PCA(mean, axes, variances[order] / total if total > 0 else np.zeros(2))
 
 
-def project(codes, method="auto", seed=0):
+def project(
+    codes: ArrayLike, method: str = "auto", seed: int = 0
+) -> tuple[np.ndarray, tuple[str, str]]:
     """Brings codes down to two dimensions.
 
     Args:

@@ -1,15 +1,142 @@
-"""The mixture of codes: an unconditional prior that needs no fit."""
+"""The priors p(z|c_n) of many codes: a table of them, and the mixture over all.
+
+The mixture is an unconditional prior that needs no fit.
+"""
+
+from __future__ import annotations
+
+import math
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
+from keras_acn._base.batches import in_batches
 from keras_acn._base.errors import UserError
-from keras_acn.priors.prior_table import PriorTable, mixture_log_prob
 
+tfd = tfp.distributions
+
+LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 # Floats in one intermediate [B, n, d, M] block: 32 MiB.
 BLOCK_FLOATS = 2**23
 # The same in the exact sum, which passes over the codes for each block: 4 MiB, for caches.
 TERM_FLOATS = 2**20
+
+
+def mixture_parameters(distribution):
+    """Returns `(log_weight, mean, stddev)`, float32 `[..., d, M]`, of a prior p(z|c).
+
+    Args:
+      distribution: What a prior of this package returns: `tfd.Independent` of a
+        `tfd.Normal` (then M is 1) or of a mixture of them per dimension.
+
+    Raises:
+      UserError: If it is any other distribution.
+    """
+    marginal = distribution.distribution if isinstance(distribution, tfd.Independent) else None
+    if isinstance(marginal, tfd.Normal):
+        mean, stddev = marginal.mean()[..., None], marginal.stddev()[..., None]
+        return tf.zeros_like(mean), mean, stddev
+    if isinstance(marginal, tfd.MixtureSameFamily):
+        parts, weights = marginal.components_distribution, marginal.mixture_distribution
+        if isinstance(parts, tfd.Normal):
+            log_weight = tf.math.log_softmax(weights.logits_parameter(), axis=-1)
+            mean = parts.mean()
+            return log_weight + tf.zeros_like(mean), mean, parts.stddev()
+    raise UserError(
+        "A table of priors needs a prior network whose distribution is a Gaussian or a "
+        "mixture of Gaussians per latent dimension, such as StandardNormal or MixturePrior."
+    )
+
+
+def mixture_log_prob(z, log_weight, mean, stddev):
+    """Returns `sum_d log sum_m w N(z_d | mean, stddev)`, `[...]`.
+
+    Args:
+      z: `[..., d]`, broadcast against the rest.
+      log_weight: `[..., d, M]`, normalised over M.
+      mean: `[..., d, M]`.
+      stddev: `[..., d, M]`.
+    """
+    scaled = (z[..., None] - mean) / stddev
+    each = log_weight - tf.math.log(stddev) - 0.5 * tf.square(scaled)
+    if each.shape[-1] == 1:
+        marginal = each[..., 0]
+    else:
+        marginal = tf.reduce_logsumexp(each, axis=-1)
+    return tf.reduce_sum(marginal - LOG_SQRT_2PI, axis=-1)
+
+
+class PriorTable:
+    """The parameters of p(z|c_n) for the N codes c_n, each computed once.
+
+    Evaluating a tour, ten neighbours or a mixture over a codebook asks for the same
+    few priors again and again. Here they are `3 N d M` floats that are looked up.
+
+    Attributes:
+      log_weight: float32 `[N, d, M]`, normalised over M.
+      mean: float32 `[N, d, M]`.
+      stddev: float32 `[N, d, M]`.
+
+    Args:
+      prior: Callable from codes `[B, d]` to p(z|c), batch `[B]`, event `[d]`.
+      codes: `[N, d]`.
+      batch_size: Codes given to `prior` at a time.
+
+    Raises:
+      UserError: If there are no codes, or the prior is not of Gaussians (see
+        `mixture_parameters`).
+
+    Example:
+      >>> from keras_acn.priors import StandardNormal
+      >>> table = PriorTable(StandardNormal(latent_dim=2), np.zeros((5, 2)))
+      >>> print(table.log_prob(tf.zeros([1, 2]), index=[[0, 4]]).numpy().round(3))
+      [[-1.838 -1.838]]
+    """
+
+    def __init__(self, prior, codes: np.ndarray, batch_size: int = 4096):
+        codes = np.asarray(codes, np.float32)
+        if codes.ndim != 2 or not len(codes):
+            raise UserError(f"Priors need codes of shape [N, d] with N >= 1, not {codes.shape}.")
+        parameters = in_batches(
+            lambda code: mixture_parameters(prior(code)), codes, size=batch_size
+        )
+        self.log_weight, self.mean, self.stddev = (
+            tf.constant(each, tf.float32) for each in parameters
+        )
+        self.num_codes, self.latent_dim, self.components = self.mean.shape
+
+    def at(self, index):
+        """Returns `(log_weight, mean, stddev)` of the codes `index`, each `[..., d, M]`."""
+        return tuple(tf.gather(each, index) for each in (self.log_weight, self.mean, self.stddev))
+
+    def log_prob(self, z, index):
+        """Returns log p(z|c_n) in nats for each `n` of `index`: `[B, k]`.
+
+        Args:
+          z: float `[B, d]`.
+          index: int `[B, k]`, rows of `codes`.
+        """
+        return mixture_log_prob(tf.cast(z, tf.float32)[:, None, :], *self.at(index))
+
+    def gaussian_kl(self, mean, stddev, index):
+        """Returns KL(N(mean, stddev^2) || p(z|c_n)) in nats, in closed form: `[B, k]`.
+
+        Args:
+          mean: float `[B, d]`.
+          stddev: float `[B, d]`.
+          index: int `[B, k]`, rows of `codes`.
+
+        Raises:
+          ValueError: If the priors have more than one component, for which there is no
+            closed form.
+        """
+        if self.components != 1:
+            raise ValueError("There is no closed form of the KL to a mixture.")
+        _, prior_mean, prior_stddev = self.at(index)
+        q = tfd.Normal(tf.cast(mean, tf.float32)[:, None], tf.cast(stddev, tf.float32)[:, None])
+        p = tfd.Normal(prior_mean[..., 0], prior_stddev[..., 0])
+        return tf.reduce_sum(tfd.kl_divergence(q, p), axis=-1)
 
 
 class MixtureOfCodes:
@@ -34,11 +161,21 @@ class MixtureOfCodes:
     Raises:
       UserError: If there are no codes, `nearest` is less than 1, or the prior is of
         another kind.
+
+    Example:
+      >>> from keras_acn.priors import MixturePrior
+      >>> codes = np.random.default_rng(0).normal(size=(100, 2))
+      >>> mixture = MixtureOfCodes(MixturePrior(2, hidden=[8]), codes, nearest=10)
+      >>> z = mixture.sample(3, seed=0)
+      >>> print(z.shape, mixture.log_prob(z).shape)
+      (3, 2) (3,)
+      >>> bool((mixture.truncation_nats(z) >= 0).all())
+      True
     """
 
     name = "mixture_of_codes"
 
-    def __init__(self, prior, codes, nearest=512):
+    def __init__(self, prior, codes: np.ndarray, nearest: int | None = 512):
         self._set_up(PriorTable(prior, codes), nearest)
 
     def _set_up(self, table, nearest):
@@ -55,8 +192,8 @@ class MixtureOfCodes:
             self._log_prob_nearest, reduce_retracing=True, autograph=False
         )
 
-    def with_nearest(self, nearest):
-        """Returns this mixture with another number of terms, its priors not worked out again."""
+    def with_nearest(self, nearest: int | None) -> MixtureOfCodes:
+        """Returns a mixture with another number of terms that shares this one's table."""
         other = MixtureOfCodes.__new__(MixtureOfCodes)
         other._set_up(self.table, nearest)
         return other
@@ -82,7 +219,7 @@ class MixtureOfCodes:
         """Returns what leaving terms out adds to -log p(z), in nats, at least 0: `[B]`."""
         return np.asarray(self.exact_log_prob(z)) - np.asarray(self.log_prob(z))
 
-    def sample(self, count, seed=0):
+    def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Returns `[count, d]` samples of p(z), float32: a code at random, then its prior."""
         rng = np.random.default_rng(seed)
         row = rng.integers(self.num_codes, size=count)
@@ -102,9 +239,9 @@ class MixtureOfCodes:
             )
         per_term = self.latent_dim * self.table.components
         size = int(np.clip(BLOCK_FLOATS // (terms * per_term), 16, 256))
-        if len(z) <= size:
+        if len(z) <= size:  # One batch, or none, is not worth a graph.
             return function.python_function(z)
-        return tf.concat([function(z[i : i + size]) for i in range(0, len(z), size)], axis=0)
+        return tf.constant(in_batches(function, z, size=size))
 
     def _log_prob_nearest(self, z):
         weights, offset = self._ranking

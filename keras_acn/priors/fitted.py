@@ -1,10 +1,14 @@
 """A Gaussian that follows the codes of the training data: what an autoencoder samples from."""
 
+from __future__ import annotations
+
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_acn._base.errors import UserError
+from keras_acn._base.precision import wide_dtype
+from keras_acn.priors.base import Prior
 
 tfd = tfp.distributions
 
@@ -14,7 +18,7 @@ RIDGE = 1e-4
 
 
 @keras.saving.register_keras_serializable("keras_acn")
-class FittedNormal(keras.Model):
+class FittedNormal(Prior):
     """c -> N(m, S), with the mean and the covariance of the codes seen in training.
 
     Moving averages over the batches, started from N(0, I). With the mean m_b and the
@@ -29,41 +33,51 @@ class FittedNormal(keras.Model):
     Args:
       latent_dim: Number of latent dimensions d.
       momentum: The share a that a step keeps of the averages.
+
+    Raises:
+      UserError: If `latent_dim` is no positive whole number, or `momentum` not in [0, 1).
+
+    Example:
+      >>> prior = FittedNormal(latent_dim=2, momentum=0)
+      >>> prior.update(tf.constant([[1.0, 0.0], [3.0, 0.0]]))
+      >>> print(prior(tf.zeros([1, 2])).mean().numpy())
+      [[2. 0.]]
     """
 
     short_name = "fitted_normal"
     is_conditional = False
 
-    def __init__(self, latent_dim=16, momentum=0.99, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, latent_dim: int = 16, momentum: float = 0.99, **kwargs):
+        super().__init__(latent_dim, **kwargs)
         if not 0 <= float(momentum) < 1:
             raise UserError(f"momentum must be at least 0 and less than 1, not {momentum}.")
-        self.latent_dim = int(latent_dim)
         self.momentum = float(momentum)
+        # Not cut to the layer's precision in `call`: there is no Cholesky factor in bfloat16.
+        wide = {"dtype": wide_dtype(self.compute_dtype), "autocast": False}
         self.mean = self.add_weight(
             name="mean",
             shape=(self.latent_dim,),
             initializer="zeros",
-            dtype="float32",
             trainable=False,
+            **wide,
         )
         self.covariance = self.add_weight(
             name="covariance",
             shape=(self.latent_dim, self.latent_dim),
             initializer=keras.initializers.Identity(),
-            dtype="float32",
             trainable=False,
+            **wide,
         )
         self.built = True
 
-    def update(self, code):
-        """Moves the averages towards the mean and the covariance of `code` `[B, d]`."""
-        code = tf.stop_gradient(tf.cast(code, tf.float32))
+    def update(self, code) -> None:
+        """Moves the averages towards the mean and the covariance of `code`, float `[B, d]`."""
+        code = tf.stop_gradient(tf.cast(code, self.mean.dtype))
         keep, mean = self.momentum, self.mean.value
         batch_mean = tf.reduce_mean(code, axis=0)
         centred = code - batch_mean  # [B, d]
         covariance = tf.matmul(centred, centred, transpose_a=True)
-        covariance /= tf.cast(tf.shape(code)[0], tf.float32)
+        covariance /= tf.cast(tf.shape(code)[0], code.dtype)
         step = (batch_mean - mean)[:, None]  # [d, 1]
         covariance += keep * tf.matmul(step, step, transpose_b=True)
         self.covariance.assign(keep * self.covariance.value + (1 - keep) * covariance)
@@ -79,13 +93,11 @@ class FittedNormal(keras.Model):
         mean, covariance = self.mean.value, self.covariance.value
         variance = tf.linalg.trace(covariance) / self.latent_dim
         ridge = RIDGE * tf.maximum(variance, 1.0)
-        cholesky = tf.linalg.cholesky(covariance + ridge * tf.eye(self.latent_dim))
-        batch = tf.zeros([tf.shape(code)[0], 1])
+        cholesky = tf.linalg.cholesky(
+            covariance + ridge * tf.eye(self.latent_dim, dtype=mean.dtype)
+        )
+        batch = tf.zeros([tf.shape(code)[0], 1], mean.dtype)
         return tfd.MultivariateNormalTriL(batch + mean, scale_tril=cholesky)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "latent_dim": self.latent_dim,
-            "momentum": self.momentum,
-        }
+        return {**super().get_config(), "momentum": self.momentum}

@@ -1,11 +1,15 @@
 """The associative prior: a mixture per latent dimension, conditioned on a code."""
 
+from __future__ import annotations
+
 import keras
 import tensorflow_probability as tfp
 from keras import ops
 
-from keras_acn._base.errors import UserError
+from keras_acn._base.checks import check_count
 from keras_acn._base.precision import widened
+from keras_acn._base.shapes import check_widths
+from keras_acn.priors.base import Prior
 
 tfd = tfp.distributions
 
@@ -14,7 +18,7 @@ MIN_LOG_STDDEV, MAX_LOG_STDDEV = -6.0, 6.0
 
 
 @keras.saving.register_keras_serializable("keras_acn")
-class MixturePrior(keras.Model):
+class MixturePrior(Prior):
     """c -> p(z|c) = prod_d sum_m pi_m^d N(z^d | mu_m^d, sigma_m^d).
 
     One mixture of M Gaussians per latent dimension, its parameters emitted by an MLP
@@ -36,32 +40,40 @@ class MixturePrior(keras.Model):
       skip_connections: Whether the input feeds every hidden layer and every hidden
         layer feeds the output.
       code_dim: Dimension of the code c; `None` for that of z.
+
+    Raises:
+      UserError: If a size is no positive whole number.
+
+    Example:
+      >>> prior = MixturePrior(latent_dim=4, components=8, hidden=[32, 32])
+      >>> p = prior(ops.zeros((3, 4)))
+      >>> print(p.batch_shape, p.event_shape)
+      (3,) (4,)
     """
 
     short_name = "mixture"
-    is_conditional = True
 
     def __init__(
         self,
-        latent_dim=16,
-        components=8,
-        hidden=(512, 512, 512),
-        activation="tanh",
-        skip_connections=True,
-        code_dim=None,
+        latent_dim: int = 16,
+        components: int = 8,
+        hidden: tuple[int, ...] = (512, 512, 512),
+        activation: str = "tanh",
+        skip_connections: bool = True,
+        code_dim: int | None = None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        if int(components) < 1:
-            raise UserError(f"A prior needs at least 1 mixture component, not {components}.")
-        self.latent_dim = int(latent_dim)
-        self.components = int(components)
-        self.hidden = tuple(int(n) for n in hidden)
+        super().__init__(latent_dim, **kwargs)
+        self.components = check_count(components, "components", 1)
+        self.hidden = check_widths(hidden, "hidden")
         self.activation = activation
         self.skip_connections = bool(skip_connections)
-        self.code_dim = None if code_dim is None else int(code_dim)
+        self.code_dim = None if code_dim is None else check_count(code_dim, "code_dim", 1)
 
-        self.hidden_layers = [keras.layers.Dense(n, activation=activation) for n in self.hidden]
+        policy = {"dtype": self.dtype_policy}
+        self.hidden_layers = [
+            keras.layers.Dense(n, activation=activation, **policy) for n in self.hidden
+        ]
         code_width = self.code_dim or self.latent_dim
         width = total = code_width
         for i, layer in enumerate(self.hidden_layers):
@@ -70,7 +82,8 @@ class MixturePrior(keras.Model):
             width = layer.units
             total = width if i == 0 else total + width
         per_dim = 2 if self.components == 1 else 3 * self.components
-        self.output_layer = keras.layers.Dense(self.latent_dim * per_dim, name="parameters")
+        outputs = self.latent_dim * per_dim
+        self.output_layer = keras.layers.Dense(outputs, name="parameters", **policy)
         self.output_layer.build((None, total if self.skip_connections else width))
         self.built = True
 
@@ -98,7 +111,7 @@ class MixturePrior(keras.Model):
         """Returns p(z|code): a `tfd.Distribution` with batch `[B]` and event `[d]`.
 
         Args:
-          code: float `[B, d]`.
+          code: float `[B, code_dim]`.
           training: Unused; for the signature that Keras layers share.
         """
         return self.distribution(*self.parameters(code))
@@ -116,7 +129,6 @@ class MixturePrior(keras.Model):
     def get_config(self):
         return {
             **super().get_config(),
-            "latent_dim": self.latent_dim,
             "components": self.components,
             "hidden": self.hidden,
             "activation": self.activation,

@@ -67,7 +67,7 @@ def text(model, export, table, decoder, quantize, codebook, config=None, metrics
         "close to the number drawn"
         + (
             ", and an autoregressive decoder then draws other pixels after it."
-            if getattr(model.decoder, "is_autoregressive", False)
+            if model.decoder.is_autoregressive
             else "."
         ),
         "## Versions",
@@ -85,11 +85,11 @@ def _what_it_is(model, config):
     ]
     if config is not None and config.description:
         lines.append(config.description)
-    parts = [("encoder", model.encoder), ("prior", getattr(model, "prior", None))]
+    parts = [("encoder", model.encoder), ("prior", model.prior)]
     parts.append(("decoder", model.decoder))
     lines.append("")
     lines += [f"- {kind}: `{type(part).__name__}`" for kind, part in parts if part is not None]
-    book = getattr(model, "codebook", None)
+    book = model.codebook
     if book is not None and book.built:
         lines.append(f"- codebook: {book.size} codes, k = {book.k}")
     if config is not None:
@@ -126,7 +126,7 @@ def _names(signatures):
 def _weights(export, model, quantize, codebook):
     lines = [
         f"{export.weight_bytes / 1e6:.2f} MB; in full precision"
-        + (" and with the codebook" if getattr(model, "codebook", None) is not None else "")
+        + (" and with the codebook" if model.codebook is not None else "")
         + f" {export.full_weight_bytes / 1e6:.2f} MB."
     ]
     if quantize:

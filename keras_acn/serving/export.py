@@ -85,7 +85,7 @@ def export_model(
     """
     folder = pathlib.Path(folder).expanduser()
     name = name or os.path.basename(os.path.abspath(folder))
-    own = getattr(model, "codebook", None)
+    own = model.codebook
     if own is not None:
         if codebook:
             own.require_codes()

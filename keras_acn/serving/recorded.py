@@ -24,7 +24,7 @@ def requests(model, table, decoder, examples=None):
     codes = np.asarray(model.codes(images), np.float32)
     values = {"image": images, "seed": np.arange(count, dtype=np.int32)}
     # A model with a code of the class gives that first.
-    values["code"] = codes[:, : getattr(model, "class_dim", model.latent_dim)]
+    values["code"] = codes[:, : model.class_dim or model.latent_dim]
     values["latent"] = codes[:, -model.latent_dim :]
     if decoder is not None:
         values["image_bytes"] = files(images, decoder)

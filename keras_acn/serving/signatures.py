@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_acn.serving.answers import answers_of
+from keras_acn._base.noise import RowNoise
 from keras_acn.serving.images import ImageDecoder
 from keras_acn.serving.request_checks import checked
 
@@ -71,80 +71,109 @@ def signatures_of(model, decoder=None, codebook=True):
       decoder: An `ImageDecoder`, or `None` to leave out the signatures that take files.
       codebook: Whether the codebook comes along.
     """
-    answers = answers_of(model, codebook)
     table = []
-    for signature in _of_images(model, answers):
+    for signature in _of_images(model, codebook):
         table.append(signature)
         if decoder is not None:
             table.append(_of_files(signature, decoder))
-    table += _of_latents(model, answers)
+    table += _of_latents(model)
     encode = next(each for each in table if each.name == "encode")
     return [dataclasses.replace(encode, name=DEFAULT, says="The same as `encode`."), *table]
 
 
-def _of_images(model, answers):
+def _of_images(model, codebook):
     one = {"image": tf.TensorSpec([None, *model.image_shape], tf.float32)}
     seeded = {**one, "seed": tf.TensorSpec([None], tf.int32)}
-    has_class_code = hasattr(model, "class_dim")
+    book = model.codebook if codebook else None
+    has_class_code = model.class_dim is not None
+
+    def encode(image):
+        return model.posterior_batch(image)
+
     if has_class_code:
         says = (
             "The posteriors of the image alone: `code` and `code_stddev` of q(c|{x}), what it "
             "shares with its class, and `mean` and `stddev` of q(z|c,x) at that code."
         )
-    elif answers.is_deterministic:
+    elif model.is_deterministic:
         says = "The image's code."
     else:
         says = "The posterior q(z|x): its mean is the image's code."
-    yield Signature("encode", one, answers.encode, says)
+    yield Signature("encode", one, encode, says)
 
-    draws = _draws(model)
+    def reconstruct(image, seed=None):
+        return {"image": model.reconstruct_batch(image, _noise(seed))}
+
+    draws = model.decoder.is_autoregressive
     says = "decoded from the image's code" + (" and the mean of z." if has_class_code else ".")
     says = f"An image {says}" + (
         " It is drawn, as this decoder has no mean." if draws else " It is the mean of r(x|z)."
     )
-    yield Signature("reconstruct", seeded if draws else one, answers.reconstruct, says)
+    yield Signature("reconstruct", seeded if draws else one, reconstruct, says)
 
-    if answers.codebook is not None:
+    def neighbors(image):
+        distance, index = book.neighbors(model.codes_batch(image), in_graph=True)
+        code = book.gather(tf.reshape(index, [-1]))
+        shape = [-1, book.k, model.latent_dim]
+        return {"index": index, "distance": distance, "code": tf.reshape(code, shape)}
+
+    if book is not None:
         yield Signature(
             "neighbors",
             one,
-            answers.neighbors,
-            f"The {answers.codebook.k} training data whose codes are nearest to the image's, "
+            neighbors,
+            f"The {book.k} training data whose codes are nearest to the image's, "
             "nearest first: their rows, Euclidean distances and codes.",
         )
-    if not answers.left_out:
+
+    def nats(image, seed=None):
+        costs = model.costs(model.alone(image), _noise(seed))
+        reconstruction, kl = costs["reconstruction_nats"], costs["kl_nats"]
+        return {"reconstruction": reconstruction, "kl": kl, "total": reconstruction + kl}
+
+    if model.codebook is None or codebook:
         says = "What the image costs, in nats"
-        if answers.is_deterministic:
+        if model.is_deterministic:
             says += "; the code costs nothing here, so that this is no code length."
         else:
             says += ", estimated at one draw of z"
-            says += " and of one of its neighbours" if answers.codebook is not None else ""
+            says += " and of one of its neighbours" if book is not None else ""
             says += " and of c, the image alone in its class" if has_class_code else ""
             says += "; average over seeds for less noise."
-            if answers.codebook is not None:
+            if book is not None:
                 says += " No code length, as nothing is paid for saying which neighbour it was."
-            elif has_class_code or not getattr(model.prior, "is_conditional", True):
+            elif has_class_code or not model.prior.is_conditional:
                 says += " On average `total` is an upper bound of -log p(x)."
-        yield Signature("nats", one if answers.is_deterministic else seeded, answers.nats, says)
+        yield Signature("nats", one if model.is_deterministic else seeded, nats, says)
+
+    def daydream_step(image, seed):
+        return {"image": model.daydream_batch(image, RowNoise(seed))}
+
     says = "z is drawn from p(z|c) with the image's code c" + (
         ", itself drawn from q(c|{x})," if has_class_code else ","
     )
     yield Signature(
         "daydream_step",
         seeded,
-        answers.daydream_step,
+        daydream_step,
         f"One association: {says} and an image from r(x|z). Send the answer again, with "
         "another seed, to dream on.",
     )
 
 
-def _of_latents(model, answers):
+def _of_latents(model):
+    has_class_code, draws = model.class_dim is not None, model.decoder.is_autoregressive
     latent = tf.TensorSpec([None, model.latent_dim], tf.float32)
-    code = tf.TensorSpec([None, getattr(model, "class_dim", model.latent_dim)], tf.float32)
+    code = tf.TensorSpec([None, model.class_dim or model.latent_dim], tf.float32)
     seed = tf.TensorSpec([None], tf.int32)
-    inputs = {"code": code} if hasattr(model, "class_dim") else {}
+
+    def decode(latent, seed=None, code=None):
+        z = latent if code is None else tf.concat([code, latent], axis=1)
+        return {"sample" if draws else "mean": model.decode_batch(z, _noise(seed))}
+
+    inputs = {"code": code} if has_class_code else {}
     inputs["latent"] = latent
-    if _draws(model):
+    if draws:
         inputs["seed"] = seed
         says = (
             "An image drawn from r(x|z). It is called `sample`, as the mean of an "
@@ -152,12 +181,21 @@ def _of_latents(model, answers):
         )
     else:
         says = "The mean of r(x|z)."
-    yield Signature("decode", inputs, answers.decode, says)
+    yield Signature("decode", inputs, decode, says)
+
+    def sample_prior(code, seed):
+        return {"latent": model.latents_batch(code, RowNoise(seed))}
+
     says = "A latent drawn from p(z|c)"
-    if not getattr(model.prior, "is_conditional", True):
+    if not model.prior.is_conditional:
         says += "; this prior is the same for every code, so any will do"
     inputs = {"code": code, "seed": seed}
-    yield Signature("sample_prior", inputs, answers.sample_prior, says + ".")
+    yield Signature("sample_prior", inputs, sample_prior, says + ".")
+
+
+def _noise(seed):
+    """Returns the noise of requests that draw, each row from its seed; `None` without seeds."""
+    return None if seed is None else RowNoise(seed)
 
 
 def _of_files(signature, decoder):
@@ -165,8 +203,3 @@ def _of_files(signature, decoder):
     del inputs["image"]
     says = f"`{signature.name}` of PNG or JPEG files."
     return Signature(f"{signature.name}_png", inputs, signature.function, says, decoder)
-
-
-def _draws(model):
-    """Whether the decoder has no mean, so that images are drawn."""
-    return getattr(model.decoder, "is_autoregressive", False)

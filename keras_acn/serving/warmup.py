@@ -12,6 +12,8 @@ four nested messages that hold a request are written here field by field:
 
 import tensorflow as tf
 
+from keras_acn._base.varint import varint
+
 FILE = "tf_serving_warmup_requests"
 
 
@@ -41,13 +43,4 @@ def prediction_log(name, signature, inputs):
 
 def _field(number, data):
     """Returns a field of bytes in protocol buffers' wire format: tag, length, data."""
-    return _varint(number << 3 | 2) + _varint(len(data)) + data
-
-
-def _varint(value):
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return varint(number << 3 | 2) + varint(len(data)) + data

@@ -30,7 +30,8 @@ class StoredWeights:
             raise unknown_name("quantization", quantize, QUANTIZATIONS)
         self._weights = {id(weight): weight for weight in model.weights}
         self._stored = {}
-        codes = getattr(getattr(model, "codebook", None), "codes", None)
+        has_codes = model.codebook is not None and model.codebook.built
+        codes = model.codebook.codes if has_codes else None
         for key, weight in self._weights.items():
             value = weight.numpy()
             # Vectors weigh next to nothing, and moments must not lose digits to rounding.

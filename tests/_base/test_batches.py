@@ -17,9 +17,7 @@ def test_batches_join_to_the_whole(size, fill):
         seen.append(len(x))
         return {"sum": x[:, None] + y, "x": x}
 
-    out = in_batches(
-        function, x, y, size=size, fill=fill, progress=lambda *each: told.append(each)
-    )
+    out = in_batches(function, x, y, size=size, fill=fill, progress=lambda *each: told.append(each))
     np.testing.assert_array_equal(out["sum"], x[:, None] + y)
     np.testing.assert_array_equal(out["x"], x)
     assert max(seen) <= size and (not fill or set(seen) == {size})

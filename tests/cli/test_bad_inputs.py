@@ -239,25 +239,21 @@ def test_a_model_beside_a_strangers_config_is_used_with_data(files, monkeypatch,
 
 
 def test_an_end_of_file_of_ours_is_not_taken_for_ctrl_c(files, monkeypatch):
-    import keras_acn.experiment.folder as folder
-
     def broken(path):
         raise EOFError
 
     monkeypatch.chdir(files)
-    monkeypatch.setattr(folder, "_load_model", broken)
+    monkeypatch.setattr("keras_acn.models.load_model", broken)
     with pytest.raises(EOFError):
         main(["daydream", "run"])
 
 
 def test_a_fault_of_ours_is_not_hidden(files, monkeypatch):
-    import keras_acn.experiment.folder as folder
-
     def broken(path):
         raise ZeroDivisionError
 
     monkeypatch.chdir(files)
-    monkeypatch.setattr(folder, "_load_model", broken)
+    monkeypatch.setattr("keras_acn.models.load_model", broken)
     with pytest.raises(ZeroDivisionError):
         main(["daydream", "run"])
 

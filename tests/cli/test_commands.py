@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_acn.cli import main
-from keras_acn.cli.group import COMMANDS
+from keras_acn.cli import COMMANDS, main
 from keras_acn.experiment import open_run
 from keras_acn.experiment.presets import preset_names
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_acn._base.errors import UserError
 from keras_acn.cli import main
 from keras_acn.experiment import open_run
-from keras_acn.figures import FIGURES, compare, draw
+from keras_acn.figures import FIGURES, SLOW, compare, daydreams, draw, save
 from keras_acn.figures.subject import Subject
 
 TINY = ["--set", "data.limit=60", "--set", "encoder.hidden=[8]", "--set", "decoder.hidden=[8]"]
@@ -46,7 +47,7 @@ def test_only_the_figures_named(runs, tmp_path, capsys):
 
 def test_a_plane_of_latents_has_a_grid_and_a_movie(runs, tmp_path):
     _, vae = runs
-    draw(open_run(vae), tmp_path, leave_out=["samples"])
+    save(draw(open_run(vae), leave_out=["samples"]), tmp_path)
     names = ["codes-images.png", "codes.png", "latent-grid.png", "loss-log-log.png", "loss.png"]
     assert drawn(tmp_path) == [*names, "many-from-one-code.png", "movie.gif", "reconstructions.png"]
     with Image.open(tmp_path / "movie.gif") as movie:
@@ -68,6 +69,46 @@ def test_the_latents_to_traverse_are_named_or_those_that_vary_most(runs, tmp_pat
     capsys.readouterr()
     assert main(["plot", str(acn), "--only", "traversal", "--dims", "0", "99"]) == 2
     assert "must be two different latents from 0 to 7" in capsys.readouterr().err
+
+
+def test_a_notebook_draws_what_the_command_draws(runs, tmp_path):
+    acn = runs[0]
+    names = ["loss", "reconstructions", "samples", "traversal", "neighbors", "daydream-movie"]
+    only = [word for name in names for word in ("--only", name)]
+    assert main(["plot", str(acn), *only, "--seed", "2", "--out", str(tmp_path / "shell")]) == 0
+    run = open_run(acn)
+    by_path = save(draw(str(acn), names, seed=2), tmp_path / "path")
+    assert [path.stem for path in by_path] == [name for name in FIGURES if name in names]
+    # A model has no folder: the images are given, and there is no history but that of a `fit`.
+    of_model = draw(run.model, names[1:], data=run.data, seed=2)
+    for path in [*by_path, *save(of_model, tmp_path / "model")]:
+        assert path.read_bytes() == (tmp_path / "shell" / path.name).read_bytes(), path
+    arguments = ["daydream", str(acn), "--steps", "3", "--out", str(tmp_path / "dreams")]
+    assert main(arguments) == 0
+    for path in save(daydreams(run, steps=3), tmp_path / "mine"):
+        assert path.read_bytes() == (tmp_path / "dreams" / path.name).read_bytes()
+
+
+def test_the_test_split_is_drawn_as_held_out(runs):
+    run = open_run(runs[0])
+    assert "test_total_nats" in run.history[0]
+    parts = draw(run, ["loss"])["loss"].data.groupby("part", observed=True).size()
+    assert parts["training"] == parts["held out"] == 3 * 3
+
+
+def test_the_figures_of_a_model_that_was_just_fitted(runs):
+    run = open_run(runs[1])
+    images, labels = run.data.test.arrays()
+    model = run.model
+    assert "loss" not in draw(model, data=images, leave_out=SLOW)
+    model.fit(images, batch_size=20, epochs=2, verbose=0)
+    assert {"loss", "loss-log-log", "samples", "codes", "latent-grid"} <= set(
+        draw(model, data=(images, labels), leave_out=SLOW)
+    )
+    with pytest.raises(UserError, match="give data=images"):
+        draw(model, ["reconstructions"])
+    with pytest.raises(UserError, match="The model has no figure movie"):
+        draw(model, ["movie"], data=images)
 
 
 def test_the_curves_of_several_runs_in_one_chart(runs, tmp_path, capsys):
@@ -103,9 +144,9 @@ def test_runs_of_one_name_are_told_apart_by_their_paths(runs, tmp_path, monkeypa
     monkeypatch.setattr(
         plots, "loss_curves", lambda runs, *a, **k: seen.append(list(runs)) or original(runs, *a)
     )
-    compare([open_run(runs[0]), open_run(twin)], tmp_path / "out")
+    compare([open_run(runs[0]), open_run(twin)])
     assert seen[0] == [str(runs[0]), str(twin)]
-    compare([open_run(runs[0]), open_run(runs[1])], tmp_path / "out")
+    compare([open_run(runs[0]), open_run(runs[1])])
     assert seen[-1] == ["acn", "vae"]
 
 

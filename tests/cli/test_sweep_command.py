@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from keras_acn.cli import main
-from keras_acn.experiment.sweep_folder import table
+from keras_acn.experiment.sweep import table
 
 TINY = ["--set", "data.limit=60", "--set", "encoder.hidden=[8]", "--set", "decoder.hidden=[8]"]
 TINY += ["--set", "model.name=VAE", "--set", "encoder.variance=learned", "--batch-size", "20"]
@@ -38,6 +38,8 @@ def test_a_table_and_figures(swept):
         written["reconstruction_nats"] + written["beta"] * written["kl_nats"],
         rtol=1e-5,
     )
+    # There is no validation split, and nobody should choose a run by the test split.
+    assert "test_total_nats" in written and not [c for c in written if c.startswith("val_")]
     names = ["loss", "nats-beta", "nats-latent_dim", "reconstructions", "samples"]
     assert sorted(path.stem for path in (out / "figures").iterdir()) == names
     for path in (out / "figures").iterdir():
@@ -75,6 +77,25 @@ def test_a_second_call_says_what_is_done_and_prints_the_table(swept, capsys):
     first = printed.splitlines()[printed.splitlines().index(header) + 1].split()
     expected = table(out)[0]
     assert first[:3] == ["2", "0", f"{expected['total_nats']:.2f}"]
+
+
+def test_a_notebook_draws_and_prints_what_the_command_does(swept, tmp_path, capsys):
+    from keras_acn import experiment, figures
+
+    out, arguments = swept
+    for path in figures.save(figures.draw_sweep(out), tmp_path):
+        assert path.read_bytes() == (out / "figures" / path.name).read_bytes()
+    assert len(list(tmp_path.iterdir())) == len(list((out / "figures").iterdir()))
+    assert main([*arguments, "--no-figures"]) == 0
+    printed = capsys.readouterr().out
+    options = [word for flag, word in zip(TINY[::2], TINY[1::2], strict=True) if flag == "--set"]
+    overrides = [*options, "training.batch_size=20", "training.epochs=2"]
+    grid = {"latent_dim": [2, 3], "beta": [0, 2]}
+    planned = experiment.sweep.plan("digits", grid, overrides=overrides)
+    lines = experiment.SweepLines(planned)
+    rows = experiment.sweep.run(planned, out, **lines.hooks())
+    print(experiment.sweep_summary(out, rows))
+    assert capsys.readouterr().out == printed
 
 
 def test_plot_draws_a_sweeps_figures_again(swept, tmp_path, capsys):

@@ -7,7 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from keras_acn import UserError
 from keras_acn.codebook import ExactSearch, get_search
-from keras_acn.codebook.search.tournament import best_of_columns
+from keras_acn.codebook.search.exact import best_of_columns
 
 RNG = np.random.default_rng(0)
 

@@ -9,10 +9,8 @@ import pytest
 import tensorflow as tf
 
 from keras_acn import KNNCodebook, UserError
-from keras_acn.codebook.search import ivf
-from keras_acn.codebook.search.exact import ExactSearch
-from keras_acn.codebook.search.faiss import FaissSearch
-from keras_acn.codebook.search.snapshots import Snapshots
+from keras_acn.codebook.search import ExactSearch, FaissSearch
+from keras_acn.codebook.search.faiss_index import CellIndex, Snapshots
 
 pytest.importorskip("faiss")
 RNG = np.random.default_rng(0)
@@ -186,7 +184,7 @@ def test_lists_are_complete_where_they_hold_all_that_is_free():
 def test_the_index_itself_leaves_out_what_is_used(own):
     codes = clustered(3001, 3)
     used = RNG.random(3001) < 0.9
-    index = ivf.CellIndex(codes, None, 10_000, "flat", 0)
+    index = CellIndex(codes, nprobe=10_000)
     rows = index.search(codes[:3], 20, np.array(own, np.int32), used)
     assert rows.shape == (3, 40 if own else 20) and (rows >= 0).sum(axis=1).min() >= 20
     assert not used[rows[rows >= 0]].any()
@@ -263,7 +261,7 @@ def test_threads_of_the_process_are_left_as_they_were():
     import faiss
 
     before = faiss.omp_get_max_threads()
-    ivf.CellIndex(clustered(500, 3), None, None, "flat", 0, background=True)
+    CellIndex(clustered(500, 3), background=True)
     assert faiss.omp_get_max_threads() == before
 
 

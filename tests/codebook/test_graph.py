@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_acn import ACN, KNNCodebook, UserError
 from keras_acn.codebook import GraphSearch
 from keras_acn.codebook.recall import CHECKS, DATA
-from keras_acn.codebook.search.candidates import nearest, one_of_each
+from keras_acn.codebook.search.graph import nearest, one_of_each
 
 D = 8
 

@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 import pytest
-from part_checks import check_config
 from sklearn.metrics import adjusted_mutual_info_score
 
 from keras_acn import VHE, PseudoLabels, UserError
 from keras_acn.codebook import class_lists
+from keras_acn.testing import check_config
 
 RNG = np.random.default_rng(0)
 IMAGES = (RNG.random((30, 4, 4, 1)) < 0.4).astype(np.float32)

@@ -8,10 +8,13 @@ import pytest
 import tensorflow as tf
 
 from keras_acn import KNNCodebook
-from keras_acn.codebook.search import get_search
-from keras_acn.codebook.search.auto import choose, describe_choice
-from keras_acn.codebook.search.exact import ExactSearch
-from keras_acn.codebook.search.faiss import FaissSearch
+from keras_acn.codebook.search import (
+    ExactSearch,
+    FaissSearch,
+    choose,
+    describe_choice,
+    get_search,
+)
 
 MAKE = {
     "exact": ExactSearch,

@@ -13,8 +13,8 @@ from keras_acn import codec
 from keras_acn._base.errors import UserError
 from keras_acn.codec.files import appearing
 from keras_acn.codec.inputs import Treated, open_input
-from keras_acn.codec.lanes import check_lanes
-from keras_acn.codec.sources import ArraySource
+from keras_acn.codec.networks import check_lanes
+from keras_acn.data.readers.base import ArraySource
 
 
 def all_of(source, size=7):

@@ -164,7 +164,7 @@ def test_a_newer_version_is_told():
 def packed():
     model = small_model(kind="VAE")
     images = noise(90)
-    return model, images, codec.compress(model, images, lanes=8, block_images=30, verify=False)
+    return model, images, codec.compress(images, model, lanes=8, block_images=30, verify=False)
 
 
 def resealed(data, start, stop):

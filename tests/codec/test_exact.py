@@ -1,3 +1,5 @@
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -6,10 +8,10 @@ from codec_models import noise, small_model
 from scipy.special import logsumexp
 
 from keras_acn._base.errors import UserError
-from keras_acn.codec.code_index import CodeIndex
 from keras_acn.codec.float64 import exact_copy
-from keras_acn.codec.image_coder import PixelByPixel
-from keras_acn.codec.networks import Networks, in_passes
+from keras_acn.codec.images import PixelByPixel
+from keras_acn.codec.networks import Networks
+from keras_acn.codec.priors import CodeIndex
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
@@ -38,6 +40,46 @@ def test_a_copy_computes_in_float64_with_the_same_weights(decoder, policy):
         params, expected = copies[2].parameters(z), model.decoder.parameters(tf.cast(z, tf.float32))
     assert params.dtype == tf.float64
     np.testing.assert_allclose(params, expected, atol=tolerance)
+
+
+def test_no_other_thread_sees_a_copy_being_made():
+    part, seen, done = small_model("pixelcnn").decoder, set(), threading.Event()
+
+    def watch():
+        while not done.is_set():
+            seen.add((keras.config.floatx(), keras.config.dtype_policy().name))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        # The thread that copies sees nothing either, once it is done or has failed.
+        for _ in range(5):
+            exact_copy(part)
+    finally:
+        done.set()
+        watcher.join()
+    assert seen == {("float32", "float32")}
+    assert keras.config.dtype_policy().name == keras.config.floatx() == "float32"
+
+
+def test_a_part_that_says_nothing_of_precision_is_copied_in_float64():
+    @keras.saving.register_keras_serializable("mine")
+    class Plain(keras.Model):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.dense = keras.layers.Dense(3)
+            self.dense.build((None, 2))
+            self.scale = self.add_weight(name="scale", shape=(3,), initializer="ones")
+            self.built = True
+
+        def call(self, x):
+            return self.dense(x) * self.scale
+
+    part = Plain()
+    copy = exact_copy(part)
+    assert {weight.dtype for weight in copy.weights} == {"float64"}
+    for one, other in zip(part.get_weights(), copy.get_weights(), strict=True):
+        np.testing.assert_array_equal(one.astype("float64"), other)
 
 
 def test_a_part_that_cannot_be_copied_is_told():
@@ -78,19 +120,6 @@ def test_results_do_not_depend_on_the_lanes():
     few, many = Networks(small_model(), 2), Networks(small_model(), 7)
     for one, other in zip(few.encode(levels), many.encode(levels), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-13)
-
-
-def test_passes_fill_up_and_cut_off():
-    seen = []
-
-    def function(x):
-        seen.append(x.shape)
-        return 2 * x, x + 1
-
-    double, more = in_passes(function, 4, np.arange(10.0))
-    np.testing.assert_array_equal(double, 2 * np.arange(10.0))
-    np.testing.assert_array_equal(more, 1 + np.arange(10.0))
-    assert seen == [(4,)] * 3
 
 
 @pytest.mark.parametrize("nearest", [5, 200, 300])

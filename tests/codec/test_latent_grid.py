@@ -43,9 +43,10 @@ def test_nothing_is_out_of_bounds():
     assert np.abs(mean).max() <= 16 and np.all((stddev > 0) & np.isfinite(stddev))
     stack = random_stack()
     before = stack.words()
-    cells = stack.pop_cells(mean.ravel(), stddev.ravel(), 16)
+    codec = grid.normal(wild, np.array([[1e-30], [1e30], [np.nan], [np.inf]]))
+    cells = codec.pop(stack)
     assert np.abs(cells).max() <= 16
-    stack.push_cells(cells, mean.ravel(), stddev.ravel(), 16)
+    codec.push(stack, cells)
     np.testing.assert_array_equal(stack.words(), before)
 
 
@@ -67,12 +68,12 @@ def test_a_mixture_costs_its_density_and_not_a_components(components):
     z = rng.normal(*(np.take_along_axis(each, which, -1)[..., 0] for each in (mean, stddev)))
     grid = LatentGrid((3,) * d, 100)
     cells = grid.nearest(grid.gaussian(z, np.ones_like(z))[0])
-    prior = GivenPrior(log_weight, mean, stddev)
+    prior = GivenPrior(log_weight, mean, stddev).on(grid)
     stack = random_stack()
     before, words = stack.bits, stack.words()
-    prior.push(stack, cells, grid)
+    prior.push(stack, cells)
     each = np.exp(log_weight - 0.5 * ((grid.values(cells)[..., None] - mean) / stddev) ** 2)
     density = np.sum(each / (stddev * np.sqrt(2 * np.pi)), axis=-1)
     assert stack.bits - before == pytest.approx(-np.sum(np.log2(density / 8)), rel=2e-3)
-    np.testing.assert_array_equal(prior.pop(stack, grid), cells)
+    np.testing.assert_array_equal(prior.pop(stack), cells)
     np.testing.assert_array_equal(stack.words(), words)

@@ -4,7 +4,6 @@ import tensorflow as tf
 from codec_models import FAMILIES
 
 from keras_acn._base.errors import UserError
-from keras_acn.codec.image_coder import _decisions
 from keras_acn.codec.pixels import pixel_model
 from keras_acn.decoders.families import get_likelihood
 
@@ -32,7 +31,7 @@ def test_decisions_have_the_likelihoods_probabilities(family, channels):
     )
     levels = likelihood.level_index(sample).numpy()
     nats = 0.0
-    for bits, probability in _decisions(pixels, params, levels):
+    for bits, probability in pixels.decisions(params, levels):
         chosen = -np.log(np.where(bits, probability, 1 - probability))
         nats = nats + (chosen.sum(axis=-1) if chosen.ndim == 2 else chosen)
     values = (levels / (likelihood.levels - 1)).astype(np.float32)
@@ -50,7 +49,7 @@ def test_the_probabilities_of_all_levels(family):
     params = pixels.rounded(parameters(likelihood, 1, count=1))
     levels = np.arange(256)[:, None]
     mass = 1.0
-    for bits, probability in _decisions(pixels, np.repeat(params, 256, axis=0), levels):
+    for bits, probability in pixels.decisions(np.repeat(params, 256, axis=0), levels):
         mass = mass * np.where(bits, probability, 1 - probability)
     expected = likelihood.pmf(tf.constant(params, tf.float32), tf.zeros([1, 0]), 1).numpy()[0]
     assert mass.sum() == pytest.approx(1.0, abs=1e-9)
@@ -64,7 +63,7 @@ def test_a_receiver_reads_what_a_sender_wrote(family, channels):
     pixels = pixel_model(likelihood)
     params = pixels.rounded(parameters(likelihood, channels))
     levels = np.random.default_rng(2).integers(0, likelihood.levels, (60, channels))
-    record = iter(_decisions(pixels, params, levels))
+    record = iter(pixels.decisions(params, levels))
 
     def decide(channel, bit, probability):
         bits, expected = next(record)
@@ -81,7 +80,7 @@ def test_no_probability_is_zero_whatever_the_parameters(family):
     for scale in (0.0, 30.0, 1e4):
         params = pixels.rounded(scale * parameters(likelihood, 3))
         for level in (0, 1, likelihood.levels - 1):
-            for _, probability in _decisions(pixels, params, np.full((60, 3), level)):
+            for _, probability in pixels.decisions(params, np.full((60, 3), level)):
                 assert np.all((probability > 0) & (probability < 1))
 
 

@@ -5,7 +5,7 @@ import pytest
 
 import keras_acn
 from keras_acn import codec
-from keras_acn.codec.codec import Codec
+from keras_acn.codec.modes import BlockCodec
 from keras_acn.evaluation.code_length import code_lengths
 from keras_acn.evaluation.unconditional import StandardNormalPrior
 from keras_acn.priors.codes_mixture import MixtureOfCodes
@@ -38,7 +38,7 @@ def acn(digits):
 
 def net_nats(model, images, mode, lanes=16):
     """Net nats an image, by the words on the stack, without what a container adds."""
-    coded = Codec(model, mode, lanes, nearest=512).encode(images.astype(np.uint8))
+    coded = BlockCodec(model, mode, lanes, nearest=512).encode(images.astype(np.uint8))
     bits = 32 * len(coded.block.words) - coded.initial_bits
     return bits * np.log(2) / len(images)
 
@@ -80,7 +80,7 @@ def test_a_vae_with_learned_variances(digits):
 
 def test_the_report_adds_up(acn, digits):
     images = digits[1].astype(np.uint8)
-    data = codec.compress(acn, images, mode="set", keep_order=True, lanes=8)
+    data = codec.compress(images, acn, mode="set", keep_order=True, lanes=8)
     report = data.report
     assert report.file_bytes == len(data)
     values = images.size
@@ -97,7 +97,7 @@ def test_the_report_adds_up(acn, digits):
 def test_initial_bits_are_few_and_paid_once(acn, digits):
     images = np.concatenate([digits[0]] * 2).astype(np.uint8)
     half, whole = (
-        codec.compress(acn, each, lanes=16, verify=False) for each in (images[:1437], images)
+        codec.compress(each, acn, lanes=16, verify=False) for each in (images[:1437], images)
     )
     # About a bit for each latent dimension of the first images of 16 lanes, which a fine grid
     # would have charged with 4, and again until there is enough to draw from.
@@ -108,7 +108,7 @@ def test_initial_bits_are_few_and_paid_once(acn, digits):
 def test_what_lanes_cost_is_told(acn, digits):
     images = digits[0].astype(np.uint8)
     few, many = (
-        codec.compress(acn, images, mode="set", lanes=lanes, verify=False) for lanes in (2, 32)
+        codec.compress(images, acn, mode="set", lanes=lanes, verify=False) for lanes in (2, 32)
     )
     assert 0 < many.report.lane_bits < 32 * 12
     told = [each.report.lane_bits + each.report.initial_bits for each in (few, many)]

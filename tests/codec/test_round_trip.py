@@ -7,8 +7,7 @@ from codec_models import DECODERS, FAMILIES, as_set, noise, small_model
 import keras_acn
 from keras_acn import codec
 from keras_acn._base.errors import UserError
-from keras_acn.codec.codec import Codec
-from keras_acn.codec.tour_mode import TourMode
+from keras_acn.codec.modes import BlockCodec, Tour
 
 model_of = functools.cache(small_model)
 
@@ -20,12 +19,11 @@ def test_every_decoder(decoder, family, channels):
     shape = (4 if decoder == "blocks" else 3, 4, channels)
     model = model_of(decoder, family, shape)
     images = noise(13, shape, model.decoder.likelihood.levels)
-    job = Codec(model, "stream", lanes=4, nearest=16)
+    job = BlockCodec(model, "stream", lanes=4, nearest=16)
     coded = job.encode(images)
     np.testing.assert_array_equal(job.decode(coded.block), images)
     # The networks of the other mode are the same, and need no making ready again.
-    job.prepare()
-    job._made = TourMode(job.networks, job._coder, job._made.index)
+    job.mode = Tour(job.networks, job.mode.index)
     coded = job.encode(images)
     np.testing.assert_array_equal(job.decode(coded.block), images[coded.order])
     assert sorted(coded.order) == list(range(13))
@@ -36,7 +34,7 @@ def test_every_decoder(decoder, family, channels):
 def test_few_images(count, mode):
     model = model_of()
     images = noise(count)
-    data = codec.compress(model, images, mode=mode, lanes=3)
+    data = codec.compress(images, model, mode=mode, lanes=3)
     assert as_set(codec.decompress(data, model)) == as_set(images)
     assert data.report.images == count
     assert len(data) < 400
@@ -48,7 +46,7 @@ def test_few_images(count, mode):
 def test_all_black_and_all_white(level, decoder, mode):
     model = model_of(decoder)
     images = np.full((30, 6, 5, 1), level, np.uint8)
-    data = codec.compress(model, images, mode=mode, lanes=4)
+    data = codec.compress(images, model, mode=mode, lanes=4)
     np.testing.assert_array_equal(codec.decompress(data, model), images)
 
 
@@ -57,14 +55,14 @@ def test_a_prior_of_one_gaussian(kind):
     options = {} if kind == "VAE" else {"prior": {"name": "mixture", "components": 1}}
     model = small_model(kind=kind, **options)
     images = noise(40)
-    data = codec.compress(model, images, lanes=4)
+    data = codec.compress(images, model, lanes=4)
     np.testing.assert_array_equal(codec.decompress(data, model), images)
 
 
 def test_a_codebook_of_one_code():
     model = small_model(codes=1)
     for mode in ("stream", "set"):
-        data = codec.compress(model, noise(9), mode=mode, lanes=2)
+        data = codec.compress(noise(9), model, mode=mode, lanes=2)
         assert as_set(codec.decompress(data, model)) == as_set(noise(9))
 
 
@@ -76,7 +74,7 @@ def test_latents_that_fall_off_the_grid(monkeypatch):
     monkeypatch.setattr(grid, "MAX_REACH", 2)
     for kind, mode in (("VAE", "stream"), ("ACN", "stream"), ("ACN", "set")):
         model = model_of(kind=kind)
-        data = codec.compress(model, noise(50), mode=mode, lanes=4)
+        data = codec.compress(noise(50), model, mode=mode, lanes=4)
         assert as_set(codec.decompress(data, model)) == as_set(noise(50))
 
 
@@ -84,7 +82,7 @@ def test_latents_that_fall_off_the_grid(monkeypatch):
 @pytest.mark.parametrize("mode", ["stream", "set"])
 def test_lanes_and_blocks(lanes, mode):
     model, images = model_of(), noise(37)
-    data = codec.compress(model, images, mode=mode, lanes=lanes, block_images=11, nearest=3)
+    data = codec.compress(images, model, mode=mode, lanes=lanes, block_images=11, nearest=3)
     assert as_set(codec.decompress(data, model)) == as_set(images)
     if mode == "stream":
         np.testing.assert_array_equal(codec.decompress(data, model), images)
@@ -92,8 +90,8 @@ def test_lanes_and_blocks(lanes, mode):
 
 def test_keep_order():
     model, images = model_of(), noise(600)
-    plain = codec.compress(model, images, mode="set", lanes=4, verify=False)
-    kept = codec.compress(model, images, mode="set", lanes=4, keep_order=True, block_images=400)
+    plain = codec.compress(images, model, mode="set", lanes=4, verify=False)
+    kept = codec.compress(images, model, mode="set", lanes=4, keep_order=True, block_images=400)
     np.testing.assert_array_equal(codec.decompress(kept, model), images)
     assert not np.array_equal(codec.decompress(plain, model), images)
     bits = 2 * np.sum(np.log2(np.arange(1, 301)))
@@ -107,28 +105,24 @@ def test_keep_order():
 def test_the_same_input_gives_the_same_file():
     model, images = model_of(), noise(60)
     for mode in ("stream", "set"):
-        one, other = (codec.compress(model, images, mode=mode, lanes=4) for _ in range(2))
+        one, other = (codec.compress(images, model, mode=mode, lanes=4) for _ in range(2))
         assert one == other
 
 
 def test_verification_finds_a_file_that_does_not_come_back(tmp_path, monkeypatch):
-    from keras_acn.codec.bits_back import BitsBack
+    from keras_acn.codec.modes import BlockCodec
 
-    pop = BitsBack.pop
-
-    def wrong(self, prior):
-        levels, q = pop(self, prior)
-        return 1 - levels, q
-
-    monkeypatch.setattr(BitsBack, "pop", wrong)
+    decode = BlockCodec.decode
+    monkeypatch.setattr(BlockCodec, "decode", lambda *arguments: 1 - decode(*arguments))
     with pytest.raises(UserError, match="do not come back"):
-        codec.compress(model_of(), noise(5), tmp_path / "x.acn")
+        codec.compress(noise(5), model_of(), tmp_path / "x.acn")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interruption_leaves_nothing(tmp_path):
-    def interrupt(stage, done, total):
-        if stage == "compress" and done > 20:
+    def interrupt(done, total):
+        # Of the second block, after all of the first: 20 images, encoded and compressed.
+        if done > 60:
             raise KeyboardInterrupt
 
     (tmp_path / "x.acn").write_bytes(b"before")
@@ -141,15 +135,22 @@ def test_an_interruption_leaves_nothing(tmp_path):
 
 
 def test_progress_goes_from_nothing_to_all():
-    told = {}
+    told = []
 
-    def progress(stage, done, total):
-        told.setdefault(stage, []).append((done, total))
+    def progress(done, total):
+        told.append((done, total))
 
-    codec.compress(model_of(), noise(50), mode="set", lanes=4, block_images=25, progress=progress)
-    for stage in ("encode", "compress", "verify"):
-        assert told[stage][-1] == (50, 50)
-        assert told[stage] == sorted(told[stage])
+    options = {"mode": "set", "lanes": 4, "block_images": 25, "progress": progress}
+    data = codec.compress(noise(50), model_of(), **options)
+    # Encoded, compressed and verified: three times 50 images, in steps of 4 at most.
+    assert told[-1] == (150, 150) and told == sorted(told)
+    assert np.diff([done for done, _ in told]).max() == 4
+    told.clear()
+    codec.decompress(data, model_of(), progress=progress)
+    assert told[-1] == (50, 50) and told == sorted(told)
+    told.clear()
+    codec.compress(noise(50), model_of(), verify=False, progress=progress)
+    assert told[-1] == (100, 100)
 
 
 def test_public_names():
@@ -172,15 +173,48 @@ def test_public_names():
 )
 def test_wrong_options(options, sentence):
     with pytest.raises(UserError, match=sentence):
-        codec.compress(model_of(), noise(3), **options)
+        codec.compress(noise(3), model_of(), **options)
 
 
 def test_models_that_cannot():
     vae = model_of(kind="VAE")
     with pytest.raises(UserError, match="use the stream mode"):
-        codec.compress(vae, noise(3), mode="set")
+        codec.compress(noise(3), vae, mode="set")
     with pytest.raises(UserError, match="an ACN or a VAE, not a str"):
-        codec.compress("model", noise(3))
+        codec.compress(noise(3), "model")
     untrained = keras_acn.ACN((6, 5, 1), latent_dim=4, decoder="mlp")
     with pytest.raises(UserError, match="codebook is empty"):
-        codec.compress(untrained, noise(3))
+        codec.compress(noise(3), untrained)
+
+
+def test_a_file_takes_the_place_of_the_bytes(tmp_path):
+    model, images = model_of(), noise(9)
+    data = codec.compress(images, model, lanes=2)
+    written = codec.compress(images, model, tmp_path / "x.acn", lanes=2)
+    assert (tmp_path / "x.acn").read_bytes() == data and written.file == tmp_path / "x.acn"
+    assert written.report.file_bytes == len(data) and data.file is None
+    for each in (data, written, tmp_path / "x.acn", str(tmp_path / "x.acn")):
+        np.testing.assert_array_equal(codec.decompress(each, model), images)
+        assert codec.info(each)[1].images == 9
+    again = codec.decompress(data, model, tmp_path / "x.npy")
+    assert isinstance(again, np.ndarray)
+    np.testing.assert_array_equal(again, images)
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), images)
+    empty = codec.compress(images[:0], model)
+    assert codec.decompress(empty, model, tmp_path / "e.npy").shape == (0, 6, 5, 1)
+
+
+def test_calls_of_version_0_1_still_work(tmp_path):
+    model, images = model_of(), noise(9)
+    with pytest.warns(DeprecationWarning, match=r"compress\(images, model\)") as caught:
+        data = codec.compress(model, images, tmp_path / "x.acn", lanes=2)
+    assert caught[0].filename == __file__
+    with pytest.warns(DeprecationWarning, match="compress.*report.images") as caught:
+        assert data.images == 9
+    assert caught[0].filename == __file__
+    with pytest.raises(AttributeError, match="nothing"):
+        data.nothing  # noqa: B018
+    stages = []
+    with pytest.warns(DeprecationWarning, match="done, total"):
+        codec.compress(images, model, progress=lambda stage, done, total: stages.append(stage))
+    assert set(stages) == {"priors of the codes", "encode", "compress", "verify"}

@@ -277,7 +277,6 @@ def test_lower_precision_parameters_are_computed_in_float32():
 def test_get_likelihood_and_config_round_trip(identifier, expected):
     found = get_likelihood(identifier)
     assert found == expected
-    assert found.is_binary == (found.levels == 2)
     written = keras.saving.serialize_keras_object(found)
     assert keras.saving.deserialize_keras_object(written) == found
     assert get_likelihood({"name": found.name, **found.get_config()}) == found

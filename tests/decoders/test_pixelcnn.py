@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_acn._base.errors import UserError
 from keras_acn.decoders.pixelcnn import GatedPixelCNN
+from keras_acn.testing import check_part
 
 FAMILIES = {
     "bernoulli": {"likelihood": "bernoulli"},
@@ -128,7 +129,7 @@ def test_log_prob_is_the_sum_of_its_conditionals(family, channels):
     shape = (3, 4, channels)
     decoder = small(shape, **FAMILIES[family])
     image = random_images(2, shape)
-    if decoder.likelihood.is_binary:
+    if decoder.likelihood.levels == 2:
         image = np.round(image)
     r = decoder(tf.random.stateless_normal([2, 3], [7, 8]))
     params = r.conditional(image).params
@@ -179,6 +180,11 @@ def test_dropout_only_while_training():
     assert np.array_equal(decoder(z).log_prob(image), decoder(z).log_prob(image))
     train = decoder(z, training=True)
     assert not np.array_equal(train.log_prob(image), train.log_prob(image))
+
+
+def test_it_keeps_what_a_part_promises():
+    # The head computes in float32, since a logit rounded to bfloat16 costs likelihood.
+    check_part(small((4, 4, 1), conditioning="spatial", layers=2), wider=["head"])
 
 
 def test_mixed_precision_gives_float32_parameters():

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from part_checks import check_config
 
 from keras_acn import ConvEncoder, FittedNormal, MixturePrior, MLPEncoder, StandardNormal, UserError
+from keras_acn.testing import check_config, check_part
 
 X = np.random.default_rng(0).random((3, 8, 8, 1)).astype(np.float32)
 C = np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)
@@ -18,7 +18,7 @@ def make(cls, **kwargs):
 @pytest.mark.parametrize("cls", [MLPEncoder, ConvEncoder])
 def test_both_inputs_count(cls):
     encoder = make(cls)
-    check_config(encoder)
+    check_part(encoder)
     mean = encoder(X, C).mean().numpy()
     assert mean.shape == (3, 2)
     for other in (encoder(X[::-1].copy(), C), encoder(X, -C)):
@@ -37,7 +37,7 @@ def test_errors_name_the_fix(cls):
 
 def test_priors_of_a_code_of_another_size():
     prior = MixturePrior(2, components=2, hidden=(8, 8), code_dim=4)
-    check_config(prior)
+    check_part(prior)
     check_config(FittedNormal(2, momentum=0.5))
     for p in (prior(C), StandardNormal(2)(C), FittedNormal(2)(C)):
         assert p.batch_shape == (3,) and p.event_shape == (2,)

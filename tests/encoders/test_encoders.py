@@ -3,10 +3,9 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from part_checks import check_config, check_precision, check_save
 
 from keras_acn import ConvEncoder, MLPEncoder, UserError
+from keras_acn.testing import check_part
 
 IMAGES = np.random.default_rng(0).random((3, 8, 8, 1), dtype=np.float32)
 MAKERS = {
@@ -54,18 +53,9 @@ def test_mlp_against_numpy():
     np.testing.assert_allclose(encoder(IMAGES).mean(), x @ kernel + bias, rtol=1e-4, atol=1e-6)
 
 
-def test_config_files_precision(make, tmp_path):
-    check_config(make(variance="learned"))
-    check_save(make(variance="learned"), IMAGES, lambda q: q.stddev(), tmp_path)
-    check_precision(make, IMAGES, lambda q: q.mean())
-
-
-def test_gradients_reach_every_weight(make):
-    encoder = make(variance="learned")
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(encoder(IMAGES).sample(seed=1) ** 2)
-    gradients = tape.gradient(loss, encoder.trainable_weights)
-    assert all(g is not None and np.isfinite(g).all() for g in gradients)
+def test_it_keeps_what_a_part_promises(make):
+    check_part(make(variance="learned"))
+    check_part(make(variance="unit"), fit=False)
 
 
 def test_an_odd_and_colour_image():
@@ -78,8 +68,13 @@ def test_errors_name_the_fix():
         MLPEncoder((8, 8, 1), variance="units")
     with pytest.raises(UserError, match="latent_dim must be at least 1"):
         MLPEncoder((8, 8, 1), latent_dim=0)
-    with pytest.raises(UserError, match="image_shape must be"):
-        MLPEncoder((8, 8))
+    for latent_dim in (None, 2.5, True, "4"):
+        with pytest.raises(UserError, match="latent_dim must be a whole number of at least 1"):
+            MLPEncoder((8, 8, 1), latent_dim=latent_dim)
+    with pytest.raises(UserError, match="hidden must be a list of positive whole numbers"):
+        MLPEncoder((8, 8, 1), hidden=512)
+    with pytest.raises(UserError, match="filters must be a list of positive whole numbers"):
+        ConvEncoder((8, 8, 1), filters=[8, 0])
     with pytest.raises(UserError, match="normalization must be"):
         ConvEncoder((8, 8, 1), normalization="batch")
     with pytest.raises((UserError, ValueError), match=r"images of shape \(8, 8, 1\)"):

@@ -24,6 +24,8 @@ class LinearGaussian:
 
     image_shape = SHAPE
     latent_dim = DIM
+    class_dim = None
+    is_deterministic = False
 
     def __init__(self, associative=True, components=1, stddev_scale=1.2):
         rng = np.random.default_rng(0)
@@ -34,15 +36,24 @@ class LinearGaussian:
         self.stddev = (stddev_scale / np.sqrt(np.diag(precision))).astype(np.float32)
         self.components = components
         self.codebook = object() if associative else None
+        self.decoder = self.Decoder(self.weight, self.bias)
 
     def encoder(self, x):
         flat = tf.reshape(x, (-1, 6)) - self.bias
         mean = tf.matmul(flat, self.gain, transpose_b=True)
         return tfd.Independent(tfd.Normal(mean, self.stddev + tf.zeros_like(mean)), 1)
 
-    def decoder(self, z):
-        mean = tf.reshape(tf.matmul(z, self.weight) + self.bias, (-1, *SHAPE))
-        return tfd.Independent(tfd.Normal(mean, NOISE), 3)
+    class Decoder:
+        """r(x|z)."""
+
+        likelihood = None
+
+        def __init__(self, weight, bias):
+            self.weight, self.bias = weight, bias
+
+        def __call__(self, z):
+            mean = tf.reshape(tf.matmul(z, self.weight) + self.bias, (-1, *SHAPE))
+            return tfd.Independent(tfd.Normal(mean, NOISE), 3)
 
     def prior(self, code):
         code = tf.convert_to_tensor(code, tf.float32)

@@ -8,9 +8,20 @@ from scipy import special, stats
 
 from keras_acn._base.errors import UserError
 from keras_acn.codebook.tour import greedy_tour
-from keras_acn.evaluation.code_length import CodeLengths, code_lengths, ordering_bound_nats
-from keras_acn.evaluation.costs import kl_to_prior, nearest_codes, reconstruction_nats
-from keras_acn.evaluation.posteriors import Posteriors, encode_images, in_batches, is_associative
+from keras_acn.evaluation.code_length import (
+    CodeLengths,
+    code_lengths,
+    nearest_codes,
+    ordering_bound_nats,
+)
+from keras_acn.evaluation.costs import (
+    Posteriors,
+    by_rows,
+    encode_images,
+    kl_to_prior,
+    reconstruction_nats,
+)
+from keras_acn.evaluation.importance_bound import importance_weighted_bound
 from keras_acn.evaluation.unconditional import StandardNormalPrior
 
 NORMAL = {"standard_normal": StandardNormalPrior()}
@@ -53,11 +64,11 @@ def test_samples_of_a_posterior_depend_on_seed_and_draw_only():
 
 def test_batches_are_joined_and_the_filling_cut_off():
     told = []
-    twice, row = in_batches(
+    twice, row = by_rows(
         lambda x: (2 * x, x[:, 0]),
-        [np.arange(14.0).reshape(7, 2)],
-        3,
-        lambda done, total: told.append((done, total)),
+        np.arange(14.0).reshape(7, 2),
+        batch_size=3,
+        progress=lambda done, total: told.append((done, total)),
     )
     assert np.array_equal(twice, 2 * np.arange(14.0).reshape(7, 2))
     assert np.array_equal(row, np.arange(0.0, 14.0, 2))
@@ -201,6 +212,46 @@ def test_neighbors_from_the_training_codes(linear_gaussian):
     np.testing.assert_allclose(lengths.per_image["kl_k1_nats"], expected, atol=2e-4)
 
 
+def test_a_training_image_is_no_neighbor_of_its_own(linear_gaussian):
+    model = linear_gaussian()
+    trained = encode_images(model, model.data(300, seed=9))
+    rows = np.arange(40, 60)
+    lengths = code_lengths(
+        model,
+        model.data(300, seed=9)[rows],
+        NORMAL,
+        neighbors=(1, 5),
+        neighbor_codes=trained.mean,
+        own_rows=rows,
+    )
+    distance = np.sum((trained.mean[rows, None] - trained.mean[None]) ** 2, axis=2)
+    distance[np.arange(20), rows] = np.inf
+    near = np.argsort(distance, axis=1)
+    kl = [
+        gaussian_kl(trained.mean[rows], trained.stddev[rows], 0.9 * trained.mean[near[:, j]], 0.5)
+        for j in range(5)
+    ]
+    np.testing.assert_allclose(lengths.per_image["kl_k1_nats"], kl[0], atol=2e-4)
+    np.testing.assert_allclose(lengths.per_image["kl_k5_nats"], np.mean(kl, axis=0), atol=2e-4)
+    mixed = nearest_codes(trained.mean[:2], trained.mean, k=1, own=[0, -1])
+    assert mixed[0, 0] != 0 and mixed[1, 0] == 1
+
+
+def test_bytes_cost_what_their_floats_do(linear_gaussian):
+    model = linear_gaussian()
+    pixels = np.random.default_rng(0).integers(256, size=(20, 2, 3, 1)).astype(np.uint8)
+    floats = (pixels / np.float32(255)).astype(np.float32)
+    of_bytes, of_floats = (
+        code_lengths(model, each, NORMAL).per_image["ordered_nats"] for each in (pixels, floats)
+    )
+    np.testing.assert_array_equal(of_bytes, of_floats)
+    bounds = [
+        importance_weighted_bound(model, each, StandardNormalPrior(), samples=2).elbo_nats
+        for each in (pixels, floats)
+    ]
+    np.testing.assert_array_equal(*bounds)
+
+
 def test_a_plain_vae_has_no_tour(linear_gaussian):
     model = linear_gaussian(associative=False)
     lengths = code_lengths(model, model.data(20), NORMAL)
@@ -210,7 +261,6 @@ def test_a_plain_vae_has_no_tour(linear_gaussian):
         "unordered_nats",
     ]
     assert lengths.gap_nats is None and lengths.warning is None and lengths.order is None
-    assert not is_associative(model)
 
 
 @pytest.mark.parametrize("count,ks", [(1, []), (2, [1]), (6, [1, 5])])
@@ -275,5 +325,11 @@ def test_bad_input(linear_gaussian):
         encode_images(model, model.data(3)[:0])
     with pytest.raises(UserError, match="unconditional"):
         code_lengths(model, model.data(3), {})
+    with pytest.raises(UserError, match="at least 1 sample of the latents, not 0"):
+        code_lengths(model, model.data(3), NORMAL, samples=0)
+    broken = model.data(3)
+    broken[1] = np.nan
+    with pytest.raises(UserError, match="codes hold NaN or infinity.*training went astray"):
+        encode_images(model, broken)
     with pytest.raises(UserError, match="neighbours"):
         nearest_codes(np.zeros((3, 2)), k=3)

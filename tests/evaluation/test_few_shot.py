@@ -19,7 +19,7 @@ PARTS = {"encoder": MLP, "decoder": {"name": "bernoulli_mlp", "hidden": [8]}}
 class ByPixels:
     """A stand-in whose code lengths are distances to the mean of a set."""
 
-    class_encoder = True
+    class_dim = 2
 
     def code_lengths_given(self, images, sets, samples, seed, batch_size):
         means = np.stack([np.mean(each, axis=0) for each in sets])

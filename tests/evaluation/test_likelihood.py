@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from keras_acn._base.errors import UserError
+from keras_acn.evaluation.costs import encode_images
 from keras_acn.evaluation.importance_bound import importance_weighted_bound
-from keras_acn.evaluation.posteriors import encode_images
 from keras_acn.evaluation.unconditional import StandardNormalPrior
 from keras_acn.priors.codes_mixture import MixtureOfCodes
 

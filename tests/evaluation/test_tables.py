@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from keras_acn._base.errors import UserError
-from keras_acn.evaluation import Report, evaluate_model, tables
+from keras_acn.decoders import get_likelihood
+from keras_acn.evaluation import Report, encode_images, evaluate_model, tables
 
 OPTIONS = {"iwae_samples": 4, "iwae_images": 30, "seed": 1}
 
@@ -152,17 +153,68 @@ def test_limit_takes_that_many_of_each(linear_gaussian):
     assert report.to_dict()["importance_weighted"]["images"] == 25
 
 
+def test_of_training_data_no_code_tells_of_itself(linear_gaussian):
+    model = linear_gaussian()
+    images = model.data(60)
+    # Nothing in the codes says which label it is, so a datum's own vote is all there is to find.
+    labels = np.arange(60) % 4
+    report = evaluate_model(model, (images, labels), (images[:50], labels[:50]), **OPTIONS)
+    assert "kl_mixture_of_codes_nats" not in report.code_lengths.per_image
+    assert report.code_lengths.unconditional == "gaussian_mixture"
+    codes = encode_images(model, images).mean.astype(np.float64)
+    distance = np.sum((codes[:50, None] - codes[None]) ** 2, axis=2)
+    distance[np.arange(50), np.arange(50)] = np.inf
+    votes = labels[np.argsort(distance, axis=1)[:, :5]]
+    chosen = [np.bincount(each, minlength=4).argmax() for each in votes]
+    assert report.probes["knn_accuracy"] == pytest.approx(np.mean(chosen == labels[:50]))
+    assert "50 of the 50 images measured are training images too" in report.notes[0]
+    assert "own codes are left out" in report.to_text()
+    limited = evaluate_model(model, images, images, limit=10, **OPTIONS)
+    assert "10 of the 10 images" in limited.notes[0]
+
+
+def test_some_training_images_among_others_are_told_of(linear_gaussian):
+    model = linear_gaussian()
+    images, others = model.data(60), model.data(40, 1)
+    report = evaluate_model(model, images, np.concatenate([images[:10], others]), **OPTIONS)
+    assert "10 of the 50 images measured are training images too" in report.notes[0]
+    assert "kl_mixture_of_codes_nats" in report.code_lengths.per_image
+    few = evaluate_model(model, images, np.concatenate([images[:1], others]), **OPTIONS)
+    assert not any("training images too" in note for note in few.notes)
+
+
 def test_progress_is_told_by_stage(linear_gaussian):
-    model, stages = linear_gaussian(), {}
+    model, told, stages = linear_gaussian(), [], []
     evaluate_model(
         model,
         labelled(model, 60, 1),
         labelled(model, 30, 2),
-        progress=lambda stage, done, total: stages.__setitem__(stage, (done, total)),
+        compare=linear_gaussian(associative=False),
+        progress=lambda done, total: told.append((done, total)),
+        stage=lambda name: stages.append((name, told[-1][0] if told else 0)),
         **OPTIONS,
     )
-    assert {"encode training", "reconstruct", "greedy tour", "probes"} <= set(stages)
-    assert all(done == total for done, total in stages.values())
+    assert told == sorted(told) and told[-1] == (1000, 1000)
+    assert {total for _, total in told} == {1000}
+    names = [name for name, _ in stages]
+    assert names[:6] == names[6:] and names[0] == "encode training" and names[5] == "probes"
+    assert [begun for _, begun in stages] == [1000 * part // 12 for part in range(12)]
+
+
+def test_progress_by_stage_works_for_one_version_more(linear_gaussian):
+    model, told = linear_gaussian(), []
+    with pytest.warns(DeprecationWarning, match=r"progress\(done, total\)"):
+        evaluate_model(
+            model,
+            model.data(30),
+            model.data(20, 1),
+            progress=lambda stage, done, total: told.append((stage, done, total)),
+            **OPTIONS,
+        )
+    assert told[-1] == ("evaluation", 1000, 1000)
+    with pytest.warns(DeprecationWarning, match="`tell` of encode_images is now called `progress`"):
+        encode_images(model, model.data(3), tell=lambda done, total: told.append((done, total)))
+    assert told[-1] == (3, 3)
 
 
 def test_terms_of_the_mixture_are_added_until_the_rest_is_cheap(linear_gaussian):
@@ -173,14 +225,8 @@ def test_terms_of_the_mixture_are_added_until_the_rest_is_cheap(linear_gaussian)
 
 
 def test_grey_values_under_a_bernoulli_are_no_code_length(linear_gaussian):
-    class Bernoulli:
-        likelihood = "bernoulli"
-
-        def __call__(self, z):
-            return linear_gaussian().decoder(z)
-
     model = linear_gaussian()
-    model.decoder = Bernoulli()
+    model.decoder.likelihood = get_likelihood("bernoulli")
     report = evaluate_model(model, model.data(30), model.data(30, 1), **OPTIONS)
     assert "not a code length" in report.to_text()
     assert (
@@ -211,6 +257,9 @@ def test_bad_input(linear_gaussian):
         evaluate_model(model, images, images[:, :1])
     with pytest.raises(UserError, match="N >= 1"):
         evaluate_model(model, images, images[:0])
+    for option in ({"samples": 0}, {"batch_size": 0}):
+        with pytest.raises(UserError, match=f"needs {next(iter(option))} of at least 1, not 0"):
+            evaluate_model(model, images, images, **option)
     with pytest.raises(UserError, match="At least 1"):
         evaluate_model(model, images, images, limit=0)
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import special, stats
 
 from keras_acn._base.errors import UserError
-from keras_acn.evaluation.posteriors import Posteriors
+from keras_acn.evaluation.costs import Posteriors
 from keras_acn.evaluation.unconditional import StandardNormalPrior, fit_gaussian_mixture
 
 
@@ -87,7 +87,7 @@ def test_standard_normal():
 def test_progress_and_bad_input():
     told = []
     fit_gaussian_mixture(
-        clusters(300)[0], components=(1, 3), tell=lambda done, total: told.append((done, total))
+        clusters(300)[0], components=(1, 3), progress=lambda done, total: told.append((done, total))
     )
     assert told[-1] == (3, 3)
     with pytest.raises(UserError, match="no codes"):

@@ -11,10 +11,11 @@ import keras
 import numpy as np
 import pytest
 
+from keras_acn._base.atomic import temporary_beside
 from keras_acn._base.errors import UserError
 from keras_acn.experiment import checkpoint, load_config, open_run
+from keras_acn.experiment.callbacks import Interrupted
 from keras_acn.experiment.folder import CHECKPOINT
-from keras_acn.experiment.interrupt import Interrupted
 from keras_acn.experiment.run import train
 
 EPOCHS = 4
@@ -94,12 +95,12 @@ def test_the_folder_of_a_run(finished):
     assert {"config.yaml", "model.keras", "checkpoints", "history.csv", "metrics.json"} <= there
     assert not [path for path in folder.rglob("*") if ".tmp" in path.name]
     if importlib.util.find_spec("tensorboard"):
-        assert list((folder / "tensorboard" / "validation").glob("events*"))
+        assert list((folder / "tensorboard" / "test").glob("events*"))
     rows = finished.history
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     for name in ("loss", "reconstruction_nats", "kl_nats", "total_nats", "bits_per_dim"):
         assert np.isfinite([row[name] for row in rows]).all()
-        assert np.isfinite([row[f"val_{name}"] for row in rows]).all()
+        assert np.isfinite([row[f"test_{name}"] for row in rows]).all()
     for name in ("codebook_distance", "codebook_drift", "codebook_used", "seconds"):
         assert all(row[name] >= 0 for row in rows)
     # A cosine from 3e-3 to nothing.
@@ -107,6 +108,65 @@ def test_the_folder_of_a_run(finished):
     header = (folder / "history.csv").read_text().splitlines()[0].split(",")
     assert header[:3] == ["epoch", "loss", "reconstruction_nats"]
     assert header[-2:] == ["learning_rate", "seconds"]
+
+
+class Seen(keras.callbacks.Callback):
+    """The logs of every epoch, beside what the test split costs then."""
+
+    def __init__(self):
+        super().__init__()
+        self.logs = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.logs.append(dict(logs))
+
+
+def test_no_callback_can_choose_by_the_test_split(tmp_path):
+    """Where there is no validation split, the test split is measured under another name."""
+    seen, stop = Seen(), keras.callbacks.EarlyStopping("val_loss", patience=0, baseline=-1e9)
+    run = run_tiny(tmp_path / "run", "training.ema=0.5", callbacks=[stop, seen])
+    assert len(seen.logs) == len(run.history) == EPOCHS
+    for row in [*seen.logs, *run.history]:
+        assert not [name for name in row if name.startswith("val_")]
+        assert row["test_total_nats"] > 0
+    # They are costs of the averaged weights, as the model that is kept has them.
+    last, kept = run.history[-1]["test_reconstruction_nats"], run.metrics["test"]
+    assert last == pytest.approx(kept["reconstruction_nats"], rel=1e-6)
+    assert run.metrics["best_epoch"] is None
+
+    seen = Seen()
+    held_out = run_tiny(tmp_path / "held", "data.validation=20", callbacks=[seen])
+    for row in [*seen.logs, *held_out.history]:
+        assert row["val_total_nats"] > 0
+        assert not [name for name in row if name.startswith("test_")]
+
+
+def test_a_history_with_the_names_of_the_version_before_keeps_them(tmp_path):
+    with pytest.raises(Interrupted):
+        run_tiny(tmp_path / "run", callbacks=[Interrupt(2, 3)])
+    last = tmp_path / "run" / CHECKPOINT
+    progress, arrays = checkpoint.read(last)
+    progress.history = [
+        {name.replace("test_", "val_"): value for name, value in row.items()}
+        for row in progress.history
+    ]
+    checkpoint.save(last, arrays, progress)
+    seen = Seen()
+    run = train(resume=tmp_path / "run", callbacks=[seen])
+    names = [set(row) for row in run.history]
+    assert len(names) == EPOCHS and all(each == names[0] for each in names)
+    assert "val_total_nats" in names[0] and "test_total_nats" not in names[0]
+    assert "test_total_nats" in seen.logs[0] and "val_total_nats" not in seen.logs[0]
+
+
+def test_what_a_crash_left_half_written_is_removed(tmp_path):
+    with pytest.raises(Interrupted):
+        run_tiny(tmp_path / "run", callbacks=[Interrupt(0, 0)])
+    left = temporary_beside(tmp_path / "run" / CHECKPOINT)
+    left.touch()
+    with pytest.raises(Interrupted):
+        train(resume=tmp_path / "run", callbacks=[Interrupt(0, 0)])
+    assert not left.exists()
 
 
 def test_the_figures_of_a_run(finished):

@@ -7,7 +7,7 @@ import pytest
 import keras_acn
 from keras_acn._base.errors import UserError
 from keras_acn.experiment import load_config
-from keras_acn.experiment.interrupt import Interrupted
+from keras_acn.experiment.callbacks import Interrupted
 from keras_acn.experiment.run import train
 from keras_acn.experiment.snapshots import SNAPSHOTS, Snapshots, chosen_images, read_snapshots
 

@@ -9,8 +9,8 @@ import keras
 import pytest
 
 from keras_acn._base.errors import UserError
-from keras_acn.experiment import grid, load_config, open_run, sweep, sweep_folder
-from keras_acn.experiment.interrupt import Interrupted
+from keras_acn.experiment import grid, load_config, open_run, sweep
+from keras_acn.experiment.callbacks import Interrupted
 from keras_acn.experiment.run import train
 
 TINY = [
@@ -77,7 +77,7 @@ def test_a_row_that_is_none_is_told(text):
 def test_every_combination_once_the_last_option_fastest():
     values = {"a": [1, 2], "b": ["x", "y", "z"]}
     expected = list(itertools.product(*values.values()))
-    assert [tuple(point.values()) for point in grid.points(values)] == expected
+    assert [tuple(point.values()) for point in grid.combinations(values)] == expected
     for bad, sentence in (
         ({}, "nothing to sweep"),
         ({"a": []}, "list of values for a"),
@@ -85,7 +85,7 @@ def test_every_combination_once_the_last_option_fastest():
         ({"a": "12"}, "list of values for a"),
     ):
         with pytest.raises(UserError, match=sentence):
-            grid.points(bad)
+            grid.combinations(bad)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_the_table_has_a_row_a_run_in_order_of_the_values(finished):
         written = list(csv.DictReader(file))
     assert [row["run"] for row in written] == [row["run"] for row in rows]
     assert [float(row["kl_nats"]) for row in written] == [row["kl_nats"] for row in rows]
-    assert sweep_folder.swept(out) == ["latent_dim", "beta"]
+    assert sweep.swept(out) == ["latent_dim", "beta"]
 
 
 def test_a_second_call_trains_nothing_and_another_grid_adds_to_it(finished):
@@ -182,7 +182,7 @@ def test_a_second_call_trains_nothing_and_another_grid_adds_to_it(finished):
     )
     assert cross.begun == ["learning_rate=0.01,beta=1"]
     assert cross.done == ["learning_rate=0.003,beta=1"]
-    assert sweep_folder.swept(out) == ["latent_dim", "beta", "learning_rate"]
+    assert sweep.swept(out) == ["latent_dim", "beta", "learning_rate"]
     assert [row["learning_rate"] for row in wide].count(0.003) == 5
 
 
@@ -212,7 +212,7 @@ def test_ctrl_c_saves_the_run_in_hand_and_the_same_call_goes_on(tmp_path, finish
     callbacks = lambda point: [Interrupt()] if point.values["model.beta"] == 0 else []  # noqa: E731
     with pytest.raises(Interrupted):
         sweep.run(planned(rows), out, callbacks=callbacks)
-    table = sweep_folder.table(out)
+    table = sweep.table(out)
     assert [row["finished"] for row in table] == [False, True]
     seen = Seen()
     done = sweep.run(planned(rows), out, **seen.hooks())
@@ -228,7 +228,7 @@ def test_what_a_crash_left_of_making_a_folder_is_no_obstacle(tmp_path):
     (tmp_path / "sweep" / "beta=1" / "checkpoints").mkdir(parents=True)
     (tmp_path / "sweep" / "sweep.yaml").write_text("options: [model.beta]\nbase: {format: 1}")
     plan = sweep.plan("digits", ["beta=1"], overrides=[*TINY, "training.epochs=1"])
-    sweep_folder.write_sweep(tmp_path / "sweep", plan)
+    sweep.write_sweep(tmp_path / "sweep", plan)
     assert sweep.run(plan, tmp_path / "sweep")[0]["finished"]
 
 
@@ -267,4 +267,4 @@ def test_a_folder_of_something_else_is_refused(finished, tmp_path):
         with pytest.raises(UserError, match=sentence):
             sweep.run(planned(["beta=1"]), folder)
     with pytest.raises(UserError, match="holds no sweep"):
-        sweep_folder.table(tmp_path)
+        sweep.table(tmp_path)

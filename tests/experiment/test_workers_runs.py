@@ -15,8 +15,8 @@ import pytest
 from keras_acn import cli
 from keras_acn._base import errors
 from keras_acn.experiment import checkpoint, load_config, open_run
-from keras_acn.experiment.begin import new_folder
 from keras_acn.experiment.cluster import tf_config
+from keras_acn.experiment.folder import new_folder
 
 EPOCHS = 12
 TINY = [

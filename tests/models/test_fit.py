@@ -75,7 +75,7 @@ def test_same_seed_same_run_other_seed_other_run():
 
 
 def test_xla_in_training_does_not_change_what_evaluate_says(tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_acn.models.fitting.JIT_FROM_SIZE", 10)
+    monkeypatch.setattr("keras_acn.models.base.JIT_FROM_SIZE", 10)
     model = small()
     model.fit(IMAGES, verbose=0, batch_size=25)
     assert model.jit_compile

@@ -9,6 +9,7 @@ from scipy import special
 import keras_acn
 from keras_acn import VHE, UserError
 from keras_acn.codebook import class_lists
+from keras_acn.data.batches import Batches
 
 RNG = np.random.default_rng(0)
 IMAGES = (RNG.random((7, 4, 4, 1)) < 0.4).astype(np.float32)
@@ -80,7 +81,7 @@ def numpy_costs(model, x, sets, sizes, c, z):
 def training_batch(model, labels=LABELS, seed=(1, 5)):
     """A batch of all images, the sets drawn for it, and what the step made of it."""
     images = keras_acn.data.from_arrays(IMAGES, labels)
-    model._keep_training_data(images)
+    model._begin_fit(Batches.of(images))
     batch = {"image": tf.constant(IMAGES), "index": tf.range(len(IMAGES))}
     seed = tf.constant(seed)
     members, valid, size = model.draw_sets(batch, seed, True)
@@ -188,7 +189,7 @@ def test_every_way_to_give_the_same_data():
 
 def test_evaluation_draws_from_the_class_of_the_data_evaluated():
     model = compiled(set_size=2)
-    dataset = model._evaluation_dataset((IMAGES, LABELS), 4)
+    dataset = model._evaluation_batches((IMAGES, LABELS), batch_size=4).dataset
     seen = set()
     for batch in dataset:
         for n, row in enumerate(batch["index"].numpy()):
@@ -207,7 +208,7 @@ def test_dynamic_images_in_d_are_drawn_anew():
     grey = keras_acn.data.from_arrays(np.full((6, 4, 4, 1), 0.5, np.float32), binarize="dynamic")
     grey.labels = np.zeros(6, np.int32)
     model = small()
-    model._keep_training_data(grey)
+    model._begin_fit(Batches.of(grey))
     batch = {"index": tf.range(6)}
     one, other = (model.draw_sets(batch, tf.constant([1, s]), True)[0].numpy() for s in (1, 2))
     assert set(np.unique(one)) == {0, 1} and (one != other).any()

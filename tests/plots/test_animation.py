@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from keras_acn._base.errors import UserError
-from keras_acn.plots import animation
-from keras_acn.plots.animation import Animation
+from keras_acn.plots import movie
+from keras_acn.plots.movie import Animation
 
 GREYS = [np.full((21, 15, 3), 20 * i, np.uint8) for i in range(10)]
 
@@ -40,7 +40,7 @@ def test_one_frame_is_an_animation_too(tmp_path):
 
 
 def test_an_mp4_without_an_encoder_names_the_ways_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(animation, "find_encoder", lambda: None)
+    monkeypatch.setattr(movie, "find_encoder", lambda: None)
     with pytest.raises(UserError, match="pip install imageio-ffmpeg.*save as .gif"):
         Animation(GREYS).save(tmp_path / "a.mp4")
     assert not (tmp_path / "a.mp4").exists()
@@ -56,7 +56,7 @@ def _program(path, text):
 def test_an_encoder_is_given_the_pixels_on_even_sides(tmp_path, monkeypatch):
     text = "pathlib.Path(sys.argv[-1]).write_bytes(sys.stdin.buffer.read())"
     stand_in = _program(tmp_path / "ffmpeg", text)
-    monkeypatch.setattr(animation, "find_encoder", lambda: stand_in)
+    monkeypatch.setattr(movie, "find_encoder", lambda: stand_in)
     Animation(GREYS).save(tmp_path / "a.mp4")
     pixels = np.frombuffer((tmp_path / "a.mp4").read_bytes(), np.uint8).reshape(10, 22, 16, 3)
     np.testing.assert_array_equal(pixels[:, :21, :15], np.stack(GREYS))
@@ -67,12 +67,15 @@ def test_an_encoder_is_given_the_pixels_on_even_sides(tmp_path, monkeypatch):
 def test_an_encoder_that_fails_is_quoted(tmp_path, monkeypatch):
     text = "sys.stdin.buffer.read(); sys.exit('no such codec')"
     stand_in = _program(tmp_path / "ffmpeg", text)
-    monkeypatch.setattr(animation, "find_encoder", lambda: stand_in)
+    monkeypatch.setattr(movie, "find_encoder", lambda: stand_in)
+    (tmp_path / "a.mp4").write_bytes(b"an older film")
     with pytest.raises(UserError, match="no such codec"):
         Animation(GREYS).save(tmp_path / "a.mp4")
+    assert (tmp_path / "a.mp4").read_bytes() == b"an older film"
+    assert {path.name for path in tmp_path.iterdir()} == {"ffmpeg", "a.mp4"}
 
 
-@pytest.mark.skipif(animation.find_encoder() is None, reason="no ffmpeg on this machine")
+@pytest.mark.skipif(movie.find_encoder() is None, reason="no ffmpeg on this machine")
 def test_a_real_encoder_writes_an_mp4(tmp_path):
     Animation(GREYS).save(tmp_path / "a.mp4")
     assert (tmp_path / "a.mp4").read_bytes()[4:8] == b"ftyp"
@@ -85,6 +88,8 @@ def test_a_real_encoder_writes_an_mp4(tmp_path):
         ([GREYS[0], GREYS[0][1:]], 5, "same size"),
         (GREYS, 0, "`fps` must be"),
         (GREYS, 51, "`fps` must be"),
+        ([frame / 255 for frame in GREYS], 5, "must be uint8 .* not float64"),
+        ([frame[..., :1] for frame in GREYS], 5, "must be uint8 .* not uint8"),
     ],
 )
 def test_bad_frames_are_told(frames, fps, sentence):

@@ -98,6 +98,22 @@ def test_saving_and_reading_back(tmp_path, ending):
             np.testing.assert_array_equal(np.asarray(back), picture.to_array())
 
 
+def test_a_picture_cut_short_leaves_the_older_one(tmp_path, monkeypatch):
+    picture = sheet([list(IMAGES)])
+    picture.save(tmp_path / "a.png")
+    older = (tmp_path / "a.png").read_bytes()
+
+    def full(path, **options):
+        path.write_bytes(b"half a pic")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(picture.image, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        picture.save(tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == older
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
 def test_a_notebook_gets_a_png():
     picture = sheet([list(IMAGES)])
     with Image.open(io.BytesIO(picture._repr_png_())) as shown:

@@ -9,8 +9,7 @@ from scipy import integrate, special, stats
 
 from keras_acn._base.errors import UserError
 from keras_acn.priors import MixturePrior, StandardNormal, codes_mixture
-from keras_acn.priors.codes_mixture import MixtureOfCodes
-from keras_acn.priors.prior_table import PriorTable
+from keras_acn.priors.codes_mixture import MixtureOfCodes, PriorTable
 
 tfd = tfp.distributions
 

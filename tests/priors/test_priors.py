@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from part_checks import check_config, check_precision, check_save
 from scipy import special, stats
 
-from keras_acn import MixturePrior, StandardNormal, UserError
+from keras_acn import FittedNormal, MixturePrior, StandardNormal, UserError
 from keras_acn.priors import has_closed_form, kl_nats
+from keras_acn.testing import check_part
 
 tfd = tfp.distributions
 RNG = np.random.default_rng(0)
@@ -119,16 +119,21 @@ def test_kl_never_guesses():
         kl_nats(gaussian(CODES, np.ones_like(CODES)), small()(CODES))
 
 
-@pytest.mark.parametrize("prior", [small(), small(components=1), StandardNormal(3)])
-def test_config_and_files(prior, tmp_path):
-    check_config(prior)
-    check_save(prior, CODES, lambda p: p.mean(), tmp_path)
-
-
-def test_precision():
-    check_precision(small, CODES, lambda p: p.mean())
+@pytest.mark.parametrize(
+    "make",
+    [small, lambda: small(components=1), lambda: StandardNormal(3), lambda: FittedNormal(3)],
+    ids=["mixture", "gaussian", "normal", "fitted"],
+)
+def test_it_keeps_what_a_part_promises(make):
+    check_part(make)
 
 
 def test_errors_name_the_fix():
-    with pytest.raises(UserError, match="at least 1 mixture component"):
+    with pytest.raises(UserError, match="components must be at least 1"):
         MixturePrior(3, components=0)
+    for cls in (MixturePrior, StandardNormal, FittedNormal):
+        for latent_dim in (0, -1, None, 1.5):
+            with pytest.raises(UserError, match="latent_dim must be"):
+                cls(latent_dim)
+    with pytest.raises(UserError, match="hidden must be a list"):
+        MixturePrior(3, hidden=8)

@@ -1,11 +1,12 @@
 """Exact Euclidean nearest neighbours in the graph, in bounded memory."""
 
+from __future__ import annotations
+
 import keras
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError
 from keras_acn.codebook.search.base import NeighborSearch
-from keras_acn.codebook.search.tournament import best_of_columns
 
 # More groups than neighbours are taken by the fast, cancelling form of the distance; the
 # distances of their rows are then computed without cancellation.
@@ -17,13 +18,15 @@ MAX_GROUP = 16
 BLOCKS_KEPT = 32
 # The codes are centred on the median of the means of so many samples of so many of them.
 SAMPLES, SAMPLE = 15, 256
+# So many maxima of one level make one of the next.
+FAN = 16
 # The score of a row ruled out: finite, since it goes through a matrix product.
 LOWEST = -3e38
 
 
 @keras.saving.register_keras_serializable("keras_acn")
 class ExactSearch(NeighborSearch):
-    """Exact search: matrix products, maxima of groups of rows, then the best groups' rows.
+    """Find the true nearest codes, by matrix products and a tournament of maxima.
 
     The squared distance is |q|^2 - 2 q.c + |c|^2, so the nearest code has the largest
     score q.c - |c|^2 / 2: one matrix product, with the norms as one more column. The codes
@@ -36,18 +39,28 @@ class ExactSearch(NeighborSearch):
 
     The result is exact up to the rounding of float32. Rows can be missed only where more
     than eight others come closer to the k-th than the rounding of a score, about 1e-7 of
-    |q| |c| from the centre: in a cluster 10,000 times tighter than the codes are wide. A
-    code whose squared distance overflows float32 is infinitely far, and not found, like
-    one that is no number.
+    |q| |c| from the centre: in a cluster 10,000 times tighter than the codes are wide.
 
     Args:
       block: Rows per block; no more than `[B, block]` scores exist at a time.
+
+    Raises:
+      UserError: If `block` is less than 1.
+
+    Example:
+      >>> codes = tf.constant([[0.0], [1.0], [5.0], [6.0]])
+      >>> distance, index = ExactSearch()(codes, tf.constant([[0.4]]), k=3)
+      >>> index.numpy().tolist()
+      [[0, 1, 2]]
+      >>> own_row = tf.range(4)
+      >>> ExactSearch()(codes, codes, k=1, exclude=own_row)[1].numpy().ravel().tolist()
+      [1, 0, 3, 2]
     """
 
     short_name = "exact"
     is_exact = True
 
-    def __init__(self, block=4096):
+    def __init__(self, block: int = 4096):
         if int(block) < 1:
             raise UserError(f"Exact search needs a block of at least 1 row, not {block}.")
         self.block = -(-int(block) // MAX_GROUP) * MAX_GROUP
@@ -79,10 +92,12 @@ class ExactSearch(NeighborSearch):
         member = index[:, :, None] * group + tf.range(group)  # [B, wanted, g]
         member = tf.where((index[:, :, None] >= 0) & (member < rows), member, -1)
         member = tf.reshape(member, [-1, wanted * group])
-        return rank(codes, query, member, k, exclude, used)
+        return rank(codes, query, member, k, exclude=exclude, used=used)
 
     def _maxima(self, codes, center, probe, used, first, count, group):
         """Returns the highest score in each group of the rows `first : first + count`.
+
+        A row that is used or no number scores `LOWEST`.
 
         Returns:
           float32 `[ceil(count / group), B]`: groups are runs of rows, and a column
@@ -93,6 +108,9 @@ class ExactSearch(NeighborSearch):
             block = tf.slice(codes, [start, 0], [size, codes.shape[1]]) - center
             # -|c|^2 / 2, as a product too: a sum along rows is not vectorized.
             bias = tf.matmul(tf.square(block), tf.fill([codes.shape[1], 1], -0.5))  # [n, 1]
+            # What is no number is ruled out here: a group's maximum must not be one.
+            finite = tf.math.is_finite(bias)
+            block, bias = tf.where(finite, block, 0.0), tf.where(finite, bias, LOWEST)
             if used is not None:
                 bias = tf.where(tf.slice(used, [start], [size])[:, None], LOWEST, bias)
             block = tf.concat([block, tf.maximum(bias, LOWEST)], axis=1)  # [n, d + 1]
@@ -122,7 +140,7 @@ class ExactSearch(NeighborSearch):
         if tail:
             parts.append(block_maxima(first + blocks * size, tail))
         maxima = parts[0] if len(parts) == 1 else tf.concat(parts, axis=0)
-        # The other rows of a group with a code that is no number are looked at.
+        # A score of huge numbers may be no number: that group is looked at, row by row.
         return tf.where(tf.math.is_nan(maxima), float("inf"), maxima)
 
 
@@ -169,8 +187,16 @@ def _merge(one, other, wanted):
     return score, tf.gather(index, place, batch_dims=1)
 
 
-def rank(codes, query, index, k, exclude=None, used=None):
-    """Orders candidate rows by their true distance and keeps the k nearest.
+def rank(
+    codes: tf.Tensor | tf.Variable,
+    query: tf.Tensor,
+    index: tf.Tensor,
+    k: int,
+    *,
+    exclude: tf.Tensor | None = None,
+    used: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Order candidate rows by their true distance and keep the k nearest.
 
     Args:
       codes: float32 `[N, d]`.
@@ -200,3 +226,36 @@ def rank(codes, query, index, k, exclude=None, used=None):
     index = tf.gather(index, best, batch_dims=1)
     distance = tf.sqrt(-negative)
     return distance, tf.where(tf.math.is_finite(distance), index, -1)
+
+
+def best_of_columns(values: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Find the highest values of each column by a tournament.
+
+    Maxima of 16 values each are compared first, and only the runs of 16 with the best
+    maxima are looked into: the highest values must be among theirs.
+
+    Args:
+      values: float32 `[M, B]`, M known statically.
+      count: How many to return.
+
+    Returns:
+      `(value, row)`: float32 and int32 `[B, count]`, highest first. Where M is less than
+      `count`, the rest is filled with negative infinity and -1.
+    """
+    size, batch = values.shape[0], tf.shape(values)[1]
+    if size <= 2 * FAN * count:
+        value, row = tf.math.top_k(tf.transpose(values), min(count, size))
+        missing = max(0, count - size)
+        if missing:
+            value = tf.pad(value, [[0, 0], [0, missing]], constant_values=-float("inf"))
+            row = tf.pad(row, [[0, 0], [0, missing]], constant_values=-1)
+        return value, row
+    runs = -(-size // FAN)
+    values = tf.pad(values, [[0, runs * FAN - size], [0, 0]], constant_values=-float("inf"))
+    maxima = tf.reduce_max(tf.reshape(values, [runs, FAN, -1]), axis=1)
+    _, run = best_of_columns(maxima, count)  # [B, count]
+    row = tf.reshape(run[:, :, None] * FAN + tf.range(FAN), [-1, count * FAN])
+    value = tf.gather(tf.reshape(values, [-1]), row * batch + tf.range(batch)[:, None])
+    value, place = tf.math.top_k(value, count)
+    row = tf.gather(row, place, batch_dims=1)
+    return value, tf.where(row < size, row, -1)

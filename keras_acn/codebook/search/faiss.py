@@ -1,37 +1,45 @@
 """Approximate neighbours from a faiss index, for very many codes on one host."""
 
+from __future__ import annotations
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError, unknown_name
-from keras_acn.codebook.search import ivf
 from keras_acn.codebook.search.base import Found, NeighborSearch
 from keras_acn.codebook.search.exact import ExactSearch, rank
-from keras_acn.codebook.search.snapshots import Snapshots, sample_rows
+from keras_acn.codebook.search.faiss_index import (
+    STORAGES,
+    CellIndex,
+    Snapshots,
+    require_faiss,
+    sample_rows,
+)
 
 
 @keras.saving.register_keras_serializable("keras_acn")
 class FaissSearch(NeighborSearch):
-    """Approximate search of an inverted-file index over a snapshot of the codes.
+    """Find neighbours with an inverted-file index over a snapshot of the codes.
 
     Needs `pip install "keras-acn[faiss]"`. The index (IVF; Johnson, Douze and Jegou 2017,
-    arXiv 1702.08734) sorts a snapshot of the codes into `nlist` cells; a query looks into
-    the `nprobe` nearest. What it finds, `candidates` rows, is ranked by the distances of
-    the codes as they are now. In training a datum asks twice, with its new code and with
-    the one that the snapshot has of it: where codes drift together, those that were its
-    neighbours still are.
+    arXiv 1702.08734) sorts a snapshot of the codes into `nlist` cells, and a query looks
+    into the `nprobe` nearest. What it finds, `candidates` rows, is ranked by the distances
+    of the codes as they are now. In training a datum asks twice, with its new code and
+    with the one that the snapshot has of it: where codes drift together, those that were
+    its neighbours still are.
 
     Epoch e trains on an index of the codes as of the beginning of epoch e - 1, while a
     thread makes the next one; they change over as an epoch begins, always at the same
-    point of the training. Where the codes moved so far since the snapshot that it tells
+    point of the training. Where the codes have moved so far that the snapshot tells
     little, as in the first epoch, training waits for an index of the codes as they are.
-    Rows that are used up are left out by the index itself. A batch of which a datum finds
-    too few rows is searched exactly, and so is one with a code that is no number.
+    Rows that are used up are left out by the index itself. A batch in which a datum finds
+    too few rows is searched exactly.
 
-    A batch leaves the graph for the host: XLA cannot compile that, and it cannot be
-    exported. The same codes, options and machine give the same neighbours. The index is
-    not saved with a model: a loaded one makes it anew from its codes.
+    A batch leaves the graph for the host: XLA cannot compile that, and an exported model
+    searches exactly instead. The same codes, options and machine give the same
+    neighbours. The index is not saved with a model: a loaded one makes it anew from its
+    codes.
 
     Args:
       nlist: Number of cells; by default 2 sqrt(N), with 39 codes in each or more.
@@ -43,18 +51,32 @@ class FaissSearch(NeighborSearch):
 
     Raises:
       UserError: If an option is out of range. Without faiss, when it is first needed.
+
+    Example:
+      >>> from keras_acn import KNNCodebook
+      >>> codebook = KNNCodebook(size=100, latent_dim=2, search=FaissSearch(nprobe=32))
+      >>> codebook.search_strategy.supports_xla
+      False
     """
 
     short_name = "faiss"
     is_exact = False
     supports_xla = False
 
-    def __init__(self, nlist=None, nprobe=None, candidates=None, storage="flat", seed=0):
+    def __init__(
+        self,
+        *,
+        nlist: int | None = None,
+        nprobe: int | None = None,
+        candidates: int | None = None,
+        storage: str = "flat",
+        seed: int = 0,
+    ):
         for name, value in (("nlist", nlist), ("nprobe", nprobe), ("candidates", candidates)):
             if value is not None and int(value) < 1:
                 raise UserError(f"faiss search needs {name} of at least 1, not {value}.")
-        if storage not in ivf.STORAGES:
-            raise unknown_name("storage of a faiss index", storage, ivf.STORAGES)
+        if storage not in STORAGES:
+            raise unknown_name("storage of a faiss index", storage, STORAGES)
         self.nlist = None if nlist is None else int(nlist)
         self.nprobe = None if nprobe is None else int(nprobe)
         self.candidates = None if candidates is None else int(candidates)
@@ -66,6 +88,9 @@ class FaissSearch(NeighborSearch):
     def get_config(self):
         names = ("nlist", "nprobe", "candidates", "storage", "seed")
         return {name: getattr(self, name) for name in names}
+
+    def in_graph(self):
+        return self._exact
 
     # -- the search --------------------------------------------------------------------
 
@@ -80,7 +105,7 @@ class FaissSearch(NeighborSearch):
 
     def _search(self, codes, query, k, least, exclude, used, following):
         """Returns distances and rows `[B, k]`, and whether a list is complete `[B]`."""
-        ivf.require_faiss()
+        require_faiss()
         size = codes.shape[0]
         free = tf.fill([tf.shape(query)[0]], size)  # [B], rows that each may return
         if exclude is not None:
@@ -91,9 +116,11 @@ class FaissSearch(NeighborSearch):
             free -= tf.cast(own, tf.int32)
         if used is not None:
             free -= tf.reduce_sum(tf.cast(used, tf.int32))
+        # What is no number finds nothing, however long it is searched for.
+        free = tf.where(tf.reduce_all(tf.math.is_finite(query), axis=1), free, 0)
 
         candidate = self._candidates(codes, query, k, exclude, used, following)
-        found = rank(codes, query, candidate, k, exclude, used)
+        found = rank(codes, query, candidate, k, exclude=exclude, used=used)
         enough = tf.reduce_sum(tf.cast(found[1] >= 0, tf.int32), axis=1) >= tf.minimum(free, least)
         distance, index = tf.cond(
             tf.reduce_all(enough),
@@ -141,14 +168,19 @@ class FaissSearch(NeighborSearch):
         return tf.ensure_shape(rows, [query.shape[0], count * (1 if exclude is None else 2)])
 
     def _build_index(self, codes, background):
-        return ivf.CellIndex(
-            codes, self.nlist, self.nprobe, self.storage, self.seed, background=background
+        return CellIndex(
+            codes,
+            nlist=self.nlist,
+            nprobe=self.nprobe,
+            storage=self.storage,
+            seed=self.seed,
+            background=background,
         )
 
     # -- the training ------------------------------------------------------------------
 
     def on_epoch_begin(self, codes, epoch):
-        ivf.require_faiss()
+        require_faiss()
         self._snapshots.begin_epoch(codes.numpy())
 
     def on_train_end(self):

@@ -1,5 +1,7 @@
 """What an output family is."""
 
+from __future__ import annotations
+
 import numpy as np
 import tensorflow as tf
 
@@ -19,22 +21,29 @@ class Likelihood:
       links_channels: Whether the family itself makes a channel depend on the earlier
         channels of its pixel. Where it does not, channels are independent given the
         parameters, and an autoregressive decoder links them in its network.
+      short_name: The name that `get_likelihood` knows a family of this package by.
+
+    Example:
+      >>> from keras_acn.decoders import get_likelihood
+      >>> likelihood = get_likelihood({"name": "discretized_logistic_mixture", "components": 5})
+      >>> likelihood.levels, likelihood.parameters_per_pixel(channels=1)
+      (256, 15)
+      >>> params = tf.zeros([2, 15])  # of two grey pixels
+      >>> print(likelihood.log_prob(params, tf.zeros([2, 1])).shape)
+      (2,)
+      >>> print(likelihood.pmf(params, tf.zeros([2, 0]), channels=1).shape)
+      (2, 256)
     """
 
     levels = 256
     links_channels = False
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The name that `get_likelihood` knows the family by."""
         return self.short_name
 
-    @property
-    def is_binary(self):
-        """Whether a channel takes two values only."""
-        return self.levels == 2
-
-    def get_config(self):
+    def get_config(self) -> dict:
         """Returns the initialiser's arguments."""
         return {}
 
@@ -53,7 +62,7 @@ class Likelihood:
         options = ", ".join(f"{k}={v!r}" for k, v in self.get_config().items())
         return f"{type(self).__name__}({options})"
 
-    def parameters_per_pixel(self, channels):
+    def parameters_per_pixel(self, channels: int) -> int:
         """Returns P, the number of network outputs for a pixel of `channels` channels."""
         raise NotImplementedError
 
@@ -82,7 +91,7 @@ class Likelihood:
         """
         raise NotImplementedError
 
-    def noise_size(self, channels):
+    def noise_size(self, channels: int) -> int:
         """Returns n, how many uniform numbers a pixel's sample takes."""
         return channels
 
@@ -121,7 +130,7 @@ class Likelihood:
         top = self.levels - 1
         return tf.gather(np.arange(self.levels, dtype="float32") / np.float32(top), index)
 
-    def distribution(self, params, image_shape):
+    def distribution(self, params, image_shape: tuple[int, int, int]) -> ImageDistribution:
         """Returns the distribution over images whose pixels are independent given `params`.
 
         Args:

@@ -1,5 +1,7 @@
 """Images whose pixels are independent, each from the same output family."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -24,12 +26,24 @@ class ImageDistribution(tfd.Distribution):
     """Images with independent pixels, each from the same output family.
 
     `log_prob` is in nats, summed over the pixels of an image. `sample(seed=...)` gives the
-    same images for the same seed, an int or an int32 tensor of shape [2].
+    same images for the same seed, an int or an int32 tensor of shape [2]. Batches can be
+    sliced: `r[0]` is the distribution of the first image.
 
     Args:
       likelihood: The `Likelihood`.
       params: [..., H, W, P], any float type.
       image_shape: (H, W, C).
+
+    Raises:
+      UserError: If the last three dimensions of `params` do not fit.
+
+    Example:
+      >>> from keras_acn.decoders.families import Bernoulli
+      >>> r = ImageDistribution(Bernoulli(), tf.zeros([5, 8, 8, 1]), (8, 8, 1))
+      >>> print(r.batch_shape, r[1:3].batch_shape, r[0].sample(seed=1).shape)
+      (5,) (2,) (8, 8, 1)
+      >>> print(r[0].log_prob(tf.ones([8, 8, 1])).numpy().round(3))  # 64 pixels of log 2
+      -44.361
     """
 
     def __init__(self, likelihood, params, image_shape, name="ImageDistribution"):
@@ -52,6 +66,10 @@ class ImageDistribution(tfd.Distribution):
             name=name,
         )
 
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None):
+        return {"params": tfp.util.ParameterProperties(event_ndims=3)}
+
     @property
     def likelihood(self):
         """The output family."""
@@ -66,6 +84,15 @@ class ImageDistribution(tfd.Distribution):
     def channels(self):
         """C, the number of channels."""
         return self._image_shape[2]
+
+    @property
+    def noise_shape(self):
+        """Shape (H, W, n) of the uniform numbers that one image is drawn from."""
+        return (*self._image_shape[:2], self._likelihood.noise_size(self.channels))
+
+    def sample_from(self, noise):
+        """Returns one image for each of a batch `[B]`, from uniform numbers [B, H, W, n]."""
+        return self._likelihood.sample(self._params, self.channels, noise)
 
     def _batch_shape(self):
         return self._params.shape[:-3]

@@ -31,13 +31,22 @@ class DiscretizedLogisticMixture(Likelihood):
 
     Args:
       components: M.
+
+    Raises:
+      UserError: If `components` is no positive whole number.
+
+    Example:
+      >>> likelihood = DiscretizedLogisticMixture(components=2)
+      >>> pmf = likelihood.pmf(tf.zeros([6]), tf.zeros([0]), channels=1)
+      >>> print(pmf.shape, tf.reduce_sum(pmf).numpy().round(3))
+      (256,) 1.0
     """
 
     short_name = "discretized_logistic_mixture"
     levels = 256
     links_channels = True
 
-    def __init__(self, components=10):
+    def __init__(self, components: int = 10):
         if not isinstance(components, int) or components < 1:
             raise UserError(f"components must be a positive integer, not {components!r}.")
         self.components = components

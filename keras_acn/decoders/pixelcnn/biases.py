@@ -21,6 +21,14 @@ class GateBiases(keras.layers.Layer):
       map_filters: Features of the map.
       doublings: How often the map's size is doubled: 2 where it begins at a quarter of the
         grid's height and width.
+
+    Raises:
+      UserError: If `conditioning` is neither.
+
+    Example:
+      >>> biases = GateBiases((28, 28), widths=[16, 32], conditioning="spatial")
+      >>> [tuple(bias.shape) for bias in biases(ops.zeros((3, 10)))]
+      [(3, 28, 28, 16), (3, 28, 28, 32)]
     """
 
     def __init__(

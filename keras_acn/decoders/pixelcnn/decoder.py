@@ -1,10 +1,14 @@
 """The gated PixelCNN decoder: z -> r(x|z), one pixel or block of pixels after the other."""
 
+from __future__ import annotations
+
 import keras
 from keras import ops
 
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError
-from keras_acn._base.shapes import check_image_shape
+from keras_acn._base.precision import wide_dtype
+from keras_acn.decoders.base import Decoder
 from keras_acn.decoders.families import get_likelihood
 from keras_acn.decoders.pixelcnn.biases import GateBiases
 from keras_acn.decoders.pixelcnn.blocks import doublings, from_blocks, to_blocks
@@ -17,7 +21,7 @@ RESIDUALS = ("bottleneck", "horizontal")
 
 
 @keras.saving.register_keras_serializable("keras_acn")
-class GatedPixelCNN(keras.Model):
+class GatedPixelCNN(Decoder):
     """z -> r(x|z) = prod_i r(x_i | x_<i, z), pixels in raster order, channels within a pixel.
 
     The gated PixelCNN of van den Oord et al. 2016 (arXiv 1606.05328), with z as a bias in
@@ -73,48 +77,44 @@ class GatedPixelCNN(keras.Model):
 
     def __init__(
         self,
-        image_shape,
-        latent_dim=16,
+        image_shape: tuple[int, int, int],
+        latent_dim: int = 16,
         likelihood="bernoulli",
-        layers=6,
-        filters=32,
-        kernel_size=5,
-        first_kernel_size=7,
-        residual="bottleneck",
-        bottleneck_filters=None,
-        dropout=0.0,
-        output_hidden=None,
-        conditioning="global",
-        map_filters=16,
-        block=1,
+        layers: int = 6,
+        filters: int = 32,
+        kernel_size: int = 5,
+        first_kernel_size: int = 7,
+        residual: str = "bottleneck",
+        bottleneck_filters: int | None = None,
+        dropout: float = 0.0,
+        output_hidden: int | None = None,
+        conditioning: str = "global",
+        map_filters: int = 16,
+        block: int = 1,
         **kwargs,
     ):
         # The distribution carries z as it came, not cut to the layers' precision.
-        super().__init__(autocast=False, **kwargs)
-        for size in (kernel_size, first_kernel_size):
+        super().__init__(image_shape, latent_dim, autocast=False, **kwargs)
+        self.kernel_size = check_count(kernel_size, "kernel_size", 1)
+        self.first_kernel_size = check_count(first_kernel_size, "first_kernel_size", 1)
+        for size in (self.kernel_size, self.first_kernel_size):
             if size % 2 == 0 or size < 3:
                 raise UserError(f"A PixelCNN's kernel sizes are odd and at least 3, not {size}.")
         if residual not in RESIDUALS:
             raise UserError(f"residual must be one of {', '.join(RESIDUALS)}, not {residual!r}.")
-        if layers < 1:
-            raise UserError(f"A PixelCNN needs at least 1 layer, not {layers}.")
-        self.image_shape = check_image_shape(image_shape)
         self.block = check_block(block, self.image_shape)
         height, width, channels = self.image_shape
         pixels = self.block * self.block
         self.grid_shape = (height // self.block, width // self.block, pixels * channels)
-        self.latent_dim = int(latent_dim)
         self.likelihood = get_likelihood(likelihood)
-        self.num_layers = int(layers)
-        self.filters = int(filters)
-        self.kernel_size = int(kernel_size)
-        self.first_kernel_size = int(first_kernel_size)
+        self.num_layers = check_count(layers, "layers", 1)
+        self.filters = check_count(filters, "filters", 1)
         self.residual = residual
         self.bottleneck_filters = bottleneck_filters
         self.dropout = float(dropout)
         self.output_hidden = output_hidden
         self.conditioning = conditioning
-        self.map_filters = int(map_filters)
+        self.map_filters = check_count(map_filters, "map_filters", 1)
         self._build_network()
         self.steps = IncrementalDecoder(self)
         self.built = True
@@ -152,13 +152,12 @@ class GatedPixelCNN(keras.Model):
         )
         self.biases.build((None, self.latent_dim))
         # In float32 at least: a logit rounded to bfloat16 costs likelihood.
-        wide = "float64" if self.compute_dtype == "float64" else "float32"
         self.head = make_head(
             self.likelihood,
             channels=self.image_shape[2],
             pixels=self.block * self.block,
             hidden=self.output_hidden or self.filters,
-            dtype=wide,
+            dtype=wide_dtype(self.compute_dtype),
         )
         self.head.build((None, None, None, self.filters))
 
@@ -218,8 +217,6 @@ class GatedPixelCNN(keras.Model):
         """Returns the initialiser's arguments."""
         return {
             **super().get_config(),
-            "image_shape": self.image_shape,
-            "latent_dim": self.latent_dim,
             "likelihood": {"name": self.likelihood.name, **self.likelihood.get_config()},
             "layers": self.num_layers,
             "filters": self.filters,

@@ -1,5 +1,7 @@
 """The distribution over images that an autoregressive decoder returns."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -12,12 +14,21 @@ class AutoregressiveImage(tfd.Distribution):
     """r(x|z) of an autoregressive decoder: it carries z and the network.
 
     `log_prob(x)` runs the network once on all pixels in parallel and returns nats, [...].
-    `sample(seed=...)` goes pixel by pixel with cached features. There is no `mean`.
+    `sample(seed=...)` goes pixel by pixel with cached features. There is no `mean`. Batches
+    can be sliced: `r[0]` is the distribution of the first image.
 
     Args:
       decoder: The `GatedPixelCNN`.
       z: float [..., d].
       training: Whether `log_prob` runs with dropout.
+
+    Example:
+      >>> from keras_acn.decoders import GatedPixelCNN
+      >>> r = GatedPixelCNN((8, 8, 1), latent_dim=4, layers=2, filters=8)(tf.zeros([5, 4]))
+      >>> print(r.batch_shape, r[1:3].batch_shape, r[0].sample(seed=1).shape)
+      (5,) (2,) (8, 8, 1)
+      >>> print(r.log_prob(tf.ones([5, 8, 8, 1])).shape)
+      (5,)
     """
 
     def __init__(self, decoder, z, training=False, name="AutoregressiveImage"):
@@ -33,6 +44,10 @@ class AutoregressiveImage(tfd.Distribution):
             parameters=parameters,
             name=name,
         )
+
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None):
+        return {"z": tfp.util.ParameterProperties(event_ndims=1)}
 
     @property
     def likelihood(self):
@@ -80,9 +95,15 @@ class AutoregressiveImage(tfd.Distribution):
             params = tf.reshape(params, tf.concat([batch, params.shape[-3:]], 0))
         return self.likelihood.distribution(params, image_shape)
 
+    @property
+    def noise_shape(self):
+        """Shape (H, W, n) of the uniform numbers that one image is drawn from."""
+        height, width, channels = self._decoder.image_shape
+        return (height, width, self.likelihood.noise_size(channels))
+
     def sample_from(self, noise):
-        """Returns one image for each z, of a batch `[B]`, from uniform numbers [H, W, B, n]."""
-        return self._decoder.steps.images(self._z, noise)
+        """Returns one image for each z, of a batch `[B]`, from uniform numbers [B, H, W, n]."""
+        return self._decoder.steps.images(self._z, tf.transpose(noise, [1, 2, 0, 3]))
 
     def _log_prob(self, image):
         return self.conditional(image).log_prob(image)

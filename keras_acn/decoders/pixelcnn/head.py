@@ -49,6 +49,13 @@ class PixelHead(keras.layers.Layer):
     Attributes:
       group: Values that one turn decides on.
       turns: Number of turns.
+
+    Example:
+      >>> head = PixelHead(Bernoulli(), channels=3, hidden=8)
+      >>> head.group, head.turns  # red, then green given red, then blue given both
+      (1, 3)
+      >>> print(head(ops.zeros((2, 5, 5, 4)), ops.zeros((2, 5, 5, 3))).shape)
+      (2, 5, 5, 3)
     """
 
     def __init__(self, likelihood, channels, hidden, pixels=1, **kwargs):
@@ -125,6 +132,11 @@ class JointHead(keras.layers.Layer):
     Attributes:
       group: Values that one turn decides on: 1.
       turns: Number of turns: n.
+
+    Example:
+      >>> head = JointHead(4, hidden=8)
+      >>> print(head(ops.zeros((2, 5, 5, 4)), ops.zeros((2, 5, 5, 4))).shape)
+      (2, 5, 5, 4)
     """
 
     group = 1

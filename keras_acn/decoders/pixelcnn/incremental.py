@@ -33,6 +33,14 @@ class IncrementalDecoder:
 
     Args:
       decoder: The `GatedPixelCNN`. Its present weights are read at each step.
+
+    Example:
+      >>> from keras_acn.decoders import GatedPixelCNN
+      >>> steps = GatedPixelCNN((4, 4, 1), latent_dim=2, layers=2, filters=4).steps
+      >>> state = steps.init_state(tf.zeros([3, 2]))
+      >>> features, state = steps.step(state, 0, tf.zeros([3, 1]))
+      >>> print(steps.pmf(features, tf.zeros([3, 0])).shape)
+      (3, 2)
     """
 
     def __init__(self, decoder):
@@ -236,7 +244,7 @@ class IncrementalDecoder:
         size = likelihood.noise_size(head.group)
         known = tf.zeros_like(noise[:, :0])
         for turn in range(head.turns):
-            params = head.parameters(features, known, turn)
+            params = tf.cast(head.parameters(features, known, turn), noise.dtype)
             numbers = noise[:, turn * size : (turn + 1) * size]
             value = likelihood.sample(params, head.group, numbers)
             known = value if head.turns == 1 else tf.concat([known, value], axis=-1)

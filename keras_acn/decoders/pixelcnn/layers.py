@@ -18,6 +18,14 @@ class CausalConv(keras.layers.Layer):
       direction: `"vertical"` or `"horizontal"`.
       exclude_current: Whether to leave out the current row or column.
       use_bias: Whether to add a bias.
+
+    Example:
+      >>> layer = CausalConv(4, kernel_size=3, direction="horizontal", exclude_current=True)
+      >>> x = ops.ones((1, 1, 3, 1))
+      >>> print(layer(x).shape)
+      (1, 1, 3, 4)
+      >>> bool(ops.all(layer(x)[:, :, 0] == 0))  # nothing lies to the left of the first column
+      True
     """
 
     def __init__(
@@ -81,6 +89,14 @@ class GatedLayer(keras.layers.Layer):
       inner: Features inside a bottleneck.
       dropout: Rate of dropout on the gates' outputs.
       last: Whether this is the last layer, whose vertical stack nobody reads further on.
+
+    Example:
+      >>> layer = GatedLayer(8, kernel_size=3, inner=4)
+      >>> layer.build((None, None, None, 8))
+      >>> x, bias = ops.ones((2, 5, 5, 8)), ops.zeros((2, 1, 1, 8))
+      >>> v, h = layer(x, x, bias, bias)
+      >>> print(v.shape, h.shape)
+      (2, 5, 5, 8) (2, 5, 5, 8)
     """
 
     def __init__(

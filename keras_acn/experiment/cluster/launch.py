@@ -1,4 +1,10 @@
-"""keras-acn train --workers N: N processes on this machine that train one model together."""
+"""keras-acn train --workers N: N processes on this machine that train one model together.
+
+Each is a plain worker of a cluster, started with a TF_CONFIG of its own. One that has only lost
+another ends with the exit code `LOST`, and leaves it to the launcher to say what happened.
+"""
+
+from __future__ import annotations
 
 import ctypes
 import glob
@@ -12,22 +18,27 @@ import subprocess
 import sys
 import tempfile
 import time
-
-import click
+from collections.abc import Iterator, Sequence
 
 from keras_acn._base.errors import UserError
+from keras_acn.experiment.folder import CHECKPOINT, CONFIG, WORKERS
+from keras_acn.experiment.schema import Config
 
 # Set for the processes started here.
 LAUNCHED = "KERAS_ACN_LAUNCHED"
-# Exit code of such a process that has lost another: the launcher says what happened.
+# Exit code of such a process that has lost another.
 LOST = 75
-LOGS = "workers"
 # Seconds that the others are waited for at the end, and the chief at a Ctrl-C of its own.
 PATIENCE = 20
 
 
-def check(workers, batch_size):
-    """Raises `UserError` where a number of workers cannot train on this machine."""
+def is_launched() -> bool:
+    """Return whether this process is a worker that `launch` has started."""
+    return LAUNCHED in os.environ
+
+
+def check(workers: int, batch_size: int) -> None:
+    """Raise `UserError` where a number of workers cannot train on this machine."""
     if os.environ.get("TF_CONFIG", "").strip():
         raise UserError(
             "TF_CONFIG names the workers already, and --workers would start others: leave "
@@ -46,8 +57,15 @@ def check(workers, batch_size):
         )
 
 
-def run(settings, workers, folder, resume, flags):
-    """Trains on local workers; returns the exit code.
+def launch(
+    settings: Config,
+    workers: int,
+    folder: str | os.PathLike,
+    *,
+    resume: bool = False,
+    flags: Sequence[str] = (),
+) -> int:
+    """Train on local workers, and return the exit code.
 
     The first worker writes to this terminal, the others to `workers/worker-1.log` and so on
     in the run folder. Ctrl-C goes to the first one, which saves the run.
@@ -58,9 +76,13 @@ def run(settings, workers, folder, resume, flags):
       folder: The run folder, a new one or, with `resume`, that of the run.
       resume: Whether the run goes on.
       flags: Further options of the command, such as `--quiet`.
+
+    Raises:
+      UserError: If so many workers cannot train on this machine, or the folder cannot be made.
     """
+    check(workers, settings.training.batch_size)
     folder = pathlib.Path(folder)
-    logs = folder / LOGS
+    logs = folder / WORKERS
     new = not folder.exists()
     try:
         logs.mkdir(parents=True, exist_ok=True)
@@ -85,7 +107,7 @@ def run(settings, workers, folder, resume, flags):
         finally:
             _end(processes)
             signal.signal(signal.SIGTERM, before)
-            if new and not (folder / "config.yaml").exists():
+            if new and not (folder / CONFIG).exists():
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -93,8 +115,8 @@ def _as_exit(number, frame):
     raise SystemExit(128 + number)
 
 
-def _environments(workers):
-    """Returns the environment of each worker: addresses, threads, its share of the GPUs."""
+def _environments(workers: int) -> Iterator[dict[str, str]]:
+    """Return the environment of each worker: addresses, threads, its share of the GPUs."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
     try:
         cores = len(os.sched_getaffinity(0))
@@ -121,8 +143,8 @@ def _environments(workers):
         yield environ
 
 
-def free_ports(count):
-    """Returns numbers of ports of this machine that nothing uses."""
+def free_ports(count: int) -> list[int]:
+    """Return numbers of ports of this machine that nothing uses."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
@@ -133,8 +155,8 @@ def free_ports(count):
             each.close()
 
 
-def _gpus():
-    """Returns the names of the GPUs that may be used."""
+def _gpus() -> list[str]:
+    """Return the names of the GPUs that may be used."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return [str(i) for i in range(len(glob.glob("/dev/nvidia[0-9]*")))]
@@ -146,7 +168,9 @@ def _gpus():
     return names
 
 
-def _start(args, environ, rank, logs):
+def _start(
+    args: list[str], environ: dict[str, str], rank: int, logs: pathlib.Path
+) -> subprocess.Popen:
     program = "import sys; from keras_acn.cli import main; sys.exit(main())"
     # A session of their own, so that Ctrl-C in the terminal reaches the launcher alone.
     options = {"env": environ, "start_new_session": True, "stdin": subprocess.DEVNULL}
@@ -163,8 +187,8 @@ def _die_with_launcher():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def _wait(processes, folder):
-    """Waits for all workers, or for the first that fails; returns the exit code."""
+def _wait(processes: list[subprocess.Popen], folder: pathlib.Path) -> int:
+    """Wait for all workers, or for the first that fails; returns the exit code."""
     chief, interrupted = processes[0], 0
     while True:
         try:
@@ -182,7 +206,7 @@ def _wait(processes, folder):
             chief.send_signal(signal.SIGINT)
 
 
-def _failure(processes, folder):
+def _failure(processes: list[subprocess.Popen], folder: pathlib.Path) -> int:
     # Those that have only lost another may be seen before the one that they have lost, and a
     # sentence of the chief's own is on its way.
     deadline = time.monotonic() + 2
@@ -197,21 +221,22 @@ def _failure(processes, folder):
     how = f"was ended by signal {-code}" if code and code < 0 else f"ended with exit code {code}"
     if code is None or code == LOST:
         how = "lost the others"
-    log = "" if rank == 0 else f" (its log is {folder / LOGS / f'worker-{rank}.log'})"
-    if (folder / "checkpoints" / "last.npz").exists():
+    log = "" if rank == 0 else f" (its log is {folder / WORKERS / f'worker-{rank}.log'})"
+    if (folder / CHECKPOINT).exists():
         then = f"go on from the last checkpoint with keras-acn train --resume {folder}"
     else:
         then = f"there is no checkpoint yet, so begin again with another --out than {folder}"
-    click.echo(
+    print(
         f"Error: Worker {rank} of {len(processes)} {how}, so training stopped{log}: {then}, with "
         "as many --workers as you like.",
-        err=True,
+        file=sys.stderr,
+        flush=True,
     )
     return 1
 
 
-def _end(processes):
-    """Ends what still runs: those that are about to end by themselves get the time to."""
+def _end(processes: list[subprocess.Popen]) -> None:
+    """End what still runs: those that are about to end by themselves get the time to."""
     deadline = time.monotonic() + PATIENCE
     done = processes and processes[0].poll() == 0
     for each in processes:

@@ -1,16 +1,25 @@
 """A run on several workers: the strategy they train under, and a worker that is lost."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import hashlib
 import json
+import pathlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError
 from keras_acn.experiment import checkpoint
-from keras_acn.experiment.cluster.tf_config import check_port
+from keras_acn.experiment.cluster.tf_config import Cluster, check_port
+from keras_acn.experiment.schema import Config
+
+if TYPE_CHECKING:
+    from keras_acn.models import LatentModel
 
 # What TensorFlow says when a peer does not answer, or when an exchange with it was broken off.
 _SIGNS = ("collective", "coordination", "heartbeat", "/job:worker", "/job:chief")
@@ -21,8 +30,8 @@ class WorkerLost(UserError):
 
 
 @functools.cache
-def join(cluster):
-    """Returns the strategy of a `Cluster`, once all its workers have come.
+def join(cluster: Cluster) -> tf.distribute.Strategy:
+    """Return the strategy of a `Cluster`, once all its workers have come.
 
     To be called before TensorFlow has done anything else, as it opens the worker's server.
 
@@ -40,8 +49,10 @@ def join(cluster):
         ) from error
 
 
-def check_agreement(strategy, config, progress):
-    """Checks that all workers are about to do the same.
+def check_agreement(
+    strategy: tf.distribute.Strategy, config: Config, progress: checkpoint.Progress
+) -> None:
+    """Check that all workers are about to do the same.
 
     Args:
       strategy: Their strategy.
@@ -69,15 +80,15 @@ def check_agreement(strategy, config, progress):
             )
 
 
-def _digest(values):
-    """Returns int32 `[2]`, the same for the same values."""
+def _digest(values: object) -> np.ndarray:
+    """Return int32 `[2]`, the same for the same values."""
     text = json.dumps(values, sort_keys=True, default=str)
     return np.frombuffer(hashlib.sha256(text.encode()).digest()[:8], np.int32)
 
 
 @contextlib.contextmanager
-def noticing_a_loss(cluster, folder):
-    """A context for training in which the loss of another worker becomes a `WorkerLost`."""
+def noticing_a_loss(cluster: Cluster | None, folder: pathlib.Path) -> Iterator[None]:
+    """Turn the loss of another worker into a `WorkerLost`, inside the `with` block."""
     try:
         yield
     except tf.errors.OpError as error:
@@ -91,16 +102,12 @@ def noticing_a_loss(cluster, folder):
         ) from error
 
 
-def copy_state(source, model):
-    """Gives a compiled model the weights, optimizer and metrics of another one built alike."""
-    for one, other in zip(
-        checkpoint.variables_of(source).values(),
-        checkpoint.variables_of(model).values(),
-        strict=True,
-    ):
-        for variable, to in zip(one, other, strict=True):
-            to.assign(np.asarray(variable))
+def copy_state(source: LatentModel, model: LatentModel) -> None:
+    """Give a compiled model the weights, optimizer and metrics of another one built alike."""
+    values = checkpoint.state(source)
+    for name, variable in checkpoint.variables_of(model).items():
+        variable.assign(values[name])
 
 
-def _first_line(error):
+def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")

@@ -1,9 +1,13 @@
 """Which worker of how many this process is, as TF_CONFIG says; without TensorFlow."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import os
 import socket
+from collections.abc import Mapping
+from typing import Any
 
 from keras_acn._base.errors import UserError
 
@@ -21,22 +25,22 @@ class Cluster:
       rank: Which of them this process is.
     """
 
-    addresses: tuple
+    addresses: tuple[str, ...]
     rank: int
 
     @property
-    def size(self):
+    def size(self) -> int:
         """How many workers there are."""
         return len(self.addresses)
 
     @property
-    def is_chief(self):
+    def is_chief(self) -> bool:
         """Whether this worker writes the run folder."""
         return self.rank == 0
 
 
-def from_environment(environ=None):
-    """Returns the `Cluster` that TF_CONFIG describes; `None` for a worker on its own.
+def from_environment(environ: Mapping[str, str] | None = None) -> Cluster | None:
+    """Return the `Cluster` that TF_CONFIG describes; `None` for a worker on its own.
 
     Raises:
       UserError: If TF_CONFIG is not as TensorFlow's workers need it.
@@ -82,7 +86,7 @@ def from_environment(environ=None):
     return Cluster(addresses, rank) if len(addresses) > 1 else None
 
 
-def _addresses(given):
+def _addresses(given: Any) -> list[str]:
     if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
         raise UserError(f"TF_CONFIG must list its workers' addresses: set it to one like {_LIKE}.")
     for address in given:
@@ -95,8 +99,8 @@ def _addresses(given):
     return given
 
 
-def check_port(cluster):
-    """Raises `UserError` if this worker's port is taken.
+def check_port(cluster: Cluster) -> None:
+    """Raise `UserError` if this worker's port is taken.
 
     TensorFlow would share the port with whoever has it, and then wait for its peers.
     """

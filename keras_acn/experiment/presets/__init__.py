@@ -7,13 +7,13 @@ from keras_acn._base.errors import unknown_name
 _FOLDER = pathlib.Path(__file__).parent
 
 
-def preset_names():
-    """Returns the presets' names, `digits`, the default, first."""
+def preset_names() -> list[str]:
+    """Return the presets' names, `digits`, the default, first."""
     return sorted((path.stem for path in _FOLDER.glob("*.yaml")), key=lambda n: (n != "digits", n))
 
 
-def preset_path(name):
-    """Returns the path of the preset's YAML file.
+def preset_path(name: str) -> pathlib.Path:
+    """Return the path of the preset's YAML file.
 
     Raises:
       UserError: If there is no such preset; the sentence names the nearest.

@@ -1,0 +1,54 @@
+"""What every test and every example of a docstring starts from.
+
+The slow set: `@pytest.mark.slow`, and of a grid with `@pytest.mark.fast(ID, ...)` whatever is
+not named. Everything else is the fast set, which `pytest` alone runs.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A worker a core: more threads would wait for each other.
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ.setdefault(name, "1")
+
+import pytest  # noqa: E402
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Keeps `--doctest-modules` from importing the programs and helpers beside the tests."""
+    tests = config.rootpath / "tests"
+    if collection_path.suffix == ".py" and tests in collection_path.parents:
+        return None if collection_path.name.startswith("test_") else True
+    return None
+
+
+def pytest_collection_modifyitems(items):
+    grids = {}
+    for item in items:
+        marker = item.get_closest_marker("fast")
+        if marker:
+            grids.setdefault(item.nodeid.partition("[")[0], []).append((item, marker.args))
+    for name, grid in grids.items():
+        chosen = [item for item, ids in grid if item.callspec.id in ids]
+        if len(grid) > 1 and len(chosen) < len(set(grid[0][1])):
+            raise pytest.UsageError(f"{name}: mark.fast names a case that does not exist")
+        for item, ids in grid:
+            if item.callspec.id not in ids:
+                item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def _example(request):
+    """An example of a docstring has the usual names, a seed, and a folder to write in."""
+    if not isinstance(request.node, pytest.DoctestItem):
+        return
+    import keras
+    import numpy as np
+
+    import keras_acn
+
+    keras.utils.set_random_seed(0)
+    request.getfixturevalue("monkeypatch").chdir(request.getfixturevalue("tmp_path"))
+    request.getfixturevalue("doctest_namespace").update(np=np, keras=keras, keras_acn=keras_acn)

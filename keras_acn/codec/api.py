@@ -1,0 +1,335 @@
+"""The doors of the codec: `compress`, `decompress` and `info`."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import math
+import numbers
+import os
+import pathlib
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_acn._base.errors import UserError
+from keras_acn._base.progress import Progress
+from keras_acn.codec.container import (
+    MAX_BLOCK,
+    MAX_LANES,
+    NEAREST,
+    Header,
+    Reader,
+    opened,
+    read_parts,
+)
+from keras_acn.codec.files import Collected, NpyWriter, appearing
+from keras_acn.codec.report import Report
+
+if TYPE_CHECKING:
+    from keras_acn.data.readers.base import Source
+
+# Images that are verified by default: those that take less than a minute or so.
+VERIFIED_IMAGES, VERIFIED_AUTOREGRESSIVE = 20_000, 1_000
+
+
+class Compressed(bytes):
+    """An `.acn` file: its bytes, and what they cost.
+
+    Attributes:
+      report: The `Report`.
+      file: The path that it was written to, or `None`. What lies in a file is not kept in
+        memory, so that these bytes are empty then.
+
+    Example:
+      >>> import keras_acn
+      >>> model = keras_acn.load_pretrained("acn-digits")
+      >>> data = keras_acn.compress(np.zeros((5, 8, 8), np.uint8), model)
+      >>> len(data) == data.report.file_bytes
+      True
+    """
+
+    report: Report
+    file: pathlib.Path | None = None
+
+    def __getattr__(self, name):
+        # Until version 0.1, `compress` with a `file` returned the report.
+        if name in ("report", "file") or not hasattr(self.report, name):
+            raise AttributeError(f'"Compressed" has no attribute "{name}".')
+        _warn(f"compress(...).{name} will go: it is compress(...).report.{name} now.", 3)
+        return getattr(self.report, name)
+
+
+def compress(
+    images: np.ndarray | Source,
+    model: Any,
+    file: str | os.PathLike | None = None,
+    *,
+    mode: str = "stream",
+    keep_order: bool = False,
+    lanes: int | None = None,
+    nearest: int | None = NEAREST,
+    block_images: int | None = None,
+    verify: bool | None = None,
+    binarize: str = "none",
+    threshold: float = 0.5,
+    seed: int = 0,
+    crop: int | tuple[int, int] | None = None,
+    resize: int | tuple[int, int] | None = None,
+    grey: bool = False,
+    limit: int | None = None,
+    model_name: str = "",
+    progress: Progress | None = None,
+) -> Compressed:
+    """Compress images with a model: `decompress` gives them back, bit for bit.
+
+    Args:
+      images: `[N, H, W]` or `[N, H, W, C]` as the model codes them: zeros and ones (or 0 and
+        255, or booleans) for a binary decoder, 8 bits (or multiples of 1/255) for others;
+        or a source of them, from `open_input`.
+      model: A trained `ACN` or `VAE`.
+      file: Path to write to; by default the bytes are returned.
+      mode: `"stream"` keeps the order; `"set"`, of an ACN only, gives the images back in
+        another order and takes fewer bits.
+      keep_order: In the mode `"set"`, whether the order is stored too.
+      lanes: Images coded side by side: more are faster, and cost some bits. By default 1 to
+        256, by the number of images.
+      nearest: Codes of the training data that are considered for an image.
+      block_images: Images of a block: what is in memory at a time. By default 16,384 at most.
+      verify: Whether to decode what was written and compare it; by default where that takes
+        little time.
+      binarize: What is done to the images first: `"none"`, `"threshold"` or `"static"`, as in
+        `keras_acn.load_data`.
+      threshold: In [0, 1), for `binarize="threshold"`.
+      seed: Seed of `binarize="static"`.
+      crop: Pixels, or `(height, width)`, that are kept around the centre.
+      resize: Pixels, or `(height, width)`, that images are resized to.
+      grey: Whether colour images are made grey.
+      limit: At most so many images.
+      model_name: The model's name in `saved_models/`, which the file tells `decompress`.
+      progress: Called with the images done and their number. Each image counts once for
+        each time that it is gone through: encoding, compressing and, where that is done,
+        verifying.
+
+    Returns:
+      The bytes with their `report`; without the bytes where there is a `file`.
+
+    Raises:
+      UserError: If the model cannot compress, or cannot represent the images, or an option
+        is not as described; and if the file, decoded, were not the images. Then nothing
+        is written.
+
+    Example:
+      >>> import keras_acn
+      >>> model = keras_acn.load_pretrained("acn-digits")
+      >>> images = np.tile(np.eye(8, dtype=np.uint8), (100, 1, 1))
+      >>> data = keras_acn.compress(images, model)
+      >>> np.array_equal(keras_acn.decompress(data, model), images)
+      True
+    """
+    from keras_acn.codec import archive
+    from keras_acn.codec.inputs import Treated
+    from keras_acn.codec.networks import check_model
+    from keras_acn.data.readers.base import ArraySource, Source
+
+    images, model = _in_order(images, model)
+    began = time.monotonic()
+    source = images if isinstance(images, Source) else ArraySource(np.asarray(images))
+    source = Treated(source, binarize, threshold, seed, crop, resize, grey, limit)
+    check_model(model)
+    _check_shape(source.shape, tuple(model.image_shape))
+    for name, value, most in (
+        ("lanes", lanes, MAX_LANES),
+        ("block_images", block_images, MAX_BLOCK),
+        ("nearest", nearest, MAX_BLOCK),
+    ):
+        _check_number(name, value, most)
+    if keep_order and mode == "stream":
+        raise UserError(
+            'The mode "stream" keeps the order anyway: leave out keep_order, or take the mode '
+            '"set".'
+        )
+    header = archive.header_of(
+        source,
+        model,
+        mode=mode,
+        keep_order=keep_order,
+        lanes=lanes,
+        nearest=nearest or NEAREST,
+        block_images=block_images,
+        model_name=model_name,
+    )
+    if verify is None:
+        slow = model.decoder.is_autoregressive
+        verify = header.count <= (VERIFIED_AUTOREGRESSIVE if slow else VERIFIED_IMAGES)
+    tell = _Stages(progress, header.count, ["encode", "compress", *["verify"] * bool(verify)])
+
+    def write(out):
+        codec = archive.codec_of(header, model, tell)
+        end, sizes = archive.write_images(out, header, codec, source, tell)
+        size = out.tell()
+        if verify:
+            archive.verify(out, codec, tell)
+            out.seek(0, 2)
+        seconds = time.monotonic() - began
+        return Report.of(header, end, sizes, size, seconds=seconds, verified=bool(verify))
+
+    if file is None:
+        out = io.BytesIO()
+        report = write(out)
+        data = Compressed(out.getvalue())
+    else:
+        with appearing(file) as out:
+            report = write(out)
+        data = Compressed()
+        data.file = pathlib.Path(file)
+    data.report = report
+    return data
+
+
+def decompress(
+    data: bytes | str | os.PathLike,
+    model: Any = None,
+    file: str | os.PathLike | None = None,
+    *,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Give back the images of an `.acn` file, bit for bit.
+
+    Args:
+      data: Bytes, or the path of a file.
+      model: The model that they were compressed with. May be left out where it is one of
+        `saved_models/`, which the file names.
+      file: Path of an `.npy` file to write the images to, block by block.
+      progress: Called with the images done and their number.
+
+    Returns:
+      An array of the shape and dtype that were compressed. Where there is a `file`, its
+      numbers stay on the disk, mapped into memory for reading.
+
+    Raises:
+      UserError: If the file is damaged or cut off, or the model is another one. Then
+        nothing is written.
+
+    Example:
+      See `compress`.
+    """
+    if file is not None and pathlib.Path(file).suffix != ".npy":
+        raise UserError(f"The images are written as an .npy file: name it so, not {file}.")
+    if isinstance(data, Compressed) and data.file is not None:
+        data = data.file
+    from keras_acn.codec import archive
+
+    with opened(_where(data)) as (content, name):
+        header = archive.check_whole(content, name)
+        model = archive.named_model(header, name) if model is None else model
+        archive.check_match(model, header, name)
+        codec = archive.codec_of(header, model)
+        tell = _Stages(progress, header.count, ["decompress"])
+        shape, dtype = header.array_shape, np.dtype(header.values.dtype)
+        if file is None:
+            images = Collected(shape, dtype)
+            archive.read_images(content, name, codec, images, tell, "decompress")
+            return images.array
+        with appearing(file) as out:
+            images = NpyWriter(out, shape, dtype)
+            archive.read_images(content, name, codec, images, tell, "decompress")
+    # An array without elements cannot be mapped.
+    return np.load(file, mmap_mode="r" if math.prod(shape) else None)
+
+
+def info(data: bytes | str | os.PathLike) -> tuple[Header, Report]:
+    """Return what an `.acn` file says about itself, without decoding it.
+
+    Args:
+      data: Bytes, or the path of a file.
+
+    Raises:
+      UserError: If the file is damaged or cut off.
+
+    Example:
+      >>> import keras_acn
+      >>> model = keras_acn.load_pretrained("acn-digits")
+      >>> header, report = info(keras_acn.compress(np.zeros((5, 8, 8), np.uint8), model))
+      >>> header.array_shape, report.mode
+      ((5, 8, 8), 'stream')
+    """
+    with opened(_where(data)) as (content, name):
+        reader = Reader(content, name)
+        header = Header.read(reader)
+        *blocks, end = read_parts(reader, header)
+        return header, Report.of(header, end, [block.count for block in blocks], reader.size)
+
+
+class _Stages:
+    """The progress of stages, `(stage, done, total)`, as one over all that are named."""
+
+    def __init__(self, progress, count, stages):
+        self._progress, self._total = progress, count * len(stages)
+        self._done = dict.fromkeys(stages, 0)
+        self._by_stage = progress is not None and _takes(progress, 3) and not _takes(progress, 2)
+        if self._by_stage:
+            _warn("progress is called with (done, total) from now on, without a stage.")
+
+    def __call__(self, stage, done, total):
+        if self._progress is None:
+            return
+        if self._by_stage:
+            self._progress(stage, done, total)
+        elif stage in self._done:
+            self._done[stage] = done
+            self._progress(sum(self._done.values()), self._total)
+
+
+def _takes(function, count):
+    try:
+        inspect.signature(function).bind(*range(count))
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _where(data):
+    """Return where an `.acn` file lies: in the bytes given, or at a path."""
+    is_written = isinstance(data, Compressed) and data.file is not None
+    return data.file if is_written else data
+
+
+def _in_order(images, model):
+    """Return `(images, model)`, told apart where they came the other way round."""
+    import keras
+
+    if isinstance(images, keras.Model) and not isinstance(model, keras.Model):
+        _warn("compress(model, images) is compress(images, model) now, as decompress has it.")
+        return model, images
+    return images, model
+
+
+def _warn(sentence, stacklevel=4):
+    warnings.warn(sentence, DeprecationWarning, stacklevel)
+
+
+def _check_number(name, value, most):
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if value is not None and not (whole and 1 <= value <= most):
+        raise UserError(f"{name} must be from 1 to {most}, and whole, not {value}.")
+
+
+def _check_shape(shape, wanted):
+    found = (*shape[1:], 1) if len(shape) == 3 else shape[1:]
+    if found == wanted:
+        return
+    height, width, channels = wanted
+    if found[2] == channels:
+        fix = f"--resize {height}" if height == width else "--resize"
+        fix = f"give {fix} (resize=... in Python), or another model"
+    elif channels == 1:
+        fix = "give --grey (grey=True in Python), or another model"
+    else:
+        fix = "give another model"
+    raise UserError(
+        f"The images are {'x'.join(map(str, found))}, but the model codes "
+        f"{'x'.join(map(str, wanted))}: {fix}."
+    )

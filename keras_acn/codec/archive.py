@@ -1,0 +1,238 @@
+"""An `.acn` file as a whole: images in, block by block, and out again."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from keras_acn import __version__
+from keras_acn._base.errors import UserError, unknown_name
+from keras_acn.codec.container import (
+    DIGEST_SIZE,
+    MAX_BLOCK_VALUES,
+    MODES,
+    Block,
+    End,
+    Header,
+    Reader,
+    read_parts,
+)
+from keras_acn.codec.fingerprints import fingerprint, is_of
+from keras_acn.codec.modes import BlockCodec, default_lanes
+from keras_acn.codec.networks import check_model
+from keras_acn.codec.values import PixelValues
+from keras_acn.data.readers.base import SCAN, Source
+
+# Images of a block at most, and its pixels: what is in memory at a time, and what the tour,
+# whose time grows with the square, goes through.
+BLOCK_IMAGES, BLOCK_VALUES = 2**14, 2**28
+
+# `tell(stage, done, total)`, with the images done and their number.
+Tell = Callable[[str, int, int], None]
+
+
+def header_of(
+    source: Source,
+    model: Any,
+    *,
+    mode: str,
+    keep_order: bool,
+    lanes: int | None,
+    nearest: int,
+    block_images: int | None,
+    model_name: str,
+) -> Header:
+    """Return the header of a file of the source's images: see `compress` for the options.
+
+    Raises:
+      UserError: If the source's numbers are no pixels of the model's, or the name is too long.
+    """
+    if mode not in MODES:
+        raise unknown_name("mode", mode, MODES)
+    if len(model_name.encode(errors="replace")) > 255:
+        raise UserError(
+            "model_name is longer than the 255 bytes that a file has for it: shorten it."
+        )
+    levels = model.decoder.likelihood.levels
+    values = PixelValues.of(source.blocks(SCAN), source.dtype, levels, source.scale)
+    pixels = math.prod(model.image_shape)
+    most = block_images or min(BLOCK_IMAGES, max(1, BLOCK_VALUES // pixels))
+    most = min(most, max(1, MAX_BLOCK_VALUES // pixels))
+    # Blocks of about one size.
+    blocks = max(1, -(-len(source) // most))
+    block = max(1, -(-len(source) // blocks))
+    return Header(
+        mode=mode,
+        keep_order=keep_order,
+        fingerprint=fingerprint(model),
+        model_name="".join(c for c in model_name if c.isprintable()),
+        image_shape=tuple(model.image_shape),
+        has_channel_axis=len(source.shape) == 4,
+        latent_dim=model.latent_dim,
+        count=len(source),
+        block=block,
+        lanes=min(lanes or default_lanes(model, block), block),
+        nearest=nearest,
+        values=values,
+        writer=__version__,
+    )
+
+
+def codec_of(header: Header, model: Any, tell: Tell | None = None) -> BlockCodec:
+    """Return the codec of a file's blocks.
+
+    Args:
+      header: The file's header.
+      model: The model that it is written with.
+      tell: Called while the codec is made ready.
+    """
+    progress = None if tell is None else lambda *done: tell("priors of the codes", *done)
+    return BlockCodec(
+        model,
+        header.mode,
+        header.lanes,
+        keep_order=header.keep_order,
+        nearest=max(1, header.nearest),
+        progress=progress,
+    )
+
+
+def write_images(
+    out: BinaryIO, header: Header, codec: BlockCodec, source: Source, tell: Tell
+) -> tuple[End, list[int]]:
+    """Write a whole file.
+
+    Args:
+      out: Where to.
+      header: Its header.
+      codec: From `codec_of`.
+      source: The images.
+      tell: Called in the stages `"encode"`, `"tour"` and `"compress"`.
+
+    Returns:
+      `(the file's end, the images of each block)`.
+    """
+    out.write(header.to_bytes())
+    digest = hashlib.blake2b(header.to_bytes(), digest_size=DIGEST_SIZE)
+    sizes, initial_bits, lane_bits = [], 0.0, 0.0
+    for array in source.blocks(header.block):
+        levels = header.values.to_levels(array).reshape(-1, *header.image_shape)
+        coded = codec.encode(levels, _after(sum(sizes), header.count, tell))
+        out.write(coded.block.to_bytes())
+        shown = array if coded.order is None or header.keep_order else array[coded.order]
+        digest.update(np.ascontiguousarray(shown).tobytes())
+        sizes.append(len(array))
+        initial_bits += coded.initial_bits
+        lane_bits += coded.lane_bits
+    if sum(sizes) != header.count:
+        raise UserError(f"The source has {sum(sizes)} images, not the {header.count} announced.")
+    end = End(digest.digest(), math.ceil(initial_bits), round(lane_bits))
+    out.write(end.to_bytes())
+    return end, sizes
+
+
+def read_images(
+    content: bytes | BinaryIO,
+    name: str,
+    codec: BlockCodec,
+    out: Callable[[np.ndarray], None],
+    tell: Tell,
+    stage: str,
+) -> None:
+    """Decode a file, block by block.
+
+    Args:
+      content: Bytes or a binary file.
+      name: What to call it in an error.
+      codec: The one that its header asks for, from `codec_of`.
+      out: Called with the arrays `[n, ...]` of the blocks.
+      tell: Called in the stage.
+      stage: What to call it.
+
+    Raises:
+      UserError: If the file is damaged or cut off, or the images are not the ones that
+        were compressed.
+    """
+    reader = Reader(content, name)
+    header = Header.read(reader)
+    digest = hashlib.blake2b(header.to_bytes(), digest_size=DIGEST_SIZE)
+    done = 0
+    for part in read_parts(reader, header):
+        if isinstance(part, Block):
+            levels = codec.decode(part, functools.partial(_after(done, header.count, tell), stage))
+            array = header.values.to_array(levels).reshape(-1, *header.array_shape[1:])
+            digest.update(array.tobytes())
+            out(array)
+            done += part.count
+        elif part.digest != digest.digest():
+            raise UserError(
+                f"{name} does not decode to the images that were compressed: it is damaged, or was "
+                "written on a machine whose arithmetic differs; decompress it there."
+            )
+
+
+def _after(before, count, tell):
+    """Return the `tell` of a block that comes after so many images."""
+    return lambda stage, done, _: tell(stage, before + done, count)
+
+
+def verify(content: BinaryIO, codec: BlockCodec, tell: Tell) -> None:
+    """Raise a `UserError` unless a file that was just written gives its images back."""
+    try:
+        read_images(content, "The file", codec, lambda array: None, tell, "verify")
+    except UserError as error:
+        raise UserError(
+            "The compressed images do not come back as they were, so nothing was written: "
+            "this machine computes differently each time, or a layer of the model does."
+        ) from error
+
+
+def check_whole(content: bytes | BinaryIO, name: str) -> Header:
+    """Return the header of a file whose every part has the right checksum.
+
+    Args:
+      content: Bytes or a binary file.
+      name: What to call it in an error.
+
+    Raises:
+      UserError: If it is damaged or cut off.
+    """
+    reader = Reader(content, name)
+    header = Header.read(reader)
+    for _ in read_parts(reader, header):
+        pass
+    return header
+
+
+def check_match(model: Any, header: Header, name: str) -> None:
+    """Raise a `UserError` unless the file called `name` was written with this model."""
+    check_model(model)
+    alike = (
+        tuple(model.image_shape) == header.image_shape
+        and model.latent_dim == header.latent_dim
+        and model.decoder.likelihood.levels == header.values.levels
+    )
+    if not alike or not is_of(header.fingerprint, model):
+        wanted = f' "{header.model_name}"' if header.model_name else ""
+        raise UserError(
+            f"{name} was compressed with another model{wanted}, of images "
+            f"{'x'.join(map(str, header.image_shape))}: give that one with --model."
+        )
+
+
+def named_model(header: Header, name: str) -> Any:
+    """Return the model of `saved_models/` that the file called `name` was written with."""
+    from keras_acn import models
+
+    if header.model_name not in models.pretrained_folders():
+        named = f', named "{header.model_name}"' if header.model_name else ""
+        raise UserError(
+            f"{name} was compressed with a model that does not come with keras_acn{named}: give "
+            "it with --model (model=... in Python)."
+        )
+    return models.load_pretrained(header.model_name)

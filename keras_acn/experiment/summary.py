@@ -1,0 +1,181 @@
+"""What a training and a sweep print: a line for each epoch or run, and a table at the end."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+
+import keras
+
+from keras_acn.experiment.folder import Run
+from keras_acn.experiment.grid import Plan, Point, text_of
+from keras_acn.experiment.sweep import TABLE, Row, swept
+
+_COLUMNS = {
+    "total": ("total_nats", ".2f"),
+    "reconstruction": ("reconstruction_nats", ".2f"),
+    "KL": ("kl_nats", ".2f"),
+    "bits/dim": ("bits_per_dim", ".4f"),
+}
+
+
+class EpochLines(keras.callbacks.Callback):
+    """Print the costs and the time of each epoch on a line, where a progress bar would not do.
+
+    Args:
+      epochs: Number of the last epoch.
+
+    Example:
+      >>> from keras_acn.experiment import EpochLines
+      >>> lines = EpochLines(epochs=20)  # train(config, callbacks=[lines])
+    """
+
+    def __init__(self, epochs: int):
+        super().__init__()
+        self.epochs = epochs
+        self._began = 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._began = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = time.monotonic() - self._began
+        width = len(str(self.epochs))
+        costs = _costs(logs, logs.get("val_total_nats", logs.get("test_total_nats")))
+        print(f"epoch {epoch + 1:>{width}}/{self.epochs}{costs}  {seconds:.1f} s", flush=True)
+
+
+def run_summary(run: Run, figures: Sequence[pathlib.Path] = ()) -> str:
+    """Return the table of a finished run: costs, codebook, files, what to type next.
+
+    Args:
+      run: The run.
+      figures: Paths of the figures that were drawn.
+    """
+    metrics = run.metrics
+    lines = ["", f"{'nats per image':<16}" + "".join(f"{name:>16}" for name in _COLUMNS)]
+    for split in ("train", "validation", "test"):
+        if metrics.get(split):
+            costs = metrics[split]
+            cells = "".join(f"{costs[key]:>16{form}}" for key, form in _COLUMNS.values())
+            lines.append(f"{split:<16}{cells}")
+    lines.append("")
+    book = metrics["codebook"]
+    if book:
+        unique = bool(run.config.codebook and run.config.codebook.unique)
+        lines.append(
+            f"codebook   {metrics['data']['train']} codes; mean distance to the neighbour "
+            f"{book['codebook_distance']:.2f}, drift {book['codebook_drift']:.2f}, used "
+            f"{book['codebook_used']:.0%}{', each at most once a pass' if unique else ''}"
+        )
+        if "codebook_recall" in book:
+            lines.append(
+                f"{'':<11}{book['search']} search, which found {book['codebook_recall']:.1%} of "
+                "the true neighbours in the last epoch"
+            )
+    kept = metrics["epoch_of_the_model"]
+    which = "" if kept == metrics["epochs"] else f"; the model is that of epoch {kept}, the best"
+    lines.append(
+        f"training   {metrics['parameters']:,} parameters, {metrics['epochs']} epochs in "
+        f"{metrics['seconds']:.1f} s{which}"
+    )
+    lines.append(f"files      {run.path}/ with model.keras, history.csv, metrics.json, config.yaml")
+    lines += _figure_lines(figures)
+    commands = ("evaluate", "plot", "daydream") if book else ("evaluate", "plot")
+    for i, command in enumerate(commands):
+        lines.append(f"{'next' if i == 0 else '':<11}keras-acn {command} {run.path}")
+    return "\n".join(lines)
+
+
+class SweepLines:
+    """Print a line for each run of a sweep: `sweep.run(planned, out, **lines.hooks())`.
+
+    Args:
+      planned: The sweep.
+      terminal: Whether the output is a terminal, on which the epochs are counted up.
+
+    Example:
+      >>> from keras_acn.experiment import sweep
+      >>> lines = SweepLines(sweep.plan("digits", {"beta": [0, 1]}))
+      >>> sorted(lines.hooks())
+      ['callbacks', 'on_begin', 'on_end']
+    """
+
+    def __init__(self, planned: Plan, *, terminal: bool = False):
+        self._places = {point.name: i + 1 for i, point in enumerate(planned.points)}
+        self._terminal = terminal
+
+    def hooks(self) -> dict:
+        """Return the arguments of `sweep.run` that print the lines."""
+        return {"on_begin": self._begin, "on_end": self._end, "callbacks": self._epochs}
+
+    def _begin(self, point: Point, folder: pathlib.Path) -> None:
+        print(self._head(point), end="", flush=True)
+
+    def _epochs(self, point: Point) -> list[keras.callbacks.Callback]:
+        count, head = point.config.training.epochs, self._head(point)
+
+        def show(epoch, logs):
+            if self._terminal:
+                print(f"\r{head}  epoch {epoch + 1}/{count}", end="", flush=True)
+
+        return [keras.callbacks.LambdaCallback(on_epoch_end=show)]
+
+    def _end(self, point: Point, run: Run, trained: bool) -> None:
+        metrics = run.metrics
+        if not trained:
+            print(self._head(point), end="")
+        elif self._terminal:
+            print(f"\r\x1b[K{self._head(point)}", end="")
+        held_out = metrics.get("validation") or metrics.get("test") or {}
+        costs = _costs(metrics["train"], held_out.get("total_nats"))
+        print(costs + (f"  {metrics['seconds']:.1f} s" if trained else "  done before"), flush=True)
+
+    def _head(self, point: Point) -> str:
+        count = len(self._places)
+        return f"[{self._places[point.name]:>{len(str(count))}}/{count}] {point.name}"
+
+
+def sweep_summary(
+    out: str | os.PathLike, rows: Sequence[Row], figures: Sequence[pathlib.Path] = ()
+) -> str:
+    """Return the table of a sweep: the swept values, the costs, the files.
+
+    Args:
+      out: The sweep's folder.
+      rows: As `sweep.run` and `sweep.table` return them.
+      figures: Paths of the figures that were drawn.
+    """
+    names = swept(out)
+    rows = [{**r, "held_out": r.get("val_total_nats", r.get("test_total_nats"))} for r in rows]
+    columns = {name: key for name, (key, _) in _COLUMNS.items() if name != "bits/dim"}
+    if any(row["held_out"] is not None for row in rows):
+        columns["held out"] = "held_out"
+    header = [*names, *columns]
+    cells = [
+        [text_of(row[name]) for name in names]
+        + [f"{row[key]:.2f}" if row.get(key) is not None else "" for key in columns.values()]
+        for row in rows
+    ]
+    widths = [max(len(line[i]) for line in [header, *cells]) for i in range(len(header))]
+    lines = ["", "nats per image"]
+    for line in [header, *cells]:
+        lines.append("  ".join(f"{cell:>{w}}" for cell, w in zip(line, widths, strict=True)))
+    lines += ["", f"files      {out}/ with {TABLE} and a folder for each run"]
+    return "\n".join(lines + _figure_lines(figures))
+
+
+def _costs(costs: Mapping[str, float], held_out: float | None) -> str:
+    line = (
+        f"  total {costs['total_nats']:.2f} nats (reconstruction "
+        f"{costs['reconstruction_nats']:.2f}, KL {costs['kl_nats']:.2f})"
+    )
+    return line if held_out is None else f"{line}  held out {held_out:.2f}"
+
+
+def _figure_lines(figures: Sequence[pathlib.Path]) -> list[str]:
+    if not figures:
+        return []
+    return [f"figures    {figures[0].parent}/ with {', '.join(f.name for f in figures)}"]

@@ -1,0 +1,84 @@
+"""Files and folders that appear whole or not at all."""
+
+import os
+
+import pytest
+
+from keras_acn._base.atomic import (
+    NewFolder,
+    is_temporary,
+    remove_temporaries,
+    replacing,
+    temporary_beside,
+    write_text,
+)
+
+
+class Crash(Exception):
+    pass
+
+
+def test_a_file_is_the_old_one_until_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "model.keras"
+    path.write_text("old")
+    with pytest.raises(Crash), replacing(path) as temporary:
+        temporary.write_text("half")
+        assert temporary.suffix == ".keras" and path.read_text() == "old"
+        raise Crash
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["model.keras"]
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new" and os.listdir(tmp_path) == ["model.keras"]
+
+
+def test_temporary_names_are_told_from_all_others(tmp_path):
+    for name in ("model.keras", "config", "a.b.npz", "events.out.v2"):
+        assert is_temporary(temporary_beside(tmp_path / name)) and not is_temporary(name)
+    for name in (".tmp", "notes.tmp", ".notes.tmp", ".a.0123456789ab.tm", "a.0123456789ab.tmp"):
+        assert not is_temporary(name)
+    assert temporary_beside("model.keras") != temporary_beside("model.keras")
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    inner = tmp_path / "checkpoints"
+    inner.mkdir()
+    temporary_beside(inner / "last.npz").touch()
+    temporary_beside(tmp_path / "version").mkdir()
+    write_text(inner / "last.npz", "state")
+    (tmp_path / ".mine.tmp").touch()
+    remove_temporaries(tmp_path)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == [".mine.tmp", "checkpoints", "last.npz"]
+
+
+def test_a_folder_appears_whole(tmp_path):
+    with NewFolder(tmp_path / "models", "1") as folder:
+        (folder.path / "variables").mkdir()
+        write_text(folder.path / "variables" / "data", "weights")
+        assert is_temporary(folder.path)
+        assert not (tmp_path / "models" / "1").exists()
+    assert folder.path == tmp_path / "models" / "1"
+    assert (folder.path / "variables" / "data").read_text() == "weights"
+    assert os.listdir(tmp_path / "models") == ["1"]
+
+
+def test_a_folder_that_fails_or_is_there_already_leaves_nothing(tmp_path):
+    with pytest.raises(Crash), NewFolder(tmp_path, "1") as folder:
+        (folder.path / "half").touch()
+        raise Crash
+    assert os.listdir(tmp_path) == []
+    for there in (tmp_path / "1" / "saved", tmp_path / "2"):
+        there.parent.mkdir(exist_ok=True)
+        there.touch()
+    for name in ("1", "2"):
+        with pytest.raises(FileExistsError), NewFolder(tmp_path, name):
+            pass
+    assert sorted(os.listdir(tmp_path)) == ["1", "2"] and os.listdir(tmp_path / "1") == ["saved"]
+
+
+def test_a_name_that_was_taken_meanwhile_is_asked_for_again(tmp_path):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved").touch()
+    names = iter(["1", "2"])
+    with NewFolder(tmp_path, lambda: next(names)) as folder:
+        (folder.path / "saved").touch()
+    assert folder.path == tmp_path / "2"
