@@ -15,6 +15,7 @@ from keras_acn.data.readers import open_source
 from keras_acn.data.readers.base import Parts, Source
 from keras_acn.data.readers.folder import FolderSource
 from keras_acn.data.readers.idx import find_idx_file, open_idx_file
+from keras_acn.data.readers.npy import open_npz
 from keras_acn.data.transform import by_draw, by_threshold, check_binarize, check_size
 
 KINDS = ("npy", "npz", "idx", "images")
@@ -44,6 +45,8 @@ def open_input(
         parts = with_test(open_source(str(name), data_dir), str(name))
     elif not os.path.exists(path):
         raise UserError(f'There is no file or folder "{path}".')
+    elif kind == "npz":
+        parts = open_npz(path, any_name=True)
     elif os.path.isfile(path) and kind == "idx":
         parts = Parts(open_idx_file(path))
     elif os.path.isfile(path) and kind == "images":

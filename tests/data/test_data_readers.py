@@ -160,7 +160,10 @@ def test_names_of_classes_stay_with_the_images(tmp_path):
     assert got.train.take([0]).class_names == ("ant", "bee", "cat")
 
 
-def test_an_npz_file_with_a_test_part_alone_is_not_for_training(tmp_path):
+def test_what_the_codec_takes_and_training_does_not(tmp_path):
+    np.savez(tmp_path / "b.npz", pictures=IMAGES)
+    with pytest.raises(UserError, match="holds pictures: name the arrays x_train"):
+        data.load(f"npz:{tmp_path}/b.npz")
     np.savez(tmp_path / "a.npz", x_test=IMAGES)
     with pytest.raises(UserError, match="no training images"):
         data.load(f"npz:{tmp_path}/a.npz")

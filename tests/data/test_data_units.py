@@ -13,7 +13,7 @@ from keras_acn import VAE, UserError, data
 from keras_acn._base.checks import check_seed
 from keras_acn.codec.inputs import Treated, open_input
 from keras_acn.data.checks import to_unit, white_of
-from keras_acn.evaluation import evaluate_model
+from keras_acn.evaluation import evaluate_model, few_shot_accuracy
 from keras_acn.evaluation.inputs import images_and_labels, some_rows
 
 RNG = np.random.default_rng(0)
@@ -48,6 +48,22 @@ def test_zeros_and_ones_cost_the_same_at_every_way_in():
     # Another sample of z in each of the three columns, the same one in a column's rows.
     np.testing.assert_allclose(found, np.tile(found[0], (4, 1)), rtol=1e-6)
     np.testing.assert_allclose(found[0], np.mean(found[0]), rtol=0.02)
+
+
+def test_zeros_and_ones_in_few_shot_episodes():
+    class Seen:
+        """A stand-in for a VHE that notes the largest pixel it is shown."""
+
+        class_dim, most = 2, 0.0
+
+        def code_lengths_given(self, images, sets, samples, seed, batch_size):
+            self.most = max(self.most, float(images.max()), *(float(s.max()) for s in sets))
+            return np.zeros((len(images), len(sets)))
+
+    for images in (BITS, BITS.astype(np.float32), BITS * 255):
+        model = Seen()
+        few_shot_accuracy(model, images, np.arange(40) % 4, ways=2, episodes=2)
+        assert model.most == 1.0
 
 
 @pytest.mark.parametrize("limit", [None, 15])

@@ -58,11 +58,15 @@ def open_npy(path: str) -> Parts:
     return Parts(ArraySource(array, name=f'"{path}"'))
 
 
-def open_npz(path: str) -> Parts:
+def open_npz(path: str, any_name: bool = False) -> Parts:
     """Open an `.npz` file, whose arrays are unpacked bit by bit.
 
     The parts are `x_train` with `y_train` and `x_test` with `y_test`; or `images` with
-    `labels`; or a single array of any name.
+    `labels`.
+
+    Args:
+      path: The file.
+      any_name: Whether a single array may have another name.
 
     Raises:
       UserError: If the file is missing or damaged, or has no such arrays.
@@ -79,7 +83,7 @@ def open_npz(path: str) -> Parts:
     names = _guarded(path, "npz", read_names)
     if "x_train" in names or "x_test" in names:
         found = [(f"x_{part}", f"y_{part}") for part in ("train", "test")]
-    elif "images" in names or len(names) == 1:
+    elif "images" in names or (any_name and len(names) == 1):
         found = [("images" if "images" in names else names[0], "labels"), (None, None)]
     else:
         raise UserError(f'"{path}" holds {", ".join(names) or "nothing"}: {_NAMES}.')
