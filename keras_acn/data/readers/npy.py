@@ -77,6 +77,7 @@ def open_npz(path: str) -> Parts:
             return [name.removesuffix(".npy") for name in archive.namelist()]
 
     names = _guarded(path, "npz", read_names)
+    found: list[tuple[str | None, str | None]]
     if "x_train" in names or "x_test" in names:
         found = [(f"x_{part}", f"y_{part}") for part in ("train", "test")]
     elif "images" in names or len(names) == 1:
