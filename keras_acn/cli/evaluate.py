@@ -121,7 +121,7 @@ def evaluate(
         limit=limit,
         batch_size=batch_size,
         compare=None if other is None else other.model,
-        progress=tell and (lambda done, total: tell(stages[-1], done, total)),
+        progress=None if tell is None else lambda done, total: tell(stages[-1], done, total),
         stage=stages.append,
     )
     click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.to_text().rstrip())

@@ -46,9 +46,8 @@ def plot(model, data, data_dir, split, seed, out, only, compare, metrics, dims, 
     MODEL is a run folder, a .keras file, or a folder or name under saved_models/. Given the
     folder of a sweep, the figures that compare its runs are drawn again.
     """
-    sweep = experiment.sweep.is_sweep(model)
-    run = None if sweep else experiment.open_run(model)
-    if sweep:
+    run = None if experiment.sweep.is_sweep(model) else experiment.open_run(model)
+    if run is None:
         if any((data, data_dir, split, only, compare, metrics, dims, mp4)):
             raise UserError(
                 f"{model} holds a sweep, for which only --out and --seed are: for the figures of "
@@ -69,6 +68,6 @@ def plot(model, data, data_dir, split, seed, out, only, compare, metrics, dims, 
         if data is not None or data_dir is not None:
             run.data = run.load_data(data, data_dir)
         drawn = figures.draw(run, only, split=split, seed=seed, dims=dims or None)
-    folder = out or (pathlib.Path(model) if sweep else run.folder) / "figures"
+    folder = out or (pathlib.Path(model) if run is None else run.folder) / "figures"
     for path in figures.save(drawn, folder, video=".mp4" if mp4 else ".gif"):
         click.echo(path)

@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+from typing import Any
 
 import click
 
@@ -48,7 +49,7 @@ def train(preset, out, config, overrides, resume, workers, movie, no_figures, qu
     Started with a TF_CONFIG, it is one worker of a cluster, whose chief writes the run.
     """
     team = tf_config.from_environment()
-    movies = {"training.snapshots_every": 1 if movie else None}
+    movies: dict[str, Any] = {"training.snapshots_every": 1 if movie else None}
     overrides = overrides_of(overrides, **given, **movies)
     if resume is None:
         settings = experiment.load_config(preset, config, overrides=overrides)

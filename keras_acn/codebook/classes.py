@@ -26,7 +26,7 @@ class ClassLists(NamedTuple):
     rank: np.ndarray | tf.Tensor
     order: np.ndarray | tf.Tensor
     start: np.ndarray | tf.Tensor
-    count: np.ndarray | tf.Tensor
+    count: np.ndarray | tf.Tensor  # type: ignore[assignment]  # hides that of tuples
 
 
 class Members(NamedTuple):
@@ -93,7 +93,7 @@ def draw_members(
     others = size - 1
     wanted = least + uniform_rank(uniform[:, most], most - least + 1)
     drawn = tf.minimum(wanted, others)
-    picks = []
+    picks: list[tf.Tensor] = []
     for s in range(most):
         last = others - drawn + s
         pick = uniform_rank(uniform[:, s], last + 1)

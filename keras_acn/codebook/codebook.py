@@ -194,7 +194,7 @@ class KNNCodebook(CodeStore):
         given, code = gather(tf.cast(index, tf.int32), code)
         # Compiled code would drop or clamp a wrong row without a word, so it is counted
         # here, and told at the end of the epoch.
-        index = tf.clip_by_value(given, 0, self.size - 1)
+        index = tf.clip_by_value(given, 0, self.codes.shape[0] - 1)
         drift = tf.norm(code - tf.gather(here(self.codes), index), axis=1)  # [B]
         moved = tf.math.is_finite(drift)  # from one number to another
         # The rows depend on the drift, which is never negative, so that the old codes are

@@ -100,14 +100,15 @@ class PseudoLabels(CodeStore):
         self.c_weight_start = float(c_weight_start)
         self.anneal_epochs = int(anneal_epochs)
         self.class_dim = None if class_dim is None else int(class_dim)
-        self._true_labels = None
+        self._true_labels: _Hidden | None = None
         self.build_if_known()
 
     @property
     def code_dim(self) -> int | None:
         """Dimension of a code: that of c, then that of z."""
-        known = self.class_dim is not None and self.latent_dim is not None
-        return self.class_dim + self.latent_dim if known else None
+        if self.class_dim is None or self.latent_dim is None:
+            return None
+        return self.class_dim + self.latent_dim
 
     # -- the layer ---------------------------------------------------------------------
 

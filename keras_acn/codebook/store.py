@@ -54,8 +54,8 @@ class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
         self.latent_dim = None if latent_dim is None else int(latent_dim)
         self.seed = int(seed)
         self._continue_pass = False
-        self._model_ref = None
-        self.params = None
+        self._model_ref: weakref.ref | None = None
+        self.params: tuple[tuple[str, Any], ...] | None = None
 
     @property
     def code_dim(self) -> int | None:

@@ -20,6 +20,8 @@ from keras_acn.codec.container import (
     MAX_BLOCK,
     MAX_LANES,
     NEAREST,
+    Block,
+    End,
     Header,
     Reader,
     opened,
@@ -177,9 +179,9 @@ def compress(
         return Report.of(header, end, sizes, size, seconds=seconds, verified=bool(verify))
 
     if file is None:
-        out = io.BytesIO()
-        report = write(out)
-        data = Compressed(out.getvalue())
+        buffer = io.BytesIO()
+        report = write(buffer)
+        data = Compressed(buffer.getvalue())
     else:
         with appearing(file) as out:
             report = write(out)
@@ -230,9 +232,9 @@ def decompress(
         tell = _Stages(progress, header.count, ["decompress"])
         shape, dtype = header.array_shape, np.dtype(header.values.dtype)
         if file is None:
-            images = Collected(shape, dtype)
-            archive.read_images(content, name, codec, images, tell, "decompress")
-            return images.array
+            collected = Collected(shape, dtype)
+            archive.read_images(content, name, codec, collected, tell, "decompress")
+            return collected.array
         with appearing(file) as out:
             images = NpyWriter(out, shape, dtype)
             archive.read_images(content, name, codec, images, tell, "decompress")
@@ -259,8 +261,10 @@ def info(data: bytes | str | os.PathLike) -> tuple[Header, Report]:
     with opened(_where(data)) as (content, name):
         reader = Reader(content, name)
         header = Header.read(reader)
-        *blocks, end = read_parts(reader, header)
-        return header, Report.of(header, end, [block.count for block in blocks], reader.size)
+        parts = list(read_parts(reader, header))
+        sizes = [part.count for part in parts if isinstance(part, Block)]
+        (end,) = (part for part in parts if isinstance(part, End))
+        return header, Report.of(header, end, sizes, reader.size)
 
 
 class _Stages:

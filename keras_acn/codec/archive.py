@@ -119,7 +119,8 @@ def write_images(
     """
     out.write(header.to_bytes())
     digest = hashlib.blake2b(header.to_bytes(), digest_size=DIGEST_SIZE)
-    sizes, initial_bits, lane_bits = [], 0.0, 0.0
+    sizes: list[int] = []
+    initial_bits, lane_bits = 0.0, 0.0
     for array in source.blocks(header.block):
         levels = header.values.to_levels(array).reshape(-1, *header.image_shape)
         coded = codec.encode(levels, _after(sum(sizes), header.count, tell))

@@ -132,7 +132,8 @@ class Header:
             raise body.damaged()
         fingerprint = body.take(16)
         name, dtype, writer = body.text(), body.text(), body.text()
-        shape = tuple(body.number(MAX_PIXELS, least=1) for _ in range(3))
+        height, width, channels = (body.number(MAX_PIXELS, least=1) for _ in range(3))
+        shape = height, width, channels
         if math.prod(shape) > MAX_PIXELS:
             raise body.damaged()
         header = cls(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -17,7 +18,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
-def appearing(path: str | pathlib.Path) -> Iterator[BinaryIO]:
+def appearing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """Yield a binary file to write and read, which then becomes `path` in one step.
 
     It is written beside `path` under another name; whatever goes wrong, `path` is as before.
@@ -92,7 +93,7 @@ class Collected:
 
     def __init__(self, shape: tuple[int, ...], dtype: Any):
         self._shape, self._dtype = shape, dtype
-        self._blocks = []
+        self._blocks: list[np.ndarray] = []
 
     def __call__(self, block: np.ndarray) -> None:
         """Take the next rows."""

@@ -28,7 +28,7 @@ ALWAYS = object()
 # are there already could no longer be read.
 _ENCODER = {"image_shape": ALWAYS, "latent_dim": 16, "context_dim": 0, "activation": "relu"}
 _DECODER = {"image_shape": ALWAYS, "latent_dim": 16, "likelihood": ALWAYS, "activation": "relu"}
-FORMAT_1 = {
+FORMAT_1: dict[str, dict[str, Any]] = {
     "MLPEncoder": {**_ENCODER, "hidden": [512], "variance": "learned"},
     "ConvEncoder": {
         **_ENCODER,

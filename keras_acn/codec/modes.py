@@ -67,7 +67,7 @@ class Mode:
     needs_codes = False
     reorders = False
     lanes_differ = False
-    codes = None
+    codes: int | None = None
 
     def __init__(self, networks: Networks, index: CodeIndex | None):
         self.networks = networks
@@ -218,7 +218,7 @@ class BlockCodec:
         Stack()  # Tells at once, and not after long work, if its library is missing.
         check_model(model)
         associative = is_associative(model)
-        codes = np.asarray(model.codebook.codes) if associative else []
+        codes = np.asarray(model.codebook.codes if associative else [])
         check_lanes(model, lanes, min(nearest, len(codes)))
         if kind.needs_codes and not associative:
             raise UserError(

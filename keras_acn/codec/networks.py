@@ -73,7 +73,7 @@ class Networks:
         per_pixel = likelihood.parameters_per_pixel(self.image_shape[2])
         self._pixel_batch = self._images_of_a_pass(max(per_pixel, TYPICAL_FEATURES))
         self._encode = Compiled(self._encode_batch)
-        self._prior = {}
+        self._prior: dict[int, Compiled] = {}
         self._parameters = Compiled(self._parameters_batch)
 
     def units(self, levels: np.ndarray) -> np.ndarray:

@@ -79,8 +79,9 @@ class ImageSet:
             levels = white_of([images]) + 1
         self._raw_levels = levels
         self._fixed_images = None
-        self._whole = None  # the set and the rows that this one was taken from
-        self._tensors = {}
+        # The set and the rows that this one was taken from.
+        self._whole: tuple[ImageSet, slice | np.ndarray] | None = None
+        self._tensors: dict[str, Any] = {}
 
     def __len__(self) -> int:
         return len(self.images)
@@ -92,7 +93,8 @@ class ImageSet:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """`(H, W, C)`."""
-        return tuple(int(n) for n in self.images.shape[1:])
+        height, width, channels = (int(n) for n in self.images.shape[1:])
+        return height, width, channels
 
     @property
     def levels(self) -> int | None:

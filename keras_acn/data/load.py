@@ -113,6 +113,8 @@ def _read(source: Source) -> Part:
             images = np.empty((len(source), *block.shape[1:]), block.dtype)
         images[at : at + len(block)] = block
         at += len(block)
+    if images is None:
+        raise UserError(f"{where} are empty: give at least one image.")
     return Part(images, source.labels)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -72,8 +73,8 @@ class ConvEncoder(PosteriorEncoder):
         self.normalization = normalization
 
         policy = {"dtype": self.dtype_policy}
-        self.trunk = []
-        shape = (None, *self.image_shape)
+        self.trunk: list[keras.Layer] = []
+        shape: tuple[Any, ...] = (None, *self.image_shape)
         for width in self.filters:
             for i in range(self.convolutions):
                 last = i == self.convolutions - 1

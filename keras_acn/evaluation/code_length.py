@@ -89,9 +89,8 @@ class CodeLengths:
     @property
     def gap_nats(self) -> float | None:
         """Unordered less ordered, in nats per image, or `None`."""
-        if "ordered_nats" not in self.per_image:
-            return None
-        return self.mean("unordered_nats") - self.mean("ordered_nats")
+        unordered, ordered = self.mean("unordered_nats"), self.mean("ordered_nats")
+        return None if unordered is None or ordered is None else unordered - ordered
 
     @property
     def warning(self) -> str | None:
@@ -203,8 +202,8 @@ def code_lengths(
     costs = {}
     for done, (name, prior) in enumerate(unconditional.items(), start=1):
         costs[name] = kl_to_prior(q, prior, samples, seed)
-        if progress is not None:
-            parts[2](done, len(unconditional))
+        if (tell := parts[2]) is not None:
+            tell(done, len(unconditional))
     best = min(costs, key=lambda name: costs[name].mean())
     per_image = {"reconstruction_nats": reconstruction}
     order = None

@@ -195,7 +195,7 @@ def table_3(
     if not np.isin(test_labels, labels).all():
         return None
     tell = progress or (lambda done, total: None)
-    options = {"max_train": max_train, "seed": seed}
+    options: dict[str, Any] = {"max_train": max_train, "seed": seed}
     if of_images is None:
         parts = images, labels, test_images, test_labels
         pca = pca_probe(*parts, **options)
@@ -238,7 +238,7 @@ def active_dimensions(codes: ArrayLike, threshold: float = ACTIVE_VARIANCE) -> i
     return int(np.sum(np.var(np.asarray(codes, np.float64), axis=0) > threshold))
 
 
-def _checked(features, labels, part):
+def _checked(features: ArrayLike, labels: ArrayLike, part: str) -> tuple[np.ndarray, np.ndarray]:
     features, labels = np.asarray(features), np.asarray(labels)
     if not len(features) or len(features) != len(labels):
         raise UserError(

@@ -155,7 +155,8 @@ def notes_of_code_lengths(
         "mixture_of_codes": "the mixture of the priors of all training codes",
         "standard_normal": "N(0, I)",
     }
-    notes = [f"the best unconditional prior is {words[lengths.unconditional]}."]
+    best = lengths.unconditional
+    notes = [] if best is None else [f"the best unconditional prior is {words[best]}."]
     mixture = described.get("mixture_of_codes")
     if mixture and mixture["nearest"]:
         notes.append(

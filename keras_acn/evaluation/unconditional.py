@@ -120,6 +120,8 @@ def fit_gaussian_mixture(
         if best is not None and tried[number] <= tried[best.n_components]:
             break
         best = mixture
+    if best is None:
+        raise UserError("A mixture needs numbers of components to try: give at least one.")
     final = _fit(
         _noisy_codes(posteriors, max_points_refit, seed + 2),
         best.n_components,

@@ -90,10 +90,10 @@ def _precision(policy: str) -> Iterator[None]:
 
 
 def _model(
-    config: Config, image_shape: tuple[int, int, int], num_images: int, steps: int
+    config: Config, image_shape: tuple[int, ...], num_images: int, steps: int
 ) -> models.LatentModel:
     given = config.model.as_dict()
-    cls = models.registry.find(given.pop("name"))
+    cls: Any = models.registry.find(given.pop("name"))
     given["beta"] = _beta(config, steps)
     sizes = cls.part_sizes(image_shape, config.model.latent_dim, given.get("class_dim"))
     for part, registry in _REGISTRIES.items():
@@ -147,7 +147,8 @@ def _built_from(kind: str, given: dict) -> Iterator[None]:
 def _codebook(config: Config, num_images: int) -> codebook.KNNCodebook:
     given = {} if config.codebook is None else config.codebook.as_dict()
     codebook.registry.check_options(codebook.KNNCodebook, given)
-    known = {"size": num_images, "latent_dim": config.model.latent_dim, "seed": config.seed}
+    latent_dim = config.model.latent_dim
+    known: dict[str, Any] = {"size": num_images, "latent_dim": latent_dim, "seed": config.seed}
     fixed = [key for key in known if key in given]
     if fixed:
         raise UserError(
@@ -167,7 +168,7 @@ def _pseudo_labels(config: Config, model: dict, num_images: int) -> codebook.Pse
     codebook.pseudo_labels_registry.check_options(codebook.PseudoLabels, given)
     latent_dim = config.model.latent_dim
     class_dim = model.get("class_dim") or latent_dim
-    known = {"class_dim": class_dim, "latent_dim": latent_dim, "seed": config.seed}
+    known: dict[str, Any] = {"class_dim": class_dim, "latent_dim": latent_dim, "seed": config.seed}
     fixed = [key for key in ("size", *known) if key in given]
     if fixed:
         raise UserError(

@@ -7,6 +7,7 @@ import pathlib
 import signal
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -32,7 +33,7 @@ def run_callbacks(run: Run, *, writes: bool = True) -> list[keras.callbacks.Call
       run: The run.
       writes: Whether this worker writes the run's folder.
     """
-    training, data, seed = run.config.training, run.data, run.config.seed
+    training, data, seed = run.settings.training, run.data, run.settings.seed
     averages = [] if training.ema is None else [keras.callbacks.SwapEMAWeights()]
     callbacks: list[keras.callbacks.Callback] = [*averages]
     if data.validation is None and data.test is not None:
@@ -69,7 +70,7 @@ class TestCosts(keras.callbacks.Callback):
         self,
         images: data_lib.ImageSet,
         batch_size: int,
-        callbacks: list[keras.callbacks.Callback] = (),
+        callbacks: Iterable[keras.callbacks.Callback] = (),
     ):
         super().__init__()
         self.images = images
@@ -107,7 +108,7 @@ class StopRequest(contextlib.AbstractContextManager):
     the main thread nothing is caught, since Python delivers signals to the main thread alone.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.requested = False
         self._before: Any = None
 
@@ -153,7 +154,7 @@ class Recorder(keras.callbacks.Callback):
     ):
         super().__init__()
         self.folder = run.folder
-        self.training = run.config.training
+        self.training = run.settings.training
         self.progress = progress
         self.request = request
         self.writes = writes

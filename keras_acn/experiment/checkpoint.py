@@ -9,6 +9,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -85,7 +86,8 @@ def save(path: pathlib.Path, arrays: Arrays, progress: Progress) -> None:
     """
     meta = json.dumps(dataclasses.asdict(progress)).encode()
     with replacing(path) as temporary:
-        np.savez(temporary, meta=np.frombuffer(meta, np.uint8), **arrays)
+        named: dict[str, Any] = {"meta": np.frombuffer(meta, np.uint8), **arrays}
+        np.savez(temporary, **named)
 
 
 def read(path: pathlib.Path) -> tuple[Progress, Arrays]:
@@ -122,7 +124,8 @@ def save_weights(path: pathlib.Path, model: keras.Model) -> None:
     """Write the weights that the model would be used with: averaged ones under EMA."""
     kept = [np.asarray(variable) for variable in model.trainable_variables]
     model.optimizer.finalize_variable_values(model.trainable_variables)
-    arrays = {f"model/{name}": np.asarray(v) for name, v in _model_names(model).items()}
+    names = _model_names(model)
+    arrays: dict[str, Any] = {f"model/{name}": np.asarray(v) for name, v in names.items()}
     for variable, value in zip(model.trainable_variables, kept, strict=True):
         variable.assign(value)
     with replacing(path) as temporary:
@@ -166,7 +169,7 @@ def _assign(variables: dict[str, keras.Variable], arrays: Arrays, path: pathlib.
 
 def _named(arrays: Arrays, names: list[str]) -> Arrays:
     """Return the arrays of version 0.1.0, which are numbered in the order of the variables."""
-    named = {}
+    named: Arrays = {}
     for kind in dict.fromkeys(name.partition("/")[0] for name in [*arrays, *names]):
         old = sorted(key for key in arrays if key.startswith(f"{kind}/"))
         new = [name for name in names if name.startswith(f"{kind}/")]
@@ -189,7 +192,7 @@ def _difference(variables: dict[str, keras.Variable], arrays: Arrays) -> str | N
 
 
 def _model_names(model: keras.Model) -> dict[str, keras.Variable]:
-    owners = {}
+    owners: dict[int, str] = {}
     for attribute, value in vars(model).items():
         if isinstance(value, keras.Layer):
             owners |= {id(each): attribute for each in value.variables if id(each) not in owners}

@@ -67,6 +67,17 @@ class Run:
         self.config = config
         self._model_file = model_file
 
+    @property
+    def settings(self) -> Config:
+        """The config, of a run that must have one.
+
+        Raises:
+          UserError: If the run is a model file on its own.
+        """
+        if self.config is None:
+            raise UserError(f"{self.path} has no {CONFIG} beside it: give a run folder.")
+        return self.config
+
     @functools.cached_property
     def model(self) -> LatentModel:
         """The model, as saved; of a run cut short, as of its last checkpoint."""
@@ -145,7 +156,7 @@ class Run:
         """Whether the run has done all the epochs of its config."""
         metrics = self.metrics
         return bool(metrics.get("finished")) and (
-            bool(metrics.get("stopped_early")) or metrics["epochs"] >= self.config.training.epochs
+            bool(metrics.get("stopped_early")) or metrics["epochs"] >= self.settings.training.epochs
         )
 
 
@@ -307,4 +318,4 @@ def best_epoch(rows: list[dict[str, float]]) -> int | None:
     """Return the epoch with the least `val_total_nats`, or `None` without one."""
     scored = [(row["val_total_nats"], row["epoch"]) for row in rows if "val_total_nats" in row]
     scored = [pair for pair in scored if math.isfinite(pair[0])]
-    return min(scored)[1] if scored else None
+    return int(min(scored)[1]) if scored else None

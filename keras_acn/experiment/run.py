@@ -88,19 +88,19 @@ def train(
       WorkerLost: If another worker is gone. A `UserError`.
       Interrupted: After Ctrl-C, once everything is saved. A `KeyboardInterrupt`.
     """
-    if config is None and resume is None:
-        raise UserError("There is nothing to train: give a config, or a run to resume.")
     team = tf_config.from_environment()
     chief = team is None or team.is_chief
-    if resume is None:
-        folder = new_folder(out, config) if chief else pathlib.Path(out or "RUN")
-    else:
+    if resume is not None:
         folder = pathlib.Path(resume)
         config = resumed_config(folder, config)
         if (finished := open_run(folder)).finished and (
-            finished.config.training.epochs == config.training.epochs
+            finished.settings.training.epochs == config.training.epochs
         ):
             return finished
+    elif config is None:
+        raise UserError("There is nothing to train: give a config, or a run to resume.")
+    else:
+        folder = new_folder(out, config) if chief else pathlib.Path(out or "RUN")
     if team is not None and config.training.batch_size < team.size:
         raise UserError(
             f"A batch of {config.training.batch_size} has no row for each of {team.size} workers: "
@@ -161,7 +161,7 @@ def _fit(
     verbose: int,
 ) -> tuple[Progress, Interrupted | None]:
     """Fit until the last epoch or Ctrl-C; return `(progress, Interrupted or None)`."""
-    training, model = run.config.training, run.model
+    training, model = run.settings.training, run.model
     chief = team is None or team.is_chief
     last = run.folder / CHECKPOINT
     progress = Progress()
@@ -171,14 +171,14 @@ def _fit(
         if chief:
             write_history(run.folder / HISTORY, progress.history)
     if team is not None:
-        workers.check_agreement(model.distribute_strategy, run.config, progress)
+        workers.check_agreement(model.distribute_strategy, run.settings, progress)
     recorder = Recorder(run, progress, request, writes=chief)
     callbacks = [*run_callbacks(run, writes=chief), recorder, *callbacks]
     try:
         if progress.step:
             model.continue_pass()
             _fit_epochs(run, progress, progress.epoch + 1, callbacks, verbose)
-            if training.ema is not None:
+            if training.ema is not None and recorder.state is not None:
                 # The end of a fit puts the averages in the weights' place.
                 checkpoint.restore(model, recorder.state, last)
         done = progress.epoch >= training.epochs
@@ -197,8 +197,8 @@ def _fit_epochs(
     verbose: int,
 ) -> None:
     """Fit from where `progress` is to the end of epoch number `epochs`."""
-    training, images = run.config.training, run.data.train
-    steps = build.steps_per_epoch(run.config, len(images))
+    training, images = run.settings.training, run.data.train
+    steps = build.steps_per_epoch(run.settings, len(images))
     # The order of the data is a function of the seed and the pass, so the number of
     # optimizer steps says where in which pass to go on.
     done = progress.epoch * steps + progress.step
@@ -211,7 +211,7 @@ def _fit_epochs(
             images,
             training.batch_size,
             shuffle=True,
-            seed=run.config.seed,
+            seed=run.settings.seed,
             start_epoch=data_pass,
             start_step=data_step,
             epochs=last_pass - data_pass + 1,
@@ -229,9 +229,9 @@ def _fit_epochs(
 
 def _finish(run: Run, progress: Progress, team: tf_config.Cluster | None) -> None:
     """Write the model and its figures: of the best epoch where one is kept."""
-    training, model = run.config.training, run.model
+    training, model = run.settings.training, run.model
     best_file = run.folder / BEST
-    kept = progress.epoch
+    kept: int | None = progress.epoch
     if training.keep_best and best_file.exists():
         checkpoint.restore_weights(best_file, model)
         kept = best_epoch(progress.history)
@@ -244,7 +244,7 @@ def _finish(run: Run, progress: Progress, team: tf_config.Cluster | None) -> Non
         model.save(temporary)
     if tensorboard.installed():
         tensorboard.write_codes(
-            run.folder / TENSORBOARD, model, run.data.train, seed=run.config.seed
+            run.folder / TENSORBOARD, model, run.data.train, seed=run.settings.seed
         )
     figures = _figures(run, progress, kept)
     if team is not None:
@@ -252,12 +252,12 @@ def _finish(run: Run, progress: Progress, team: tf_config.Cluster | None) -> Non
     write_text(run.folder / METRICS, json.dumps(figures, indent=2) + "\n")
 
 
-def _figures(run: Run, progress: Progress, kept: int) -> dict[str, Any]:
-    training, rows = run.config.training, progress.history
+def _figures(run: Run, progress: Progress, kept: int | None) -> dict[str, Any]:
+    training, rows = run.settings.training, progress.history
     row = next((r for r in rows if r["epoch"] == kept), {})
     names = [metric.name for metric in run.model.metrics]
     early = bool(rows) and stopped_early(training, rows)
-    figures = {
+    figures: dict[str, Any] = {
         "finished": progress.epoch >= training.epochs or early,
         "stopped_early": early and progress.epoch < training.epochs,
         "epochs": progress.epoch,
@@ -284,10 +284,11 @@ def _figures(run: Run, progress: Progress, kept: int) -> dict[str, Any]:
         for split in ("train", "validation", "test")
         if (images := getattr(run.data, split)) is not None
     }
+    data = run.settings.data
     return figures | {
-        "seed": run.config.seed,
-        "data": {"source": run.config.data.source, "binarize": run.config.data.binarize} | sizes,
+        "seed": run.settings.seed,
+        "data": {"source": data.source, "binarize": data.binarize} | sizes,
         "parameters": sum(v.numpy().size for v in run.model.trainable_variables),
         "seconds": round(sum(r["seconds"] for r in rows) + progress.seconds, 3),
-        "versions": run.config.versions,
+        "versions": run.settings.versions,
     }

@@ -75,7 +75,7 @@ class Snapshots(keras.callbacks.Callback):
         self.n = int(n)
         self.every = int(every)
         self.folder = folder if folder is None else pathlib.Path(folder)
-        self._kept = {}
+        self._kept: dict[int, dict[str, Any]] = {}
 
     @property
     def frames(self) -> list[dict[str, Any]]:

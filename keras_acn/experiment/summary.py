@@ -64,7 +64,7 @@ def run_summary(run: Run, figures: Sequence[pathlib.Path] = ()) -> str:
     lines.append("")
     book = metrics["codebook"]
     if book:
-        unique = bool(run.config.codebook and run.config.codebook.unique)
+        unique = bool(run.settings.codebook and run.settings.codebook.unique)
         lines.append(
             f"codebook   {metrics['data']['train']} codes; mean distance to the neighbour "
             f"{book['codebook_distance']:.2f}, drift {book['codebook_drift']:.2f}, used "

@@ -158,10 +158,10 @@ def table(out: str | os.PathLike) -> list[Row]:
     rows = []
     for folder in _folders(out):
         opened = open_run(folder)
-        metrics, flat = opened.metrics, _values(opened.config)
+        metrics, flat = opened.metrics, _values(opened.settings)
         if not metrics:
             continue
-        row = {"run": folder.name}
+        row: dict[str, Any] = {"run": folder.name}
         row |= {names[option]: flat.get(option) for option in names}
         row |= {k: metrics[k] for k in ("epochs", "finished") if k not in row}
         row |= {name: metrics["train"].get(name) for name in COSTS}
@@ -244,7 +244,7 @@ def _finished(folder: pathlib.Path, point: Point) -> bool:
         return False
     opened = open_run(folder)
     wanted = point.config.training.epochs
-    return opened.finished and opened.config.training.epochs == wanted
+    return opened.finished and opened.settings.training.epochs == wanted
 
 
 def _folders(out: pathlib.Path) -> list[pathlib.Path]:

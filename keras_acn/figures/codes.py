@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def traversal(subject: Subject) -> Any:
     codes = subject.codes
     if codes.shape[1] < 2:
         return None
-    dims = subject.dims
+    dims: Sequence[int] | None = subject.dims
     if dims is None:
         if codes.shape[1] == 2:
             return None  # the grid shows it

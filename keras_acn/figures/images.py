@@ -27,7 +27,7 @@ def many_from_one_code(subject: Subject) -> Any:
         return None
     if hasattr(model, "generate_like"):  # the code of an image's class
         each = [model.generate_like(image[None], DRAWS, subject.seed) for image in chosen]
-        drawn = np.stack(each, axis=1)
+        drawn = list(np.stack(each, axis=1))
     elif subject.draws_only:
         drawn = [model.reconstruct(chosen, seed=seed) for seed in seeds]
     else:

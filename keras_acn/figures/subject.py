@@ -52,7 +52,7 @@ class Subject:
         if isinstance(of, (str, os.PathLike)):
             of = open_run(of)
         self.run = of if isinstance(of, Run) else None
-        self._model = None if isinstance(of, Run) else of
+        self._model: Any = None if isinstance(of, Run) else of
         self._data = data
         self.split = split
         self.seed = seed

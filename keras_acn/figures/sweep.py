@@ -72,15 +72,17 @@ def _pictures(out: pathlib.Path, rows: list[Row], names: list[str], seed: int) -
     for row in rows:
         run = open_run(out / row["run"])
         if originals is None:
-            first = run.config.data
+            first = run.settings.data
             pixels = choose_split(run.data, None)[1].arrays()[0]
             chosen = np.sort(np.random.default_rng(seed).permutation(len(pixels))[:COUNT])
             originals = pixels[chosen]
-        elif run.config.data != first:
+        elif run.settings.data != first:
             continue
         label = ", ".join(f"{name} = {text_of(row[name])}" for name in names)
         rebuilt[label] = run.model.reconstruct(originals, seed=seed)
         drawn[label] = run.model.sample(COUNT, seed=seed)
+    if originals is None:
+        return {}
     return {
         "reconstructions": plots.comparison(originals, rebuilt),
         "samples": plots.rows(drawn, title="samples from the prior"),

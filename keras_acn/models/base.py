@@ -639,6 +639,8 @@ class LatentModel(KerasTrainer):
         """
         image = self.decoder(z)
         if sample or self.decoder.is_autoregressive:
+            if noise is None:
+                raise UserError("An image cannot be drawn without noise: give some.")
             return noise.stream(IMAGE).sample(image)
         return image.mean()
 
@@ -779,8 +781,8 @@ def initial_weights_from(seed: int, name: str):
         random.setstate(before)
 
 
-def as_noise(noise: Any) -> Noise:
-    """Returns a `Noise` as it is, and a seed as the noise of the rows of this step."""
+def as_noise(noise: Any) -> Any:
+    """Returns a `Noise` or `None` as it is, and a seed as the noise of the rows of this step."""
     return noise if noise is None or isinstance(noise, Noise) else exchange.noise(noise)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -87,7 +88,8 @@ class EvaluationSets:
     def assign(self, labels: np.ndarray) -> None:
         """Sets the classes to those of `labels` `[N]`."""
         lists = codebook.class_lists(labels, self._clusters)
-        for variable, values in zip(self._lists, lists, strict=True):
+        variables: Iterable[Any] = self._lists
+        for variable, values in zip(variables, lists, strict=True):
             variable.assign(values)
 
     def attach(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

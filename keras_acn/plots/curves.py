@@ -197,19 +197,19 @@ def sweep_curves(
     import pandas as pd
 
     metrics = [metrics] if isinstance(metrics, str) else list(metrics)
-    table = as_table(table, "sweep", x)
-    runs = {"": table}
+    frame: Any = as_table(table, "sweep", x)  # a DataFrame
+    runs = {"": frame}
     if by is not None:
         columns = [by] if isinstance(by, str) else list(by)
         for column in columns:
-            if column not in table:
-                raise unknown_name("column of the sweep", column, table.columns)
-        cells = [[f"{column} = {_text(value)}" for value in table[column]] for column in columns]
-        lines = pd.Series([", ".join(parts) for parts in zip(*cells, strict=True)], table.index)
-        runs = {line: table[lines == line] for line in dict.fromkeys(lines)}
+            if column not in frame:
+                raise unknown_name("column of the sweep", column, frame.columns)
+        cells = [[f"{column} = {_text(value)}" for value in frame[column]] for column in columns]
+        lines = pd.Series([", ".join(parts) for parts in zip(*cells, strict=True)], frame.index)
+        runs = {line: frame[lines == line] for line in dict.fromkeys(lines)}
     words = None
-    if x in table and pd.to_numeric(table[x], errors="coerce").isna().any():
-        words = [str(value) for value in dict.fromkeys(map(str, table[x]))]
+    if x in frame and pd.to_numeric(frame[x], errors="coerce").isna().any():
+        words = [str(value) for value in dict.fromkeys(map(str, frame[x]))]
         runs = {
             name: part.assign(**{x: [words.index(str(value)) for value in part[x]]})
             for name, part in runs.items()

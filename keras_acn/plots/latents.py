@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -76,13 +76,13 @@ def scatter(
     chosen = _sample(len(codes), limit, seed)
     points, (x_name, y_name) = project(codes[chosen], method, seed)
     data = pd.DataFrame({"x": points[:, 0], "y": points[:, 1]})
-    look = {"size": 2.4 if len(data) <= 600 else 1.6, "alpha": 0.7, "stroke": 0.15}
+    look: dict[str, Any] = {"size": 2.4 if len(data) <= 600 else 1.6, "alpha": 0.7, "stroke": 0.15}
     if labels is None:
         chart = p9.ggplot(data, p9.aes("x", "y")) + p9.geom_point(color="#3f90da", **look)
     else:
         data["label"] = pd.Categorical(labels[chosen], categories=classes)
         chart = p9.ggplot(data, p9.aes("x", "y", color="label")) + p9.geom_point(**look)
-        guide = p9.guide_legend(override_aes={"size": 3, "alpha": 1})
+        guide: Any = p9.guide_legend(override_aes={"size": 3, "alpha": 1})
         chart += p9.scale_color_manual(
             values=class_colors(classes), name="class", guide=guide if len(classes) <= 20 else None
         )
@@ -162,7 +162,7 @@ def image_scatter(
     canvas = Image.new("RGB", (size + 16, top + size + 2 * line), PAPER)
     draw = ImageDraw.Draw(canvas)
     drawn = np.empty((0, 2))
-    boxes = [None] * len(codes)
+    boxes: list[tuple[int, int, int, int] | None] = [None] * len(codes)
     for place in np.random.default_rng(seed).permutation(len(chosen)):
         if (np.abs(drawn - corners[place]) < sides * (1 - overlap)).all(axis=1).any():
             continue
@@ -261,8 +261,9 @@ def traversal(
         raise UserError(f"The base code must have shape [d], not {list(base.shape)}.")
     across, up = _two_dims(dims, len(base))
     n = positive_int(n, "n")
-    xs = np.linspace(*_ends(span, base[across]), n)
-    ys = np.linspace(*_ends(span, base[up]), n)[::-1]  # the top row has the highest value
+    (left, right), (low, high) = _ends(span, base[across]), _ends(span, base[up])
+    xs = np.linspace(left, right, n)
+    ys = np.linspace(low, high, n)[::-1]  # the top row has the highest value
     z = np.tile(base, (n * n, 1))  # [n * n, d]
     z[:, across] = np.tile(xs, n)
     z[:, up] = np.repeat(ys, n)

@@ -45,21 +45,21 @@ class Animation:
     """
 
     def __init__(self, frames: Sequence[ArrayLike], fps: float = 5, colors: int = 256):
-        frames = [np.asarray(frame) for frame in frames]
-        if not frames:
+        arrays = [np.asarray(frame) for frame in frames]
+        if not arrays:
             raise UserError("There are no frames to animate: give at least one.")
-        for frame in frames:
+        for frame in arrays:
             # A float image in [0, 1] cast to uint8 would be black.
             if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3:
                 raise UserError(
                     f"A frame of an animation must be uint8 [h, w, 3], not {frame.dtype} "
                     f"{list(frame.shape)}: see `daydream_gif` for images in [0, 1]."
                 )
-        if len({frame.shape for frame in frames}) > 1:
+        if len({frame.shape for frame in arrays}) > 1:
             raise UserError("The frames of an animation must all have the same size.")
         if not 0 < fps <= 50:
             raise UserError(f"`fps` must be above 0 and at most 50 frames a second, not {fps!r}.")
-        self.frames = frames
+        self.frames = arrays
         self.fps = fps
         self.colors = colors
 

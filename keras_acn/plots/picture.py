@@ -93,7 +93,7 @@ class Picture:
         return data.getvalue()
 
 
-def writable(path, endings):
+def writable(path: str | pathlib.Path, endings: tuple[str, ...]) -> pathlib.Path:
     """Returns `path` as a `pathlib.Path` that a file of such an ending may be written to."""
     path = pathlib.Path(path)
     if path.suffix.lower() not in endings:

@@ -103,8 +103,9 @@ class Interrupt(keras.callbacks.Callback):
 
 def begin(name, folder):
     """Trains a run of `BEGUN` up to Ctrl-C."""
-    from keras_acn.experiment import load_config, train
     from keras_acn.experiment.interrupt import Interrupted
+
+    from keras_acn.experiment import load_config, train
 
     preset, overrides = BEGUN[name]
     try:

@@ -35,8 +35,8 @@ def get_search(
       UserError: If the name or an option is unknown.
     """
     registry = Registry("search strategy", [ExactSearch, GraphSearch, FaissSearch], NeighborSearch)
-    known = size is not None and dim is not None
-    registry.by_name["auto"] = registry.find(choose(size, dim) if known else "exact")
+    best = "exact" if size is None or dim is None else choose(size, dim)
+    registry.by_name["auto"] = registry.find(best)
     return registry.get(identifier, default="auto")
 
 

@@ -163,8 +163,8 @@ class Snapshots:
 
     def __init__(self, build: Callable[[np.ndarray, bool], Any]):
         self._build = build
-        self._current = None
-        self._next = None
+        self._current: Any = None  # a Snapshot, once there is one
+        self._next: _Job | None = None
         self._training = False
 
     @property

@@ -71,6 +71,10 @@ class GraphSearch(NeighborSearch):
 
     short_name = "graph"
     is_exact = False
+    length: int
+    pool: int
+    expand: int
+    reverse: int
 
     def __init__(
         self,

@@ -161,7 +161,7 @@ class FolderSource(Source):
         """Nothing to do: the files are images, or an error when they are read."""
 
     @functools.cached_property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]  # mypy takes it for read-only
         first = transform_image(read_image(self.files[0]), **self._look)
         channels = max(self._channels, first.shape[2])
         if channels == 1 and not self._look.get("grey"):
@@ -215,10 +215,14 @@ def open_folder(folder: str) -> Parts:
         )
     class_names = None
     if listings[0][1] is not None:
-        class_names = tuple(sorted({name for _, names in listings for name in names}))
+        class_names = tuple(sorted({name for _, names in listings for name in names or ()}))
         number = {name: label for label, name in enumerate(class_names)}
     sources = [
-        FolderSource(files, names and np.array([number[n] for n in names], np.int32), class_names)
+        FolderSource(
+            files,
+            None if names is None else np.array([number[n] for n in names], np.int32),
+            class_names,
+        )
         for files, names in listings
     ]
     return Parts(sources[0], test=sources[1] if len(sources) == 2 else None)

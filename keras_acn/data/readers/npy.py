@@ -81,6 +81,7 @@ def open_npz(path: str, any_name: bool = False) -> Parts:
             return [name.removesuffix(".npy") for name in archive.namelist()]
 
     names = _guarded(path, "npz", read_names)
+    found: list[tuple[str | None, str | None]]
     if "x_train" in names or "x_test" in names:
         found = [(f"x_{part}", f"y_{part}") for part in ("train", "test")]
     elif "images" in names or (any_name and len(names) == 1):

@@ -35,6 +35,7 @@ class Likelihood:
       (2, 256)
     """
 
+    short_name: str
     levels = 256
     links_channels = False
 

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from keras_acn._base.errors import UserError
 from keras_acn.experiment.folder import CHECKPOINT, CONFIG, WORKERS
@@ -88,8 +89,8 @@ def launch(
         logs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"The folder {folder} cannot be written to ({error.strerror.lower()}): choose another "
-            "--out."
+            f"The folder {folder} cannot be written to ({str(error.strerror).lower()}): choose "
+            "another --out."
         ) from error
     with tempfile.TemporaryDirectory() as scratch:
         if resume:
@@ -173,7 +174,8 @@ def _start(
 ) -> subprocess.Popen:
     program = "import sys; from keras_acn.cli import main; sys.exit(main())"
     # A session of their own, so that Ctrl-C in the terminal reaches the launcher alone.
-    options = {"env": environ, "start_new_session": True, "stdin": subprocess.DEVNULL}
+    options: dict[str, Any] = {"env": environ, "start_new_session": True}
+    options["stdin"] = subprocess.DEVNULL
     if sys.platform == "linux":
         options["preexec_fn"] = _die_with_launcher
     command = [sys.executable, "-c", program, "train", *args]

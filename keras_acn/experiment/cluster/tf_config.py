@@ -72,10 +72,11 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Cluster | None
     addresses = tuple(address for job in ("chief", "worker") for address in lists.get(job, []))
     if len(set(addresses)) < len(addresses):
         raise UserError("TF_CONFIG gives two workers the same address: give each its own port.")
-    kind, index = task.get("type"), task.get("index")
+    kind = task.get("type")
+    index: int | None
     try:
-        index = int(index)
-    except (TypeError, ValueError):
+        index = int(task["index"])
+    except (KeyError, TypeError, ValueError):
         index = None
     if kind not in lists or index is None or not 0 <= index < len(lists[kind]):
         raise UserError(
@@ -111,7 +112,8 @@ def check_port(cluster: Cluster) -> None:
         try:
             probe.bind(("", port))
         except OSError as error:
+            reason = str(error.strerror).lower()
             raise UserError(
-                f"Port {port} of this worker, {address}, is in use ({error.strerror.lower()}): "
+                f"Port {port} of this worker, {address}, is in use ({reason}): "
                 "choose another, or end what uses it, perhaps a worker of an earlier run."
             ) from error
