@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from keras_acn._base.checks import check_count
@@ -52,7 +54,7 @@ class Decoder(keras.Model):
 
     declared = ("is_autoregressive", "likelihood")
     is_autoregressive = False
-    likelihood = None
+    likelihood: Any = None
 
     def __init__(self, image_shape: tuple[int, int, int], latent_dim: int = 16, **kwargs):
         super().__init__(**kwargs)

@@ -72,8 +72,8 @@ class ConvEncoder(PosteriorEncoder):
         self.normalization = normalization
 
         policy = {"dtype": self.dtype_policy}
-        self.trunk = []
-        shape = (None, *self.image_shape)
+        self.trunk: list[keras.Layer] = []
+        shape: tuple = (None, *self.image_shape)
         for width in self.filters:
             for i in range(self.convolutions):
                 last = i == self.convolutions - 1

@@ -44,7 +44,7 @@ class Prior(keras.Model):
 
     declared = ("is_conditional", "code_dim")
     is_conditional = True
-    code_dim = None
+    code_dim: int | None = None
 
     def __init__(self, latent_dim: int = 16, **kwargs):
         super().__init__(**kwargs)
