@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from typing import Any
 
 from keras_acn._base.errors import UserError, did_you_mean, unknown_name
 
@@ -12,7 +13,7 @@ def _snake(name):
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def options(cls: type) -> list[str]:
+def options(cls: Any) -> list[str]:
     """Returns the names of the options that the initialiser of `cls` takes, in order."""
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     initialiser = cls.__init__  # type: ignore[misc]  # `cls` is a class, not an instance

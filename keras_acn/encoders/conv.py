@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import keras
 from keras import ops
@@ -74,7 +73,7 @@ class ConvEncoder(PosteriorEncoder):
 
         policy = {"dtype": self.dtype_policy}
         self.trunk: list[keras.Layer] = []
-        shape: tuple[Any, ...] = (None, *self.image_shape)
+        shape: tuple = (None, *self.image_shape)
         for width in self.filters:
             for i in range(self.convolutions):
                 last = i == self.convolutions - 1

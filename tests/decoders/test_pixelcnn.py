@@ -182,6 +182,7 @@ def test_dropout_only_while_training():
     assert not np.array_equal(train.log_prob(image), train.log_prob(image))
 
 
+@pytest.mark.slow
 def test_it_keeps_what_a_part_promises():
     # The head computes in float32, since a logit rounded to bfloat16 costs likelihood.
     check_part(small((4, 4, 1), conditioning="spatial", layers=2), wider=["head"])

@@ -38,11 +38,12 @@ class Likelihood:
     short_name: str
     levels = 256
     links_channels = False
+    short_name = ""
 
     @property
     def name(self) -> str:
         """The name that `get_likelihood` knows the family by."""
-        return self.short_name
+        return self.short_name or type(self).__name__
 
     def get_config(self) -> dict:
         """Returns the initialiser's arguments."""
