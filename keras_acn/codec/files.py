@@ -92,7 +92,7 @@ class Collected:
 
     def __init__(self, shape: tuple[int, ...], dtype: Any):
         self._shape, self._dtype = shape, dtype
-        self._blocks = []
+        self._blocks: list[np.ndarray] = []
 
     def __call__(self, block: np.ndarray) -> None:
         """Take the next rows."""

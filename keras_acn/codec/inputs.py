@@ -149,7 +149,7 @@ class Treated(Source):
         self.dtype = np.dtype("uint8") if binarize != "none" else self.source.dtype
 
     @functools.cached_property
-    def scale(self) -> int | None:
+    def scale(self) -> int | None:  # type: ignore[override]  # looked for when asked for
         """The integer that stands for white; `None` for floats, whose multiples tell."""
         return self.white() if self.dtype.kind in "ui" else self.source.scale
 

@@ -78,9 +78,10 @@ class ImageSet:
         if levels is None and images.dtype == np.uint8:
             levels = white_of([images]) + 1
         self._raw_levels = levels
-        self._fixed_images = None
-        self._whole = None  # the set and the rows that this one was taken from
-        self._tensors = {}
+        self._fixed_images: np.ndarray | None = None
+        # The set and the rows that this one was taken from.
+        self._whole: tuple[ImageSet, Any] | None = None
+        self._tensors: dict[str, Any] = {}
 
     def __len__(self) -> int:
         return len(self.images)
@@ -92,7 +93,8 @@ class ImageSet:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """`(H, W, C)`."""
-        return tuple(int(n) for n in self.images.shape[1:])
+        height, width, channels = self.images.shape[1:]
+        return int(height), int(width), int(channels)
 
     @property
     def levels(self) -> int | None:

@@ -34,9 +34,9 @@ def check_amount(amount: Any, what: str) -> int | float:
       UserError: If it is neither.
     """
     if not isinstance(amount, bool) and isinstance(amount, numbers.Real):
-        if isinstance(amount, numbers.Integral) and amount >= 0:
+        if isinstance(amount, numbers.Integral) and int(amount) >= 0:
             return int(amount)
-        if 0 <= amount < 1:
+        if 0 <= float(amount) < 1:
             return float(amount) or 0
     raise UserError(
         f"{what} must be a share in [0, 1), such as 0.1, or a number of images, not {amount!r}."
@@ -133,22 +133,23 @@ def of_classes(parts: dict[str, Part], classes: Sequence[int], source: str) -> d
     Raises:
       UserError: If there are no labels, or no part has a class.
     """
-    if any(part.labels is None for part in parts.values()):
+    labels = {name: part.labels for name, part in parts.items() if part.labels is not None}
+    if len(labels) < len(parts):
         raise UserError(f"{source} has no labels to choose classes by: leave classes out.")
-    there = set().union(*(np.unique(part.labels).tolist() for part in parts.values()))
+    there: set[int] = set().union(*(np.unique(each).tolist() for each in labels.values()))
     missing = [label for label in classes if label not in there]
     if missing:
         raise UserError(
             f"{source} has no images of class {missing[0]}: its classes are {_listed(there)}."
         )
     kept = {
-        name: part.take(np.flatnonzero(np.isin(part.labels, classes)))
+        name: part.take(np.flatnonzero(np.isin(labels[name], classes)))
         for name, part in parts.items()
     }
     if not len(kept["train"].images):
         raise UserError(
             f"The training part of {source} has none of the classes {_listed(classes)}: name some "
-            f"of {_listed(np.unique(parts['train'].labels).tolist())}."
+            f"of {_listed(np.unique(labels['train']).tolist())}."
         )
     return {name: part for name, part in kept.items() if len(part.images)}
 

@@ -161,7 +161,7 @@ class FolderSource(Source):
         """Nothing to do: the files are images, or an error when they are read."""
 
     @functools.cached_property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]  # read only when asked for
         first = transform_image(read_image(self.files[0]), **self._look)
         channels = max(self._channels, first.shape[2])
         if channels == 1 and not self._look.get("grey"):
@@ -213,12 +213,14 @@ def open_folder(folder: str) -> Parts:
             f'Only one of "{train_folder}" and "{test_folder}" has class folders: '
             "arrange both alike."
         )
-    class_names = None
-    if listings[0][1] is not None:
-        class_names = tuple(sorted({name for _, names in listings for name in names}))
-        number = {name: label for label, name in enumerate(class_names)}
+    found = sorted({name for _, names in listings for name in names or ()})
+    number = {name: label for label, name in enumerate(found)}
     sources = [
-        FolderSource(files, names and np.array([number[n] for n in names], np.int32), class_names)
+        FolderSource(
+            files,
+            None if names is None else np.array([number[name] for name in names], np.int32),
+            tuple(found) or None,
+        )
         for files, names in listings
     ]
     return Parts(sources[0], test=sources[1] if len(sources) == 2 else None)

@@ -81,17 +81,19 @@ def open_npz(path: str, any_name: bool = False) -> Parts:
             return [name.removesuffix(".npy") for name in archive.namelist()]
 
     names = _guarded(path, "npz", read_names)
+
+    def part(images, labels):
+        return _member(path, images, labels if labels in names else None)
+
     if "x_train" in names or "x_test" in names:
-        found = [(f"x_{part}", f"y_{part}") for part in ("train", "test")]
-    elif "images" in names or (any_name and len(names) == 1):
-        found = [("images" if "images" in names else names[0], "labels"), (None, None)]
-    else:
-        raise UserError(f'"{path}" holds {", ".join(names) or "nothing"}: {_NAMES}.')
-    train, test = (
-        _member(path, images, labels if labels in names else None) if images in names else None
-        for images, labels in found
-    )
-    return Parts(train, test=test)
+        train, test = (
+            part(f"x_{each}", f"y_{each}") if f"x_{each}" in names else None
+            for each in ("train", "test")
+        )
+        return Parts(train, test=test)
+    if "images" in names or (any_name and len(names) == 1):
+        return Parts(part("images" if "images" in names else names[0], "labels"))
+    raise UserError(f'"{path}" holds {", ".join(names) or "nothing"}: {_NAMES}.')
 
 
 def _member(path, key, labels_key) -> Source:

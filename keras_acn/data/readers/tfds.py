@@ -148,7 +148,7 @@ class TfdsSource(Source):
         self._labelled = (
             label is not None and label.shape == () and np.issubdtype(label.np_dtype, np.integer)
         )
-        if self._labelled and getattr(label, "num_classes", None):
+        if label is not None and self._labelled and getattr(label, "num_classes", None):
             self.class_names = tuple(label.names)
 
     def _changed(self, **changes):
@@ -174,7 +174,7 @@ class TfdsSource(Source):
         return self._stop - self._start
 
     @functools.cached_property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]  # read only when asked for
         known = len(self._image_shape) == 3 and None not in self._image_shape
         if known and not any(self._look.values()):
             return (len(self), *self._image_shape)
