@@ -106,10 +106,10 @@ def with_test(parts: Parts, source: str, amount: float | int | None = None) -> P
 def _read(source: Source) -> Part:
     """Read a source into memory, as `check_images` has images there."""
     where = f"The images of {source.name}"
-    images, at = None, 0
+    images, at = np.empty(0, np.uint8), 0
     for block in source.blocks(_BLOCK):
         block = check_images(block, where)
-        if images is None:
+        if not at:
             images = np.empty((len(source), *block.shape[1:]), block.dtype)
         images[at : at + len(block)] = block
         at += len(block)

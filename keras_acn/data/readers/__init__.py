@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Callable
 
 import numpy as np
 
@@ -24,7 +25,7 @@ _DIGITS_TEST = 360
 _DIGITS_SEED = (1797, 8)
 _VERSION = re.compile(r"\d+(\.(\d+|\*)){0,2}$")
 
-_FILES = {
+_FILES: dict[str, tuple[str, str, Callable[[str], Parts]]] = {
     "idx": (
         "idx:DIR",
         "MNIST, Fashion-MNIST and their kin as published: train-images-idx3-ubyte, "
