@@ -31,11 +31,7 @@ import keras  # noqa: E402
 
 import keras_acn  # noqa: E402
 from keras_acn.codebook import GraphSearch, KNNCodebook  # noqa: E402
-from keras_acn.distribute import (  # noqa: E402
-    batches,
-    exchange,  # noqa: E402
-    keras_trainer,
-)
+from keras_acn.distribute import batches, exchange  # noqa: E402
 
 SHAPE = (4, 4, 1)
 # Batches of 8 of 41 images end with a batch of one row: most replicas have none of it.
@@ -101,7 +97,7 @@ def train(kind):
     found = {f"history/{name}": np.asarray(v) for name, v in history.history.items()}
     found |= {f"weights/{i:03d}": np.asarray(v) for i, v in enumerate(model.variables)}
     found["steps"] = model.random_step.numpy()
-    if hasattr(model, "codebook"):
+    if model.codebook is not None:
         found["picked"] = model.codebook.health.numpy()[1]
         found["used"] = model.codebook.used.numpy().sum()
     if "quick" not in kind:
@@ -131,9 +127,7 @@ def exchanges():
         def step(part, slope):
             with exchange.part_of_batch(part) as local, tf.GradientTape() as tape:
                 tape.watch(slope)
-                loss = keras_trainer.mean(
-                    tf.reduce_sum((local["x"] @ slope - local["y"]) ** 2, axis=1)
-                )
+                loss = exchange.mean(tf.reduce_sum((local["x"] @ slope - local["y"]) ** 2, axis=1))
                 gradient = tape.gradient(loss, slope)
                 everyone = exchange.gather(local["index"], local["x"], local["flag"])
                 return {
