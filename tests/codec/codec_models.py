@@ -1,6 +1,5 @@
 """Small models of every kind, untrained: what compresses must not depend on being good."""
 
-import keras
 import numpy as np
 
 import keras_acn
@@ -30,7 +29,7 @@ def small_model(
     decoder="mlp", family="bernoulli", shape=(6, 5, 1), kind="ACN", seed=1, codes=40, **options
 ):
     """An untrained `ACN` or `VAE` of images of `shape`, always the same one."""
-    keras.utils.set_random_seed(seed)
+    options.setdefault("seed", seed)
     config = {**DECODERS[decoder], "likelihood": FAMILIES[family]}
     if kind == "VAE":
         encoder = {"name": "mlp", "hidden": [16], "variance": "learned"}

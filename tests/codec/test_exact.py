@@ -131,7 +131,8 @@ def test_results_do_not_depend_on_the_lanes():
 
 @pytest.mark.parametrize("nearest", [5, 200, 300])
 def test_the_index_finds_the_codes_that_matter(nearest):
-    model = small_model(codes=300)
+    # With other weights two scores may lie nearer than what they are rounded to.
+    model = small_model(codes=300, seed=2)
     networks = Networks(model, lanes=8)
     codes = np.asarray(model.codebook.codes)
     index = CodeIndex(networks, codes, nearest)
