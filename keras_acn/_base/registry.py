@@ -16,7 +16,7 @@ def _snake(name):
 def options(cls: Any) -> list[str]:
     """Returns the names of the options that the initialiser of `cls` takes, in order."""
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    initialiser = cls.__init__  # type: ignore[misc]  # `cls` is a class, not an instance
+    initialiser = cls.__init__
     parameters = inspect.signature(initialiser).parameters.values()
     return [p.name for p in parameters if p.kind in kinds and p.name != "self"]
 
