@@ -1,8 +1,9 @@
-"""Whole numbers and seeds: one check each, wherever the user gives one."""
+"""Whole numbers, seeds, sizes and shapes: one check each, wherever the user gives one."""
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 from typing import Any
 
 from keras_acn._base.errors import UserError
@@ -48,3 +49,45 @@ def check_seed(value: Any, what: str = "The seed") -> int:
     if seed >= SEEDS:
         raise UserError(f"{what} must be less than 2**31, not {seed}.")
     return seed
+
+
+def check_widths(values, what: str, fewest: int = 0) -> tuple[int, ...]:
+    """Return `values` as a tuple of positive ints, such as the widths of layers.
+
+    Args:
+      values: What the user gave.
+      what: What it is, as the subject of the error's sentence.
+      fewest: How many there must be at least.
+
+    Raises:
+      UserError: If it is no list of positive whole numbers, or too short.
+    """
+    try:
+        if isinstance(values, (str, bytes, dict)) or not isinstance(values, Iterable):
+            raise UserError("no list")
+        widths = tuple(check_count(value, what, 1) for value in values)
+        if len(widths) < fewest:
+            raise UserError("too short")
+    except UserError:
+        length = f" with at least {fewest}" if fewest else ""
+        raise UserError(
+            f"{what} must be a list of positive whole numbers{length}, such as [64, 32], not "
+            f"{values!r}."
+        ) from None
+    return widths
+
+
+def check_image_shape(image_shape) -> tuple[int, int, int]:
+    """Return `image_shape` as a tuple of ints `(H, W, C)`.
+
+    Raises:
+      UserError: If it is not three positive whole numbers.
+    """
+    try:
+        height, width, channels = check_widths(image_shape, "image_shape")
+    except ValueError:
+        raise UserError(
+            "image_shape must be (height, width, channels), three positive whole numbers such as "
+            f"(28, 28, 1), not {image_shape}."
+        ) from None
+    return height, width, channels

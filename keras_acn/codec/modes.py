@@ -24,7 +24,6 @@ from keras_acn.codec import container
 from keras_acn.codec.bits_back import Costs, Images, image_step
 from keras_acn.codec.container import NEAREST, Block
 from keras_acn.codec.grid import LatentGrid
-from keras_acn.codec.images import image_coder
 from keras_acn.codec.networks import (
     MAX_BIAS_FLOATS,
     Networks,
@@ -33,6 +32,7 @@ from keras_acn.codec.networks import (
     is_associative,
     most_lanes,
 )
+from keras_acn.codec.pixels import image_coder
 from keras_acn.codec.priors import CodeIndex, CodesPrior, GivenPrior
 from keras_acn.codec.stack import Codec, Stack, permutation
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 from keras_acn._base.batches import in_batches
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress
+from keras_acn.codec.decisions import pixel_model
 from keras_acn.codec.float64 import exact_copy
-from keras_acn.codec.pixels import pixel_model
 from keras_acn.models import ACN, VAE
 from keras_acn.priors.codes_mixture import mixture_parameters
 

@@ -1,225 +1,206 @@
-"""Output families as sequences of yes-or-no decisions.
-
-A pixel's level is coded as binary decisions: one for a binary pixel, and eight for one of 256
-levels, from "upper or lower half" down to the last bit. Each decision takes two values of
-the cumulative distribution, not 256 probabilities.
-
-`read` walks through the decisions of a pixel and asks `decide(channel, bit, probability)` for
-each. A sender answers from the pixel that it knows and writes down the probabilities
-(`decisions`); a receiver answers from the stack. Both run the same code.
-
-A network's parameters are rounded first, so that sender and receiver have the same whatever
-the order in which they computed them. Everything after that is done element by element.
-"""
+"""Images given their latents, as codecs: r(x|z) pixel by pixel, decision by decision."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import functools
 
 import numpy as np
-from scipy.special import expit
+import tensorflow as tf
 
-from keras_acn._base.errors import UserError
-from keras_acn.decoders.families.logistic import MIN_LOG_SCALE
+from keras_acn.codec.decisions import Decide
+from keras_acn.codec.networks import Compiled, Networks
+from keras_acn.codec.stack import Codec, bernoulli
+from keras_acn.decoders.pixelcnn.blocks import from_blocks, to_blocks
 
-# Of the probability of a decision; the smallest one costs 16 bits.
-PROBABILITY_ROUNDING = 2.0**16
-# A uniform distribution's share, so that no level is out of reach.
-UNIFORM_SHARE = 2.0**-20
-
-# `decide(channel, bit, probability [...])` returns the zeros and ones of one decision; the
-# channel is `None` where the decision is about all of them, `[..., channels]`.
-Decide = Callable[[int | None, int, np.ndarray], np.ndarray]
+# Where a parameter is this near to where its rounding changes, the parallel pass may round
+# it otherwise than the pass pixel by pixel, from which it differs by less than 1e-12.
+DOUBTFUL = 2.0**-34
 
 
-def pixel_model(likelihood: Any) -> PixelModel:
-    """Return the pixel model of an output family.
+def image_coder(networks: Networks) -> AllPixels | PixelByPixel:
+    """Return the coder that fits the networks' decoder.
 
-    Raises:
-      UserError: If the family is none that can be coded.
-
-    Example:
-      >>> from keras_acn.decoders.families import get_likelihood
-      >>> pixels = pixel_model(get_likelihood("bernoulli"))
-      >>> pixels.decisions(pixels.rounded(np.array([[2.0], [-2.0]])), np.array([[1], [1]]))
-      [(array([[1],
-             [1]]), array([[0.88079708],
-             [0.11920292]]))]
+    A coder is called with latents z, float64 `[n, d]`, and returns the codec of n images,
+    int `[n, H, W, C]` levels.
     """
-    for each in (BinaryPixels, CategoricalPixels, LogisticPixels):
-        if likelihood is not None and likelihood.name == each.name:
-            return each(likelihood)
-    raise UserError(
-        f"Compressing needs a decoder of an output family of this package, not {likelihood!r}."
-    )
+    kind = PixelByPixel if networks.is_autoregressive else AllPixels
+    return kind(networks)
 
 
-class PixelModel:
-    """Base of the output families as decisions.
+class AllPixels:
+    """Images whose pixels are independent given z.
 
-    Attributes:
-      name: The family's name.
-      bits: Decisions of a channel.
-      rounding: Parameters are rounded to multiples of one over this.
+    The order on the stack: decision by decision, and within one image by image.
 
     Args:
-      likelihood: The family, a `Likelihood`.
+      networks: `Networks`.
 
     Example:
-      See `pixel_model`.
+      >>> import keras_acn
+      >>> networks = Networks(keras_acn.VAE((8, 8, 1), latent_dim=3, decoder="mlp"), lanes=4)
+      >>> from keras_acn.codec.stack import Stack
+      >>> given_z, stack = AllPixels(networks)(np.zeros((4, 3))), Stack()
+      >>> given_z.push(stack, np.ones((4, 8, 8, 1), int))
+      >>> stack.bits > 200, given_z.pop(stack).sum()
+      (True, np.int64(256))
     """
 
-    name = ""
-    bits = 1
-    rounding = 2.0**8
+    def __init__(self, networks: Networks):
+        self.networks = networks
 
-    def __init__(self, likelihood: Any):
-        pass
+    def __call__(self, z: np.ndarray) -> Codec:
+        """Return the codec of n images given latents float64 `[n, d]`."""
+        return Codec(functools.partial(self._push, z), functools.partial(self._pop, z))
 
-    def rounded(self, params: np.ndarray) -> np.ndarray:
-        """Return the parameters rounded."""
-        return np.rint(params * self.rounding) / self.rounding
+    def _push(self, z, stack, levels):
+        pixels = self.networks.pixels
+        passes = [
+            pixels.decisions(pixels.rounded(params), levels[part])
+            for part, params in self.networks.parameters(z)
+        ]
+        for decisions in reversed(passes):
+            for bits, probability in reversed(decisions):
+                bernoulli(probability).push(stack, bits)
 
-    def read(self, params: np.ndarray, channels: int, decide: Decide) -> np.ndarray:
-        """Return levels, int32 `[..., channels]`, put together from decisions.
+    def _pop(self, z, stack):
+        pixels, channels = self.networks.pixels, self.networks.image_shape[2]
+        decide = _pop_from(stack)
+        passes = [
+            pixels.read(pixels.rounded(params), channels, decide)
+            for _, params in self.networks.parameters(z)
+        ]
+        return np.concatenate(passes)
+
+
+class PixelByPixel:
+    """Images of an autoregressive decoder.
+
+    The order on the stack: position by position (a pixel, or a block of pixels), turn by turn
+    of the decoder's head, decision by decision, image by image. A sender knows the pixels and
+    has all parameters in one parallel pass; a receiver steps through them with cached features.
+
+    Args:
+      networks: `Networks`.
+
+    Example:
+      `PixelByPixel(networks)(z)` is the codec of images given z: see `AllPixels`.
+    """
+
+    def __init__(self, networks: Networks):
+        self.networks = networks
+        self._steps = networks.decoder.steps
+        self._head = networks.decoder.head
+        self._init = Compiled(self._steps.init_state)
+        self._row = Compiled(self._steps.next_row)
+        self._pixel = Compiled(self._next_pixel)
+        self._turns = [Compiled(self._steps.parameters) for _ in range(self._head.turns)]
+
+    def __call__(self, z: np.ndarray) -> Codec:
+        """Return the codec of n images given latents float64 `[n, d]`."""
+        return Codec(functools.partial(self._push, z), functools.partial(self._pop, z))
+
+    def _push(self, z, stack, levels):
+        rounded = self.networks.pixels.rounded
+        passes = []
+        for part, params in self.networks.parameters(z, levels):
+            if self._is_doubtful(params):
+                params = self.stepwise_parameters(z, levels)[part]
+            passes.append(self._in_order(rounded(params), levels[part]))
+        bits, probability = (np.concatenate(each, axis=-1) for each in zip(*passes, strict=True))
+        bernoulli(probability).push(stack, bits)
+
+    def _pop(self, z, stack):
+        decoder, pixels = self.networks.decoder, self.networks.pixels
+        decide = _pop_from(stack)
+        levels = np.zeros((len(z), *decoder.grid_shape), np.int32)
+        for values, params in self._walk(z, levels):
+            for turn in self._turn_slices():
+                known = params(values[:, : turn.start])
+                values[:, turn] = pixels.read(known, self._head.group, decide)
+        return from_blocks(levels, decoder.block, np)
+
+    def stepwise_parameters(self, z: np.ndarray, levels: np.ndarray) -> np.ndarray:
+        """Return a receiver's parameters, before they are rounded: float64 `[n, H, W, P]`."""
+        block, found = self.networks.decoder.block, []
+        for values, params in self._walk(z, to_blocks(levels, block, np), rounded=False):
+            parts = [params(values[:, : turn.start]) for turn in self._turn_slices()]
+            found.append(np.concatenate(parts, axis=-1))
+        grid = self.networks.decoder.grid_shape
+        params = np.stack(found, axis=1).reshape(len(z), *grid[:2], -1)
+        return from_blocks(params, block, np)
+
+    def _turn_slices(self):
+        """Return which of a position's values each turn of the head decides on."""
+        group = self._head.group
+        return [slice(i * group, (i + 1) * group) for i in range(self._head.turns)]
+
+    def _walk(self, z, levels, rounded=True):
+        """Step through the positions, reading each of `levels` once the caller has filled it in.
 
         Args:
-          params: Rounded parameters `[..., P]`.
-          channels: Channels of a pixel.
-          decide: Asked for every decision, in their order.
+          z: float64 `[n, d]`.
+          levels: int `[n, *grid_shape]`.
+          rounded: Whether the parameters are rounded.
+
+        Yields:
+          `(values, params)`: the position's view `[n, values]` of `levels`, and a function that
+          returns the parameters `[n, P]` of the turn after the `known` values `[n, v]`.
         """
-        raise NotImplementedError
+        count, lanes = len(z), self.networks.lanes
+        height, width, values = self.networks.decoder.grid_shape
+        finish = self.networks.pixels.rounded if rounded else lambda params: params
 
-    def decisions(
-        self, params: np.ndarray, levels: np.ndarray
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return the decisions that `read` comes to for known levels, int `[..., channels]`.
+        def padded(array):
+            rest = np.zeros((lanes - count, *array.shape[1:]), array.dtype)
+            return tf.constant(np.concatenate([array, rest]))
 
-        Returns:
-          `[(zeros and ones, probabilities of a one), ...]` in the order in which they are read.
-        """
-        made = []
+        state = self._init(padded(z))
+        blank = np.zeros((count, width, values), np.float32)
+        left = padded(blank[:, 0])
+        for row in range(height):
+            above = padded(self.networks.units(levels[:, row - 1]) if row else blank)
+            whole = {key: state[key] for key in ("biases", "rows")}
+            state |= self._row(whole, tf.constant(row), above)
+            within = {key: state[key] for key in ("contexts", "pixels")}
+            for column in range(width):
+                if column:
+                    left = padded(self.networks.units(levels[:, row, column - 1]))
+                out, within["pixels"] = self._pixel(within, tf.constant(column), left)
 
-        def decide(channel, bit, probability):
-            level = levels if channel is None else levels[..., channel]
-            bits = (level >> (self.bits - 1 - bit)) & 1
-            made.append((bits, probability))
-            return bits
+                def params(known, out=out):
+                    if self._head.turns > 1:
+                        turn = self._turns[known.shape[1] // self._head.group]
+                        out = turn(out, padded(self.networks.units(known)))
+                    return finish(out.numpy()[:count])
 
-        self.read(params, levels.shape[-1], decide)
-        return made
+                yield levels[:, row, column], params
 
+    def _next_pixel(self, state, column, left):
+        features, pixels = self._steps.next_pixel(state, column, left)
+        if self._head.turns > 1:
+            return features, pixels
+        return self._steps.parameters(features, left[:, :0]), pixels
 
-class BinaryPixels(PixelModel):
-    """Bernoulli channels: one decision about all channels of a pixel."""
+    def _in_order(self, params, levels):
+        """Return the bits that `_pop` will read, and their probabilities: `[positions, D, n]`."""
+        block = self.networks.decoder.block
+        params, levels = (to_blocks(each, block, np) for each in (params, levels))
+        decisions = []
+        for turn, part in zip(
+            self._turn_slices(), np.split(params, self._head.turns, axis=-1), strict=True
+        ):
+            decisions += self.networks.pixels.decisions(part, levels[..., turn])
+        return tuple(
+            np.stack([each.reshape(len(levels), -1).T for each in arrays], axis=1)
+            for arrays in zip(*decisions, strict=True)
+        )
 
-    name = "bernoulli"
-    max_logit = 16.0
-
-    def __init__(self, likelihood):
-        logit = np.arange(2 * self.max_logit * self.rounding + 1) / self.rounding - self.max_logit
-        self._probability = expit(logit)
-
-    def rounded(self, params):
-        return np.clip(super().rounded(params), -self.max_logit, self.max_logit)
-
-    def read(self, params, channels, decide):
-        index = ((params + self.max_logit) * self.rounding).astype(np.int64)
-        return decide(None, 0, self._probability[index])
-
-
-class LevelPixels(PixelModel):
-    """Channels of 256 levels, by halving: eight decisions a channel, one channel at a time."""
-
-    bits = 8
-
-    def read(self, params, channels, decide):
-        levels = np.zeros((*params.shape[:-1], channels), np.int32)
-        pixel = self._begin(params, channels)
-        for c in range(channels):
-            low, high = np.zeros(levels.shape[:-1], np.int32), np.full(levels.shape[:-1], 256)
-            below, above = np.zeros(low.shape), np.ones(low.shape)
-            for bit in range(self.bits):
-                middle = (low + high) // 2
-                at = self._cumulative(pixel, c, middle)
-                half = UNIFORM_SHARE * 2.0 ** -(bit + 1)
-                up = np.maximum(above - at, 0.0) + half
-                down = np.maximum(at - below, 0.0) + half
-                probability = np.rint(up / (up + down) * PROBABILITY_ROUNDING)
-                probability = np.clip(probability, 1, PROBABILITY_ROUNDING - 1)
-                upper = decide(c, bit, probability / PROBABILITY_ROUNDING) == 1
-                low, high = np.where(upper, middle, low), np.where(upper, high, middle)
-                below, above = np.where(upper, at, below), np.where(upper, above, at)
-            levels[..., c] = low
-            self._finish(pixel, c, low)
-        return levels
+    def _is_doubtful(self, params):
+        scaled = params * self.networks.pixels.rounding
+        from_edge = np.abs(scaled - np.floor(scaled) - 0.5)
+        return bool((from_edge < DOUBTFUL * self.networks.pixels.rounding).any())
 
 
-class CategoricalPixels(LevelPixels):
-    """A softmax over the levels."""
-
-    name = "categorical"
-
-    def _begin(self, params, channels):
-        logits = params.reshape(*params.shape[:-1], channels, 256)
-        mass = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        total = np.cumsum(mass, axis=-1)
-        return total / total[..., -1:]
-
-    def _cumulative(self, pixel, c, edge):
-        """Return the probability of the levels below `edge`, which is at least 1."""
-        return np.take_along_axis(pixel[..., c, :], edge[..., None] - 1, axis=-1)[..., 0]
-
-    def _finish(self, pixel, c, level):
-        pass
-
-
-class LogisticPixels(LevelPixels):
-    """A mixture of discretized logistics; see `DiscretizedLogisticMixture`."""
-
-    name = "discretized_logistic_mixture"
-    # A mean of a narrow logistic must be exact to a fraction of its scale, 2**-10.
-    rounding = 2.0**14
-
-    def __init__(self, likelihood):
-        self.components = likelihood.components
-
-    def _begin(self, params, channels):
-        sizes = [1] + [1] * (2 * channels) + list(range(channels))
-        cuts = np.cumsum([self.components * n for n in sizes])[:-1]
-        logits, *parts = np.split(params, cuts, axis=-1)
-        weight = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        return {
-            "weight": weight / weight.sum(axis=-1, keepdims=True),
-            "mean": [mean.copy() for mean in parts[:channels]],
-            "inverse": [
-                np.exp(-np.maximum(log_scale, MIN_LOG_SCALE))
-                for log_scale in parts[channels : 2 * channels]
-            ],
-            "coefficients": [np.tanh(part) for part in parts[2 * channels :]],
-        }
-
-    def _cumulative(self, pixel, c, edge):
-        each = self._components_below(pixel, c, edge)
-        return np.sum(pixel["weight"] * each, axis=-1)
-
-    def _components_below(self, pixel, c, edge):
-        """Return the mass of the levels below `edge`, of each component: `[..., M]`."""
-        boundary = (edge[..., None] - 0.5) / 127.5 - 1.0
-        each = expit((boundary - pixel["mean"][c]) * pixel["inverse"][c])
-        return np.where(edge[..., None] >= 256, 1.0, np.where(edge[..., None] <= 0, 0.0, each))
-
-    def _finish(self, pixel, c, level):
-        """The channel tells which component it is, and moves the later channels' means."""
-        if c + 1 == len(pixel["mean"]):
-            return
-        mass = self._components_below(pixel, c, level + 1)
-        mass = np.maximum(mass - self._components_below(pixel, c, level), 0.0)
-        weight = pixel["weight"] * (mass + UNIFORM_SHARE / 256)
-        pixel["weight"] = weight / weight.sum(axis=-1, keepdims=True)
-        y = level[..., None] / 127.5 - 1.0
-        for later in range(c + 1, len(pixel["mean"])):
-            m = self.components
-            coefficient = pixel["coefficients"][later][..., c * m : (c + 1) * m]
-            pixel["mean"][later] += coefficient * y
+def _pop_from(stack) -> Decide:
+    """Return the `decide` of `pixels.read` that pops each decision from the stack."""
+    return lambda channel, bit, probability: bernoulli(probability).pop(stack)

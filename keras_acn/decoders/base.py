@@ -6,8 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_acn._base.checks import check_count
-from keras_acn._base.shapes import check_image_shape
+from keras_acn._base.checks import check_count, check_image_shape
 
 
 class Decoder(keras.Model):

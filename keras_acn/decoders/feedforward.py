@@ -7,7 +7,7 @@ import math
 import keras
 from keras import ops
 
-from keras_acn._base.shapes import check_widths
+from keras_acn._base.checks import check_widths
 from keras_acn.decoders.base import Decoder
 from keras_acn.decoders.families import get_likelihood
 

@@ -6,10 +6,9 @@ import keras
 import tensorflow_probability as tfp
 from keras import ops
 
-from keras_acn._base.checks import check_count
+from keras_acn._base.checks import check_count, check_image_shape
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn._base.precision import widened
-from keras_acn._base.shapes import check_image_shape
 
 tfd = tfp.distributions
 

@@ -7,9 +7,8 @@ import math
 import keras
 from keras import ops
 
-from keras_acn._base.checks import check_count
+from keras_acn._base.checks import check_count, check_widths
 from keras_acn._base.errors import UserError
-from keras_acn._base.shapes import check_widths
 from keras_acn.encoders.base import PosteriorEncoder
 
 

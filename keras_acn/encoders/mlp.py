@@ -7,7 +7,7 @@ import math
 import keras
 from keras import ops
 
-from keras_acn._base.shapes import check_widths
+from keras_acn._base.checks import check_widths
 from keras_acn.encoders.base import PosteriorEncoder
 
 

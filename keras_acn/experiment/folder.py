@@ -245,39 +245,6 @@ def new_folder(out: str | os.PathLike | None, config: Config) -> pathlib.Path:
     return path
 
 
-def resumed_config(folder: str | os.PathLike, config: Config | None = None) -> Config:
-    """Return the config to go on with: the run's own, with more epochs perhaps.
-
-    Args:
-      folder: The run folder.
-      config: The `Config` asked for, `None` for the run's own.
-
-    Raises:
-      UserError: If there is no run, or anything but the number of epochs differs.
-    """
-    folder = pathlib.Path(folder)
-    if not (folder / CONFIG).exists():
-        raise UserError(f"There is no run to resume in {folder}, as it has no {CONFIG}.")
-    stored = load_config(file=folder / CONFIG)
-    if config is None:
-        return stored
-    before, after = stored.flat(), config.flat()
-    for key in [*before, *after]:
-        if key in ("training.epochs", "description") or before.get(key) == after.get(key):
-            continue
-        raise UserError(
-            f"A resumed run keeps its settings, and {key} was {before.get(key)}, not "
-            f"{after.get(key)}: only --epochs may be raised; begin a new run to change more."
-        )
-    if config.training.epochs < stored.training.epochs:
-        raise UserError(
-            f"The run {folder} is set to {stored.training.epochs} epochs: --epochs may raise "
-            f"that, not lower it to {config.training.epochs}."
-        )
-    epochs = {"epochs": config.training.epochs}
-    return stored.model_copy(update={"training": stored.training.model_copy(update=epochs)})
-
-
 def write_history(path: pathlib.Path, rows: list[dict[str, float]]) -> None:
     """Write the rows of a history as a CSV file, replacing the one before in one step.
 

@@ -32,7 +32,6 @@ from keras_acn.experiment.folder import (
     BEST,
     CHECKPOINT,
     CONFIG,
-    HISTORY,
     METRICS,
     MODEL,
     TENSORBOARD,
@@ -40,9 +39,8 @@ from keras_acn.experiment.folder import (
     best_epoch,
     new_folder,
     open_run,
-    resumed_config,
-    write_history,
 )
+from keras_acn.experiment.resume import restore_run, resumed_config
 from keras_acn.experiment.schema import Config, TrainingSection
 
 _PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
@@ -163,13 +161,7 @@ def _fit(
     """Fit until the last epoch or Ctrl-C; return `(progress, Interrupted or None)`."""
     training, model = run.settings.training, run.model
     chief = team is None or team.is_chief
-    last = run.folder / CHECKPOINT
-    progress = Progress()
-    if last.exists():
-        progress, arrays = checkpoint.read(last)
-        checkpoint.restore(model, arrays, last)
-        if chief:
-            write_history(run.folder / HISTORY, progress.history)
+    progress = restore_run(run, writes=chief)
     if team is not None:
         workers.check_agreement(model.distribute_strategy, run.settings, progress)
     recorder = Recorder(run, progress, request, writes=chief)
@@ -180,7 +172,7 @@ def _fit(
             _fit_epochs(run, progress, progress.epoch + 1, callbacks, verbose)
             if training.ema is not None and recorder.state is not None:
                 # The end of a fit puts the averages in the weights' place.
-                checkpoint.restore(model, recorder.state, last)
+                checkpoint.restore(model, recorder.state, run.folder / CHECKPOINT)
         done = progress.epoch >= training.epochs
         if not done and not (progress.history and stopped_early(training, progress.history)):
             _fit_epochs(run, progress, training.epochs, callbacks, verbose)

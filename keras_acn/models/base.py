@@ -15,12 +15,11 @@ import tensorflow as tf
 
 from keras_acn import decoders, encoders, priors
 from keras_acn._base.batches import in_batches
-from keras_acn._base.checks import check_seed
+from keras_acn._base.checks import check_image_shape, check_seed
 from keras_acn._base.errors import UserError, did_you_mean
 from keras_acn._base.lazy import late
 from keras_acn._base.noise import Noise
 from keras_acn._base.progress import Progress
-from keras_acn._base.shapes import check_image_shape
 from keras_acn.data.batches import (
     DEFAULT_BATCH_SIZE,
     Batches,

@@ -6,9 +6,8 @@ import keras
 import tensorflow_probability as tfp
 from keras import ops
 
-from keras_acn._base.checks import check_count
+from keras_acn._base.checks import check_count, check_widths
 from keras_acn._base.precision import widened
-from keras_acn._base.shapes import check_widths
 from keras_acn.priors.base import Prior
 
 tfd = tfp.distributions

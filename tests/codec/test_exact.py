@@ -9,8 +9,8 @@ from scipy.special import logsumexp
 
 from keras_acn._base.errors import UserError
 from keras_acn.codec.float64 import exact_copy
-from keras_acn.codec.images import PixelByPixel
 from keras_acn.codec.networks import Networks
+from keras_acn.codec.pixels import PixelByPixel
 from keras_acn.codec.priors import CodeIndex
 
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 from codec_models import FAMILIES
 
 from keras_acn._base.errors import UserError
-from keras_acn.codec.pixels import pixel_model
+from keras_acn.codec.decisions import pixel_model
 from keras_acn.decoders.families import get_likelihood
 
 

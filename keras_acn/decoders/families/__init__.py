@@ -1,10 +1,10 @@
 """Output families by name: how a network's numbers at one pixel become a distribution."""
 
 from keras_acn._base.registry import Registry
+from keras_acn.decoders.families.base import ImageDistribution as ImageDistribution
 from keras_acn.decoders.families.base import Likelihood as Likelihood
 from keras_acn.decoders.families.bernoulli import Bernoulli as Bernoulli
 from keras_acn.decoders.families.categorical import Categorical256 as Categorical256
-from keras_acn.decoders.families.distribution import ImageDistribution as ImageDistribution
 from keras_acn.decoders.families.logistic import (
     DiscretizedLogisticMixture as DiscretizedLogisticMixture,
 )

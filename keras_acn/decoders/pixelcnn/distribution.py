@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_acn.decoders.families.distribution import stateless_seed
+from keras_acn.decoders.families.base import stateless_seed
 
 tfd = tfp.distributions
 

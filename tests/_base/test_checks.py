@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_acn import ConvDecoder, ConvEncoder, GatedPixelCNN, MLPDecoder, MLPEncoder, UserError
-from keras_acn._base.shapes import check_image_shape, check_widths
+from keras_acn._base.checks import check_image_shape, check_widths
 
 PARTS = [MLPEncoder, ConvEncoder, MLPDecoder, ConvDecoder, GatedPixelCNN]
 WRONG = [(8, 8), (8, 8, 1, 1), (8, 0, 1), (8, -8, 1), (8, None, 1), (8, 8.5, 1), None, 8, "881", {}]
