@@ -43,7 +43,7 @@ def pick_unique(
       index: int32 `[B, C]`, C >= k, free rows nearest first, -1 for none.
       complete: bool `[B]`, whether a list holds every row that is free for its query.
       k: Among how many a query picks.
-      seed: int32 `[2]`, a stateless seed.
+      seed: A `Noise`, or an int32 `[2]` stateless seed of one.
       search_rest: `search_rest(b, picks) -> int32 [C]`: the list of query b with the
         rows in `picks` ruled out too. Called where others took so much of the list that
         fewer than k are left in it.
@@ -82,7 +82,7 @@ def pick_unique(
 
 
 def uniform_rank(uniform: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    """Return a place among `count`, int32, of numbers that are uniform in [0, 1).
+    """Return `floor(uniform * count)` as int32: a uniform choice among `count` places.
 
     It is floor(uniform * count), below `count` however that is rounded, and 0 of none.
     """

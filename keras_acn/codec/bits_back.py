@@ -132,12 +132,12 @@ class Costs(list):
         return sum(step.latent_bits for step in self if step.opening)
 
     def lane_bits(self) -> float:
-        """Return what the step pushed last, the first image of each lane, costs beyond others.
+        """Return how many bits more the first images of the lanes cost than the other images.
 
-        The bits of its prior are compared with those of the steps that are no openings. The
-        latents of an opening lie on a coarser grid, where a prior takes fewer bits: of such a
-        step, and of those that it is compared with, the information in the choice of the
-        latents is taken off.
+        They are the step that was pushed last, and are coded under another prior. Its prior's
+        bits are compared with those of the ordinary steps, image by image. If it is an opening,
+        whose coarser grid makes latents cheaper under any prior, the bits that choosing the
+        latents gives back are subtracted on both sides, so that the grids cancel out.
         """
         if not self:
             return 0.0
@@ -162,8 +162,9 @@ def image_step(
     """Return the codec of `Images`, one of each lane, by bits-back.
 
     Where there is too little on the stack to draw latents with, the step is an opening: its
-    latents are the posteriors' means, on a coarse grid. That costs a few bits an image, where
-    random bits to draw with would cost as many as a latent is fine. A flag says which it is.
+    latents are the posteriors' means, on a coarse grid. That costs a few bits an image; drawing
+    them by random bits of one's own would cost all the bits of a fine grid. A flag on the stack
+    says which kind of step it is.
 
     Args:
       grid: The grid of the latents.

@@ -211,7 +211,11 @@ class LogisticPixels(LevelPixels):
         return np.where(edge[..., None] >= 256, 1.0, np.where(edge[..., None] <= 0, 0.0, each))
 
     def _finish(self, pixel, c, level):
-        """The channel tells which component it is, and moves the later channels' means."""
+        """Update the pixel's mixture once the level of channel `c` is known.
+
+        Components under which the level was likely gain weight, and the means of the later
+        channels move with it.
+        """
         if c + 1 == len(pixel["mean"]):
             return
         mass = self._components_below(pixel, c, level + 1)

@@ -52,7 +52,7 @@ def _part():
 
 @contextlib.contextmanager
 def part_of_batch(batch):
-    """A context for one step on a batch; yields the batch without what is only for it.
+    """A context for one step on a batch; yields the batch without the entry `WHOLE`.
 
     Args:
       batch: A dict of tensors `[size, ...]`, with `WHOLE` where there are several replicas.

@@ -8,10 +8,10 @@ rows of all. See `keras_acn.distribute.exchange`.
 
 This is the only file that touches what is private in Keras or TensorFlow. In Keras 3.15:
 
-- `_maybe_symbolic_build`: `fit` first builds the model on symbols, for which it takes a batch of
-  each replica's and reduces them to their mean; that is no batch, and fails with several workers
+- `_maybe_symbolic_build`: `fit` first builds the model on symbolic inputs. It makes these of the
+  mean of all replicas' batches, which is no batch of images, and which fails with several workers
   (https://github.com/keras-team/keras/issues/20585). The models here are built when they are
-  made, so it is left out.
+  made, so this is left out.
 - `_make_function`: with several workers Keras reduces each of a step's logs over its first
   axis, which a scalar has not. The metrics are the same on all replicas, so they are read where
   the step has run, which also spares two exchanges a log and step. And its loop for

@@ -111,7 +111,7 @@ def restore(model: keras.Model, arrays: Arrays, path: pathlib.Path) -> None:
 
     Args:
       model: A compiled model whose optimizer is built.
-      arrays: As `read` returns them; those of earlier versions have no names but places.
+      arrays: As `read` returns them: by name, or in version 0.1.0's files by position.
       path: Where they come from, for the error's sentence.
 
     Raises:

@@ -94,7 +94,11 @@ def _joined(one, other):
 
 
 def _overridden(raw, overrides):
-    """Return `raw` under all overrides at once: what one sets, another's name can't drop."""
+    """Return `raw` with all overrides applied at once.
+
+    They are merged before they are laid over `raw`, so that naming another part (which drops the
+    options of the part before) keeps the options that a second override sets.
+    """
     joined = {}
     for override in overrides:
         path, value = parse_override(override) if isinstance(override, str) else override

@@ -49,7 +49,7 @@ class Section(BaseModel):
 
 
 class Options(Section):
-    """The options of a class, which checks those that are not named here when it is built."""
+    """Options for a class that is built from them: the class checks those not named here."""
 
     model_config = ConfigDict(extra="allow")
 
