@@ -39,7 +39,7 @@ def check_part(
     policies: Sequence[str] = POLICIES,
     fit: bool = True,
 ) -> None:
-    """Checks that a part of your own keeps all that the package expects of one.
+    """Check that a part of your own keeps all that the package expects of one.
 
     Of an encoder, a prior or a decoder: its config makes it again (`check_config`); all its
     weights exist before its first call; its distribution has the right shapes, can be sliced
@@ -86,7 +86,7 @@ def check_part(
 
 
 def check_config(part) -> None:
-    """Checks that `get_config` describes a part, and that a file can bring it back.
+    """Check that `get_config` describes a part, and that a file can bring it back.
 
     Args:
       part: Anything that Keras can serialise: a part, a codebook.
@@ -119,7 +119,7 @@ def check_config(part) -> None:
 def check_distribution(
     distribution, batch_shape: Sequence[int], event_shape: Sequence[int]
 ) -> None:
-    """Checks a distribution's shapes, its samples, and that its batch can be sliced.
+    """Check a distribution's shapes, its samples, and that its batch can be sliced.
 
     Args:
       distribution: A `tfd.Distribution`.
@@ -163,7 +163,7 @@ def check_distribution(
 def check_precision(
     part: keras.Model, *, wider: Sequence[str] = (), policies: Sequence[str] = POLICIES
 ) -> None:
-    """Checks that a part computes in the precision of its dtype policy, within and without.
+    """Check that a part computes in the precision of its dtype policy, within and without.
 
     Under each policy all layers inside have the part's own policy, weights are float32 (float64
     under `"float64"`), the distribution is of float32 at least, and its log-probability is near
@@ -206,7 +206,7 @@ def check_precision(
 
 
 def check_search(strategy: NeighborSearch, size: int = 60, latent_dim: int = 3, k: int = 5) -> None:
-    """Checks what a search strategy finds, plain and inside a compiled graph.
+    """Check what a search strategy finds, plain and inside a compiled graph.
 
     Rows must be allowed, each named once, nearest first and with their true distances; where
     fewer than k rows are allowed, the rest is infinity and -1; and an exact strategy must find
@@ -365,7 +365,7 @@ def _check_in_a_model(part, fit):
 
 
 def _small_model(part, like):
-    """Returns a small model with the part, images `[N, H, W, C]`, and labels or `None`."""
+    """Return a small model with the part, images `[N, H, W, C]`, and labels or `None`."""
     shape = getattr(like, "image_shape", (6, 6, 1))
     latent_dim = getattr(like, "latent_dim", 2)
     kind = next(kind for kind in KINDS if isinstance(like, kind))
@@ -399,7 +399,7 @@ def _small_model(part, like):
 
 
 def _part_of(model, part):
-    """Returns the model's part of the same kind."""
+    """Return the model's part of the same kind."""
     parts = {PosteriorEncoder: model.encoder, Prior: model.prior, Decoder: model.decoder}
     return next((each for kind, each in parts.items() if isinstance(part, kind)), None)
 
@@ -427,13 +427,13 @@ def _event_shape(part):
 
 
 def _value(part, count):
-    """Returns something that the part's distribution can be asked about."""
+    """Return something that the part's distribution can be asked about."""
     shape = _event_shape(part)
     return _images(count, shape) if isinstance(part, Decoder) else _normal(3, count, *shape)
 
 
 def _copy(part, **changes):
-    """Returns a part of the same config, and the same weights."""
+    """Return a part of the same config, and the same weights."""
     config = {**part.get_config(), **changes}
     with _told(part, f"cannot be made with {changes or 'its own config'}", "pass **kwargs on"):
         copy = type(part).from_config(config)
@@ -443,12 +443,12 @@ def _copy(part, **changes):
 
 
 def _layers(layer):
-    """Returns a layer and all those inside it."""
+    """Return a layer and all those inside it."""
     return list(layer._flatten_layers())
 
 
 def _config(part):
-    """Returns the part's options as a file has them."""
+    """Return the part's options as a file has them."""
     return json.dumps(keras.saving.serialize_keras_object(part.get_config()), sort_keys=True)
 
 
@@ -458,7 +458,7 @@ def _fail(part, wrong, mend):
 
 @contextlib.contextmanager
 def _told(part, wrong, mend):
-    """Tells any error inside as what is wrong with the part."""
+    """Tell any error inside as what is wrong with the part."""
     try:
         yield
     except Exception as error:

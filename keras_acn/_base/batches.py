@@ -18,7 +18,7 @@ def in_batches(
     fill: bool = False,
     progress: Progress | None = None,
 ) -> Any:
-    """Applies `function` to the rows of arrays, `size` at a time.
+    """Apply `function` to the rows of arrays, `size` at a time.
 
     Args:
       function: Takes a tensor `[b, ...]` for each array, b at most `size`, and after them,

@@ -22,13 +22,13 @@ class UserError(ValueError):
 
 
 def did_you_mean(word: object, known: Iterable) -> str:
-    """Returns `' Did you mean "x"?'` for the nearest of `known`, or an empty string."""
+    """Return `' Did you mean "x"?'` for the nearest of `known`, or an empty string."""
     near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.5)
     return f' Did you mean "{near[0]}"?' if near else ""
 
 
 def unknown_name(kind: str, word: object, known: Iterable) -> UserError:
-    """Returns the `UserError` for a name that is not one of `known`.
+    """Return the `UserError` for a name that is not one of `known`.
 
     Args:
       kind: What is being named, such as `"encoder"` or `"preset"`.

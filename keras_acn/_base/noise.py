@@ -23,21 +23,21 @@ ALGORITHM = "philox"
 
 
 def uniform(shape: Any, seed: tf.Tensor) -> tf.Tensor:
-    """Returns float32 `shape`, uniform in [0, 1), for an int32 `[2]` seed."""
+    """Return float32 `shape`, uniform in [0, 1), for an int32 `[2]` seed."""
     import tensorflow as tf
 
     return tf.random.stateless_uniform(shape, seed, alg=ALGORITHM)
 
 
 def integers(shape: Any, seed: tf.Tensor, below: Any) -> tf.Tensor:
-    """Returns int32 `shape`, uniform in `0 .. below - 1`, for an int32 `[2]` seed."""
+    """Return int32 `shape`, uniform in `0 .. below - 1`, for an int32 `[2]` seed."""
     import tensorflow as tf
 
     return tf.random.stateless_uniform(shape, seed, maxval=below, dtype=tf.int32, alg=ALGORITHM)
 
 
 def normal(shape: Any, seed: tf.Tensor) -> tf.Tensor:
-    """Returns float32 `shape`, standard normal, for an int32 `[2]` seed."""
+    """Return float32 `shape`, standard normal, for an int32 `[2]` seed."""
     import tensorflow as tf
 
     return tf.random.stateless_normal(shape, seed, alg=ALGORITHM)
@@ -70,24 +70,24 @@ class Noise:
 
     @classmethod
     def of(cls, noise: Any) -> Noise:
-        """Returns a `Noise` as it is, and a seed as the noise of one seed."""
+        """Return a `Noise` as it is, and a seed as the noise of one seed."""
         return noise if isinstance(noise, Noise) else Noise(noise)
 
     def stream(self, number: Any) -> Noise:
-        """Returns the noise of one of this noise's streams, by its number."""
+        """Return the noise of one of this noise's streams, by its number."""
         import tensorflow as tf
 
         return type(self)(tf.random.fold_in(self.seed, number))
 
     def whole(self) -> Noise:
-        """Returns the noise of the whole batch that these rows belong to.
+        """Return the noise of the whole batch that these rows belong to.
 
         Where all replicas work out the same thing for all rows together, each takes it.
         """
         return self
 
     def uniform(self, like: tf.Tensor, shape: Sequence[int] = ()) -> tf.Tensor:
-        """Returns uniform numbers in [0, 1), float32 `[B, *shape]`.
+        """Return uniform numbers in [0, 1), float32 `[B, *shape]`.
 
         Args:
           like: A tensor `[B, ...]` with as many rows.
@@ -96,11 +96,11 @@ class Noise:
         return uniform([self._rows(like), *shape], self.seed)
 
     def normal(self, like: tf.Tensor, shape: Sequence[int] = ()) -> tf.Tensor:
-        """Returns standard normal numbers, float32 `[B, *shape]`; see `uniform`."""
+        """Return standard normal numbers, float32 `[B, *shape]`; see `uniform`."""
         return normal([self._rows(like), *shape], self.seed)
 
     def sample(self, distribution: Any) -> tf.Tensor:
-        """Returns a sample for each row, `[B, *event]`.
+        """Return a sample for each row, `[B, *event]`.
 
         Args:
           distribution: A `tfd.Distribution` with batch `[B]`.
@@ -181,7 +181,7 @@ class RowNoise(Noise):
 
 
 def diagonal_normal(distribution: Any) -> Any:
-    """Returns the `tfd.Normal` `[B, d]` of a diagonal Gaussian; `None` for anything else."""
+    """Return the `tfd.Normal` `[B, d]` of a diagonal Gaussian; `None` for anything else."""
     import tensorflow_probability as tfp
 
     tfd = tfp.distributions

@@ -6,7 +6,7 @@ import logging
 
 @contextlib.contextmanager
 def tensorflow_errors_only():
-    """Keeps TensorFlow's warnings out of the log inside a `with` block."""
+    """Keep TensorFlow's warnings out of the log inside a `with` block."""
     logger = logging.getLogger("tensorflow")
     before = logger.level
     logger.setLevel(logging.ERROR)

@@ -14,7 +14,7 @@ def _snake(name):
 
 
 def options(cls: Any) -> list[str]:
-    """Returns the names of the options that the initialiser of `cls` takes, in order."""
+    """Return the names of the options that the initialiser of `cls` takes, in order."""
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     initialiser = cls.__init__
     parameters = inspect.signature(initialiser).parameters.values()
@@ -22,7 +22,7 @@ def options(cls: Any) -> list[str]:
 
 
 def _name_and_options(identifier):
-    """Returns the name (or `None`) and the options of a name, a dict or `None`."""
+    """Return the name (or `None`) and the options of a name, a dict or `None`."""
     if isinstance(identifier, dict):
         given = dict(identifier)
         return given.pop("name", None), given
@@ -79,18 +79,18 @@ class Registry:
                 self._aliases[name] = (title, fixed)
 
     def names(self) -> list[str]:
-        """Returns the class names, aliases included, sorted."""
+        """Return the class names, aliases included, sorted."""
         titles = {title for title, _ in self._aliases.values()}
         return sorted({cls.__name__ for cls in self.by_name.values()} | titles)
 
     def find(self, name: str) -> type:
-        """Returns the class called `name`, or raises `UserError` naming the nearest."""
+        """Return the class called `name`, or raises `UserError` naming the nearest."""
         if name not in self.by_name:
             raise unknown_name(self.kind, name, self.by_name)
         return self.by_name[name]
 
     def check_options(self, cls: type, given: dict) -> None:
-        """Raises `UserError` if `given` holds an option that `cls` does not take."""
+        """Raise `UserError` if `given` holds an option that `cls` does not take."""
         self._check(cls.__name__, options(cls), given)
 
     def _check(self, title, known, given):
@@ -102,7 +102,7 @@ class Registry:
                 )
 
     def get(self, identifier, default: str | dict | None = None, **sizes):
-        """Returns a part from an instance, a name, or a config.
+        """Return a part from an instance, a name, or a config.
 
         A part is made with, from the weakest claim to the strongest: the `sizes` that its
         class takes; the options of the `default`; the options given. Of the default's options

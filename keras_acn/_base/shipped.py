@@ -6,7 +6,7 @@ PACKAGE = pathlib.Path(__file__).parents[1]
 
 
 def pretrained_folders():
-    """Returns `{name: folder}` of the models that come with the package.
+    """Return `{name: folder}` of the models that come with the package.
 
     In a checkout they lie in `saved_models/` beside the package, in an installed wheel
     inside it.

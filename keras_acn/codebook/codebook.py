@@ -236,7 +236,7 @@ class KNNCodebook(CodeStore):
         return max(4 * self.k, self.k + 16) if self.unique else self.k
 
     def _follow(self, index, code, noise):
-        """Searches for the data of all replicas: `(rows [B, length], complete [B])`."""
+        """Search for the data of all replicas: `(rows [B, length], complete [B])`."""
         strategy = self.search_strategy
         strategy.arrive(index)
         found = strategy.follow(
@@ -253,7 +253,7 @@ class KNNCodebook(CodeStore):
         return gather(found.index, found.complete)
 
     def _search_rest(self, index, code):
-        """Returns the exact search for one datum, without what the others have picked."""
+        """Return the exact search for one datum, without what the others have picked."""
         codes, used = here(self.codes), here(self.used)
 
         def search_rest(b, picks):

@@ -221,7 +221,7 @@ class PseudoLabels(CodeStore):
         return float(adjusted_mutual_info_score(true_labels, self.labels.numpy()))
 
     def _scaled(self, codes):
-        """Returns codes whose plain distance is the weighted one."""
+        """Return codes whose plain distance is the weighted one."""
         weight = float(self.weight_of_c.numpy())
         scale = np.sqrt([weight] * self.class_dim + [1 - weight] * self.latent_dim)
         return np.asarray(codes, np.float32) * scale.astype(np.float32)

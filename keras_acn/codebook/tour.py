@@ -99,7 +99,7 @@ def greedy_tour(
 
 
 def _nearest(codes, row, candidates):
-    """Returns the first of `candidates` at the least float64 distance from `row`."""
+    """Return the first of `candidates` at the least float64 distance from `row`."""
     distance = np.sum((codes[candidates] - codes[row]) ** 2, axis=1)
     return candidates[np.argmin(distance)]
 

@@ -40,7 +40,7 @@ class Batches:
 
     @classmethod
     def of(cls, images: ImageSet, batch_size: int | None = None, **options: Any) -> Batches:
-        """Returns the batches of an `ImageSet`.
+        """Return the batches of an `ImageSet`.
 
         Args:
           images: The images.
@@ -50,7 +50,7 @@ class Batches:
         return cls(images.dataset(batch_size or DEFAULT_BATCH_SIZE, **options), images)
 
     def collect(self) -> ImageSet:
-        """Returns the images behind the batches: as known, or collected from the dataset.
+        """Return the images behind the batches: as known, or collected from the dataset.
 
         Raises:
           UserError: If the dataset is empty or has no end, or its indices leave gaps.
@@ -60,7 +60,7 @@ class Batches:
         return self.images
 
     def size(self) -> int:
-        """Returns the number of data: the largest index plus one.
+        """Return the number of data: the largest index plus one.
 
         Raises:
           UserError: If the dataset is empty or has no end.
@@ -83,7 +83,7 @@ class Batches:
 
 
 def as_image_set(x: Any, y: Any = None, image_shape: tuple | None = None) -> ImageSet:
-    """Returns arrays or an `ImageSet` as an `ImageSet`, checked against a model's image shape.
+    """Return arrays or an `ImageSet` as an `ImageSet`, checked against a model's image shape.
 
     Raises:
       UserError: If they are no images, or of another shape.
@@ -105,7 +105,7 @@ def as_batches(
     batch_size: int | None = None,
     **options: Any,
 ) -> Batches:
-    """Returns images, a pair of images and labels, or a dataset as `Batches`.
+    """Return images, a pair of images and labels, or a dataset as `Batches`.
 
     Args:
       x: Images, `(images, labels)`, an `ImageSet`, a `tf.data.Dataset` or `Batches`.
@@ -131,7 +131,7 @@ def as_batches(
 
 
 def check_dataset(dataset: tf.data.Dataset, image_shape: tuple | None = None) -> None:
-    """Raises a `UserError` unless a dataset yields batches that a model takes."""
+    """Raise a `UserError` unless a dataset yields batches that a model takes."""
     check_batch_spec(dataset.element_spec, image_shape)
     # The first batch tells of values that no later one would be free of, such as 0..255.
     for batch in dataset.take(1):
@@ -139,7 +139,7 @@ def check_dataset(dataset: tf.data.Dataset, image_shape: tuple | None = None) ->
 
 
 def collected(dataset: tf.data.Dataset) -> ImageSet:
-    """Returns the images of a dataset of batches, in the order of their index.
+    """Return the images of a dataset of batches, in the order of their index.
 
     Raises:
       UserError: If the dataset is empty or has no end, or its indices leave gaps.
@@ -173,7 +173,7 @@ def collected(dataset: tf.data.Dataset) -> ImageSet:
 def held_out(
     x: Any, y: Any, share: float, image_shape: tuple | None = None
 ) -> tuple[ImageSet, ImageSet]:
-    """Returns `(training, validation)` as two image sets, the latter from the end.
+    """Return `(training, validation)` as two image sets, the latter from the end.
 
     Raises:
       UserError: If the data have batches already, or one part would be empty.

@@ -61,7 +61,7 @@ class Decoder(keras.Model):
         self.latent_dim = check_count(latent_dim, "latent_dim", 1)
 
     def call(self, z, training=False):
-        """Returns r(x|z): a `tfd.Distribution` with batch `[B]` and event `[H, W, C]`.
+        """Return r(x|z): a `tfd.Distribution` with batch `[B]` and event `[H, W, C]`.
 
         Args:
           z: float `[B, d]`.

@@ -63,11 +63,11 @@ class FeedForwardDecoder(Decoder):
         return self.likelihood.parameters_per_pixel(self.image_shape[-1])
 
     def parameters(self, z, training=False):
-        """Returns the `[B, H, W, P]` parameters of the likelihood for `z` `[B, d]`."""
+        """Return the `[B, H, W, P]` parameters of the likelihood for `z` `[B, d]`."""
         raise NotImplementedError
 
     def call(self, z, training=False):
-        """Returns r(x|z), an `ImageDistribution`: see `Decoder.call`."""
+        """Return r(x|z), an `ImageDistribution`: see `Decoder.call`."""
         params = ops.cast(self.parameters(z, training=training), "float32")
         return self.likelihood.distribution(params, self.image_shape)
 

@@ -9,7 +9,7 @@ from keras_acn.distribute import exchange
 
 
 def distribute(dataset, strategy):
-    """Returns a dataset of whole batches as one that gives each replica its part of them.
+    """Return a dataset of whole batches as one that gives each replica its part of them.
 
     It has no end: the workers would else ask each other before each step whether all of
     them have a batch.
@@ -33,7 +33,7 @@ def distribute(dataset, strategy):
 
 
 def _check_alike(index, strategy):
-    """Raises `UserError` if not all workers have the rows `index` `[B]` in their first batch."""
+    """Raise `UserError` if not all workers have the rows `index` `[B]` in their first batch."""
     if len(strategy.extended.worker_devices) == strategy.num_replicas_in_sync:
         return
     mine = tf.concat(
@@ -60,7 +60,7 @@ def _check_alike(index, strategy):
 
 
 def parts(dataset, largest, count, context):
-    """Returns the parts of `count` replicas that this worker's have, one after another.
+    """Return the parts of `count` replicas that this worker's have, one after another.
 
     All parts have the rows of a part of the first batch, as exchanges in a loop need: what a
     smaller last batch leaves free is filled up.
@@ -88,11 +88,11 @@ class StepCounter:
         self.restart(None)
 
     def restart(self, steps):
-        """Begins an epoch of `steps` steps; `None` for one without an end."""
+        """Begin an epoch of `steps` steps; `None` for one without an end."""
         self.steps, self.done = steps, 0
 
     def next(self, most):
-        """Returns how many steps come next, `most` or what is left of the epoch."""
+        """Return how many steps come next, `most` or what is left of the epoch."""
         if self.steps is None:
             return most
         number = min(most, self.steps - self.done)

@@ -70,25 +70,25 @@ def part_of_batch(batch):
 
 
 def rows_of_batch(local):
-    """Returns B, the rows of the whole batch that `local` `[size, ...]` is this part of."""
+    """Return B, the rows of the whole batch that `local` `[size, ...]` is this part of."""
     part = _part()
     return tf.shape(local)[0] if part is None else part.rows
 
 
 def first_index(index):
-    """Returns the index of the whole batch's first row, from this part's `index` `[size]`."""
+    """Return the index of the whole batch's first row, from this part's `index` `[size]`."""
     part = _part()
     return tf.cast(index[0], tf.int32) if part is None else part.first_index
 
 
 def counts():
-    """Returns which of this replica's rows count, 1 or 0, float32 `[size]`; `None` for all."""
+    """Return which of this replica's rows count, 1 or 0, float32 `[size]`; `None` for all."""
     part = _part()
     return None if part is None else tf.cast(part.positions < part.rows, tf.float32)
 
 
 def gather(*tensors):
-    """Returns tensors of the whole batch, `[B, ...]`, of all replicas' rows `[size, ...]`.
+    """Return tensors of the whole batch, `[B, ...]`, of all replicas' rows `[size, ...]`.
 
     The same on every replica. One exchange for all tensors. No gradient flows through.
 
@@ -111,7 +111,7 @@ def gather(*tensors):
 
 
 def _as_columns(tensor, size):
-    """Returns the bits of `[size, ...]` as int32 `[size, columns]`."""
+    """Return the bits of `[size, ...]` as int32 `[size, columns]`."""
     tensor = tf.stop_gradient(tensor)
     if tensor.dtype == tf.bool:
         tensor = tf.cast(tensor, tf.int32)
@@ -128,7 +128,7 @@ def _from_columns(columns, like, rows):
 
 
 def own(tensor):
-    """Returns this replica's rows `[size, ...]` of a tensor of the whole batch `[B, ...]`."""
+    """Return this replica's rows `[size, ...]` of a tensor of the whole batch `[B, ...]`."""
     part = _part()
     if part is None:
         return tensor
@@ -136,7 +136,7 @@ def own(tensor):
 
 
 def total(*tensors):
-    """Returns a tuple of tensors, each summed over the replicas, in one exchange."""
+    """Return a tuple of tensors, each summed over the replicas, in one exchange."""
     part = _part()
     if part is None:
         return tensors
@@ -144,12 +144,12 @@ def total(*tensors):
 
 
 def anywhere(condition):
-    """Returns whether a bool scalar is true on any replica."""
+    """Return whether a bool scalar is true on any replica."""
     return condition if _part() is None else total(tf.cast(condition, tf.int32))[0] > 0
 
 
 def here(variable):
-    """Returns this replica's copy of a Keras variable, a plain `tf.Variable`.
+    """Return this replica's copy of a Keras variable, a plain `tf.Variable`.
 
     What a variable under a strategy is missing, such as `scatter_nd_update`, its copies have;
     they stay alike where all replicas do the same to them.
@@ -165,7 +165,7 @@ def here(variable):
 
 
 def mean(values: tf.Tensor) -> tf.Tensor:
-    """Returns the mean over the batch of `values` `[B]`; of a part, its share of the mean.
+    """Return the mean over the batch of `values` `[B]`; of a part, its share of the mean.
 
     The shares of all replicas add up to the mean over the rows of the whole batch.
     """
@@ -177,7 +177,7 @@ def mean(values: tf.Tensor) -> tf.Tensor:
 
 
 def whole_means(values: list[tf.Tensor]) -> list[tuple[tf.Tensor, tf.Tensor | None]]:
-    """Returns what a metric of each of `values` `[B]` is given: values and their weight.
+    """Return what a metric of each of `values` `[B]` is given: values and their weight.
 
     Args:
       values: A list of float `[B]`.
@@ -194,7 +194,7 @@ def whole_means(values: list[tf.Tensor]) -> list[tuple[tf.Tensor, tf.Tensor | No
 
 
 def summed(gradients: Sequence[Any]) -> list[Any]:
-    """Returns the gradients of the whole batch's loss, given those of this part's share.
+    """Return the gradients of the whole batch's loss, given those of this part's share.
 
     Args:
       gradients: Tensors, or `None` where the loss does not depend on a weight.
@@ -229,5 +229,5 @@ class ReplicaNoise(Noise):
 
 
 def noise(seed: Any) -> Noise:
-    """Returns the noise of this step's rows, for an int32 `[2]` seed: a replica's, or all."""
+    """Return the noise of this step's rows, for an int32 `[2]` seed: a replica's, or all."""
     return Noise(seed) if _part() is None else ReplicaNoise(seed)

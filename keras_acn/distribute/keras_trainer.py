@@ -55,7 +55,7 @@ class KerasTrainer(keras.Model):
         return self.distribute_strategy.num_replicas_in_sync
 
     def variables_scope(self) -> Any:
-        """Returns a context in which variables are made for the replicas that train."""
+        """Return a context in which variables are made for the replicas that train."""
         strategy = self._distribute_strategy
         return contextlib.nullcontext() if strategy is None else strategy.scope()
 
@@ -134,7 +134,7 @@ class KerasTrainer(keras.Model):
     def distributed(
         self, dataset: Any, step: str, steps: int | None = None
     ) -> tuple[Any, int | None]:
-        """Returns `(dataset, steps)` to give to Keras for a dataset of whole batches.
+        """Return `(dataset, steps)` to give to Keras for a dataset of whole batches.
 
         Args:
           dataset: Batches as `fit` takes them, the same ones on every worker; or what this
@@ -168,7 +168,7 @@ class KerasTrainer(keras.Model):
 
 
 def is_validation_of_fit(options: dict[str, Any]) -> bool:
-    """Returns whether `evaluate` is called by `fit`, on the dataset that `fit` was given.
+    """Return whether `evaluate` is called by `fit`, on the dataset that `fit` was given.
 
     Args:
       options: The keyword arguments that `evaluate` was called with.
@@ -177,7 +177,7 @@ def is_validation_of_fit(options: dict[str, Any]) -> bool:
 
 
 def joined(own: list, callbacks: Any) -> Any:
-    """Returns a model's own callbacks and the user's, as `fit` takes them, each once."""
+    """Return a model's own callbacks and the user's, as `fit` takes them, each once."""
     if not own:
         return callbacks
     if isinstance(callbacks, keras.callbacks.CallbackList):
@@ -220,11 +220,11 @@ class Ratio(OnEveryReplica, keras.metrics.Metric):
         self.whole = self.add_variable(shape=(), initializer="zeros", name="whole")
 
     def update_state(self, part, whole):
-        """Adds the scalars `part` and `whole` to the two sums, where both are finite."""
+        """Add the scalars `part` and `whole` to the two sums, where both are finite."""
         finite = keras.ops.isfinite(part) & keras.ops.isfinite(whole)
         self.part.assign_add(keras.ops.where(finite, part, 0.0))
         self.whole.assign_add(keras.ops.where(finite, whole, 0.0))
 
     def result(self):
-        """Returns the sum of the parts over that of the wholes."""
+        """Return the sum of the parts over that of the wholes."""
         return keras.ops.divide_no_nan(self.part, self.whole)

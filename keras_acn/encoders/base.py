@@ -84,14 +84,14 @@ class PosteriorEncoder(keras.Model):
             self.scale_head = keras.layers.Dense(self.latent_dim, name="scale", **policy)
 
     def build_heads(self, num_features: int) -> None:
-        """Builds the layers that read the `[B, num_features]` features."""
+        """Build the layers that read the `[B, num_features]` features."""
         self.mean_head.build((None, num_features))
         if self.scale_head is not None:
             self.scale_head.build((None, num_features))
         self.built = True
 
     def features(self, image, context=None, training=False):
-        """Returns the features that the mean and the standard deviation are read from.
+        """Return the features that the mean and the standard deviation are read from.
 
         Args:
           image: float `[B, H, W, C]` in [0, 1].
@@ -104,7 +104,7 @@ class PosteriorEncoder(keras.Model):
         raise NotImplementedError
 
     def parameters(self, image, context=None, training=False):
-        """Returns `(mean, stddev)` of q(z|x), each float32 `[B, d]` (float64 under that policy).
+        """Return `(mean, stddev)` of q(z|x), each float32 `[B, d]` (float64 under that policy).
 
         Takes the arguments of `call`, and raises what it raises.
         """
@@ -133,7 +133,7 @@ class PosteriorEncoder(keras.Model):
         return mean, ops.exp(ops.clip(raw, MIN_LOG_STDDEV, MAX_LOG_STDDEV))
 
     def call(self, image, context=None, training=False):
-        """Returns q(z|x): a `tfd.Distribution` with batch `[B]` and event `[d]`.
+        """Return q(z|x): a `tfd.Distribution` with batch `[B]` and event `[d]`.
 
         Args:
           image: float `[B, H, W, C]` in [0, 1].

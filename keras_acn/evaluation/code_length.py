@@ -28,7 +28,7 @@ LOSS = "training loss"
 
 
 def kind_of(name: str) -> str:
-    """Returns what the cost `name` may be called: a code length, or only a diagnostic.
+    """Return what the cost `name` may be called: a code length, or only a diagnostic.
 
     The cost of a latent given its nearest neighbours is a diagnostic: no receiver knows
     which they are before the image has arrived.
@@ -70,12 +70,12 @@ class CodeLengths:
         return len(self.per_image["reconstruction_nats"])
 
     def mean(self, name: str) -> float | None:
-        """Returns the mean of a cost over the images, or `None` if it was not measured."""
+        """Return the mean of a cost over the images, or `None` if it was not measured."""
         values = self.per_image.get(name)
         return None if values is None else float(np.mean(values))
 
     def standard_error(self, name: str) -> float | None:
-        """Returns the standard error of that mean, or `None` for fewer than two images."""
+        """Return the standard error of that mean, or `None` for fewer than two images."""
         values = self.per_image.get(name)
         if values is None or len(values) < 2:
             return None
@@ -105,12 +105,12 @@ class CodeLengths:
         )
 
     def bits_per_dim(self, name: str) -> float | None:
-        """Returns the mean of a cost in bits per pixel and channel, or `None`."""
+        """Return the mean of a cost in bits per pixel and channel, or `None`."""
         mean = self.mean(name)
         return None if mean is None else mean / (self.num_dims * math.log(2.0))
 
     def summary(self) -> dict[str, Any]:
-        """Returns a JSON-able dict: each cost's mean, standard error, bits and kind."""
+        """Return a JSON-able dict: each cost's mean, standard error, bits and kind."""
         rows = {
             name: {
                 "nats": self.mean(name),
@@ -131,7 +131,7 @@ class CodeLengths:
 
 
 def ordering_bound_nats(count: int) -> float:
-    """Returns ln(N!) / N in nats, by `lgamma`; 0 for N = 0."""
+    """Return ln(N!) / N in nats, by `lgamma`; 0 for N = 0."""
     return math.lgamma(count + 1) / count if count else 0.0
 
 
@@ -149,7 +149,7 @@ def code_lengths(
     batch_size: int = 128,
     progress: Progress | None = None,
 ) -> CodeLengths:
-    """Returns the `CodeLengths` of `images`: the rows of table 2 of the ACN paper.
+    """Return the `CodeLengths` of `images`: the rows of table 2 of the ACN paper.
 
     Graves et al. 2018 (arXiv 1804.02476), section 4. For an associative model:
 
@@ -239,7 +239,7 @@ def nearest_codes(
     *,
     own: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Returns the rows of the `k` codes nearest to each query: int64 `[N, k]`, nearest first.
+    """Return the rows of the `k` codes nearest to each query: int64 `[N, k]`, nearest first.
 
     Args:
       query: `[N, d]`.
@@ -276,7 +276,7 @@ def nearest_codes(
 
 
 def _tour_kl(q, table, samples, seed, batch_size, progress):
-    """Returns the greedy tour and the per-image KL along it, that of the first left open."""
+    """Return the greedy tour and the per-image KL along it, that of the first left open."""
     from keras_acn.codebook.tour import greedy_tour, tour_predecessors
 
     order = greedy_tour(q.mean, seed=seed, progress=share_of(progress, 0, 2))

@@ -23,7 +23,7 @@ LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 def takes_tell(function: Callable) -> Callable:
-    """Lets a function whose `progress` was called `tell` take that name for one version more."""
+    """Let a function whose `progress` was called `tell` take that name for one version more."""
 
     @functools.wraps(function)
     def renamed(*args, tell=None, **kwargs):
@@ -40,7 +40,7 @@ def takes_tell(function: Callable) -> Callable:
 
 
 def of_two(progress: Callable | None, name: str) -> Progress | None:
-    """Returns `progress(done, total)`; for one version more it may be `progress(name, ...)`."""
+    """Return `progress(done, total)`; for one version more it may be `progress(name, ...)`."""
     if progress is None:
         return None
     try:
@@ -58,7 +58,7 @@ def of_two(progress: Callable | None, name: str) -> Progress | None:
 
 
 def share_of(progress: Progress | None, part: int, parts: int) -> Progress | None:
-    """Returns the progress of the `part`-th of `parts` equal shares of the work."""
+    """Return the progress of the `part`-th of `parts` equal shares of the work."""
     if progress is None:
         return None
     return lambda done, total: progress(part * total + done, parts * total)
@@ -92,21 +92,21 @@ class Posteriors:
         return self.mean.shape[1]
 
     def __getitem__(self, rows: Any) -> Posteriors:
-        """Returns the posteriors of `rows`, a slice or an array of them."""
+        """Return the posteriors of `rows`, a slice or an array of them."""
         return Posteriors(self.mean[rows], self.stddev[rows])
 
     def sample(self, seed: int, draw: int = 0) -> np.ndarray:
-        """Returns z ~ q(z|x), float32 `[N, d]`: the same for the same `(seed, draw)`."""
+        """Return z ~ q(z|x), float32 `[N, d]`: the same for the same `(seed, draw)`."""
         noise = np.random.default_rng([seed, draw]).standard_normal(self.mean.shape)
         return (self.mean + self.stddev * noise).astype(np.float32)
 
     def entropy_nats(self) -> np.ndarray:
-        """Returns H(q) in nats, float64 `[N]`: `sum_d log(stddev) + (1 + log 2 pi) / 2`."""
+        """Return H(q) in nats, float64 `[N]`: `sum_d log(stddev) + (1 + log 2 pi) / 2`."""
         stddev = self.stddev.astype(np.float64)
         return np.sum(np.log(stddev) + 0.5 * (1.0 + LOG_2PI), axis=1)
 
     def log_prob(self, z: np.ndarray) -> np.ndarray:
-        """Returns log q(z|x) in nats, float64 `[N]`, of one z `[N, d]` for each image."""
+        """Return log q(z|x) in nats, float64 `[N]`, of one z `[N, d]` for each image."""
         stddev = self.stddev.astype(np.float64)
         scaled = (z.astype(np.float64) - self.mean) / stddev
         return -np.sum(0.5 * scaled**2 + np.log(stddev) + 0.5 * LOG_2PI, axis=1)
@@ -116,7 +116,7 @@ class Posteriors:
 def encode_images(
     model: Any, images: np.ndarray, batch_size: int = 256, *, progress: Progress | None = None
 ) -> Posteriors:
-    """Returns the `Posteriors` of images under the encoder of a model.
+    """Return the `Posteriors` of images under the encoder of a model.
 
     Args:
       model: Any model whose `encoder(x)` returns a diagonal Gaussian.
@@ -156,7 +156,7 @@ def reconstruction_nats(
     *,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Returns -log r(x|z) in nats, averaged over samples z ~ q(z|x): float64 `[N]`.
+    """Return -log r(x|z) in nats, averaged over samples z ~ q(z|x): float64 `[N]`.
 
     Args:
       model: Any model whose `decoder(z)` returns a distribution over images.
@@ -181,7 +181,7 @@ def reconstruction_nats(
 
 
 def decoder_log_prob(model: Any) -> Callable:
-    """Returns the compiled `(x [B, H, W, C], z [B, d]) -> log r(x|z) [B]`, in nats."""
+    """Return the compiled `(x [B, H, W, C], z [B, d]) -> log r(x|z) [B]`, in nats."""
     import tensorflow as tf
 
     def log_prob(x, z):
@@ -191,7 +191,7 @@ def decoder_log_prob(model: Any) -> Callable:
 
 
 def kl_to_prior(q: Posteriors, prior: Any, samples: int = 1, seed: int = 0) -> np.ndarray:
-    """Returns KL(q || p) to an unconditional prior, in nats, float64 `[N]`.
+    """Return KL(q || p) to an unconditional prior, in nats, float64 `[N]`.
 
     The entropy of q is in closed form and E_q[log p] an average over samples; to
     N(0, I) all of it is in closed form.
@@ -224,7 +224,7 @@ def kl_to_codes(
     *,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Returns KL(q || p(z|c_n)) in nats for the codes of `index`: float64 `[N, k]`.
+    """Return KL(q || p(z|c_n)) in nats for the codes of `index`: float64 `[N, k]`.
 
     In closed form where p(z|c) is a Gaussian, otherwise by samples of z with the entropy
     of q in closed form.
@@ -259,7 +259,7 @@ def kl_to_codes(
 
 
 def as_floats(images: Any) -> np.ndarray:
-    """Returns images as the models take them, float32 `[N, H, W, C]`; bytes are scaled."""
+    """Return images as the models take them, float32 `[N, H, W, C]`; bytes are scaled."""
     images = np.asarray(images)
     if images.dtype.kind in "iu":
         return images_and_labels(images, None, 0, "given")[0]
@@ -272,7 +272,7 @@ def by_rows(
     batch_size: int,
     progress: Progress | None = None,
 ) -> Any:
-    """Returns `function(*arrays)`, worked out in batches of one shape.
+    """Return `function(*arrays)`, worked out in batches of one shape.
 
     One graph then serves all, and the result of a row does not depend on how many there are.
     """

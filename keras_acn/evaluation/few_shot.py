@@ -46,7 +46,7 @@ class FewShotResult:
         return 1.0 / self.ways
 
     def summary(self) -> dict[str, Any]:
-        """Returns a JSON-able dict: each accuracy with its 95 % confidence interval."""
+        """Return a JSON-able dict: each accuracy with its 95 % confidence interval."""
         return {
             "ways": self.ways,
             "shots": self.shots,
@@ -60,7 +60,7 @@ class FewShotResult:
         }
 
     def to_text(self) -> str:
-        """Returns the accuracies as a small table, in per cent."""
+        """Return the accuracies as a small table, in per cent."""
         from keras_acn.evaluation.tables import align
 
         summary = self.summary()
@@ -96,7 +96,7 @@ def few_shot_accuracy(
     batch_size: int = 64,
     progress: Progress | None = None,
 ) -> FewShotResult:
-    """Returns the `FewShotResult` of a homoencoder on classes of `images`.
+    """Return the `FewShotResult` of a homoencoder on classes of `images`.
 
     An episode draws `ways` classes, `shots` images of each to be shown and `queries`
     others of each to be classified: by the class whose shown images make the query
@@ -198,7 +198,7 @@ class Episodes:
         self.ways, self.shots, self.queries, self.seed = ways, shots, queries, seed
 
     def draw(self, episode: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the rows shown, int `[ways, shots]`, and asked, `[ways, queries]`."""
+        """Return the rows shown, int `[ways, shots]`, and asked, `[ways, queries]`."""
         rng = np.random.default_rng([self.seed, episode])
         chosen = rng.choice(len(self._groups), self.ways, replace=False)
         count = self.shots + self.queries
@@ -207,7 +207,7 @@ class Episodes:
 
 
 def _with_interval(values):
-    """Returns the mean of values `[E]` and its interval, `None` for one value."""
+    """Return the mean of values `[E]` and its interval, `None` for one value."""
     from scipy import stats
 
     mean, interval = float(np.mean(values)), None

@@ -48,7 +48,7 @@ class ImportanceBound:
     samples: int
 
     def summary(self) -> dict[str, Any]:
-        """Returns a JSON-able dict; costs are negated bounds, so upper bounds in nats."""
+        """Return a JSON-able dict; costs are negated bounds, so upper bounds in nats."""
         count = len(self.log_likelihood_nats)
         error = None
         if count > 1:
@@ -74,7 +74,7 @@ def importance_weighted_bound(
     batch_size: int = 128,
     progress: Progress | None = None,
 ) -> ImportanceBound:
-    """Returns the `ImportanceBound` of log p(x) under an unconditional prior.
+    """Return the `ImportanceBound` of log p(x) under an unconditional prior.
 
     `log (1/S) sum_s r(x|z_s) p(z_s) / q(z_s|x)` with z_s ~ q(z|x): Burda et al. 2016
     (arXiv 1509.00519), equation 8. Its expectation rises with S towards log p(x). The

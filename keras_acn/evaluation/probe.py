@@ -60,7 +60,7 @@ def linear_probe(
     max_iter: int = 500,
     seed: int = 0,
 ) -> ProbeResult:
-    """Returns the `ProbeResult` of multinomial logistic regression on standardised features.
+    """Return the `ProbeResult` of multinomial logistic regression on standardised features.
 
     The inverse regularisation C is the one of `strengths` with the best accuracy on a
     held-out fifth of the training data, the smaller of equals; the classifier is then
@@ -102,7 +102,7 @@ def pca_probe(
     seed: int = 0,
     **options,
 ) -> ProbeResult:
-    """Returns the `ProbeResult` of `linear_probe` on principal components of the features.
+    """Return the `ProbeResult` of `linear_probe` on principal components of the features.
 
     Args:
       train: `[N, ...]`, features of the training data, which the components are fitted to.
@@ -135,7 +135,7 @@ def knn_accuracy(
     *,
     own_rows: np.ndarray | None = None,
 ) -> float:
-    """Returns the accuracy in [0, 1] of a majority vote of the `k` nearest training codes.
+    """Return the accuracy in [0, 1] of a majority vote of the `k` nearest training codes.
 
     Args:
       train: `[N, ...]`, codes of the training data, not standardised.
@@ -173,7 +173,7 @@ def table_3(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any] | None:
-    """Returns the accuracies of table 3 of the ACN paper and of nearest neighbours, as a dict.
+    """Return the accuracies of table 3 of the ACN paper and of nearest neighbours, as a dict.
 
     `codes`, `pca` and `pixels` are those of linear probes, `knn_accuracy` that of
     `knn_neighbors` nearest codes. `None` without labels of at least two classes, and where
@@ -222,7 +222,7 @@ def table_3(
 
 
 def active_dimensions(codes: ArrayLike, threshold: float = ACTIVE_VARIANCE) -> int:
-    """Returns how many latent dimensions vary over the data by more than `threshold`.
+    """Return how many latent dimensions vary over the data by more than `threshold`.
 
     Args:
       codes: `[N, d]`, posterior means.
@@ -249,7 +249,7 @@ def _checked(features: ArrayLike, labels: ArrayLike, part: str) -> tuple[np.ndar
 
 
 def _choose_strength(features, labels, rows, strengths, max_iter):
-    """Returns the C that does best on the last fifth of `rows`."""
+    """Return the C that does best on the last fifth of `rows`."""
     fit, held = np.split(rows, [len(rows) - len(rows) // 5])
     if len(strengths) == 1 or not len(held) or len(np.unique(labels[fit])) < 2:
         return 1.0 if 1.0 in strengths else strengths[0]
@@ -261,7 +261,7 @@ def _choose_strength(features, labels, rows, strengths, max_iter):
 
 
 def _fit(features, labels, strength, max_iter):
-    """Returns `(pipeline, converged)`."""
+    """Return `(pipeline, converged)`."""
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning

@@ -80,7 +80,7 @@ class Report:
     compare: Report | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the report, the paper's figures beside it, as a JSON-able dict."""
+        """Return the report, the paper's figures beside it, as a JSON-able dict."""
         bound = self.importance_bound
         return {
             "name": self.name,
@@ -100,7 +100,7 @@ class Report:
         }
 
     def to_text(self) -> str:
-        """Returns the paper's tables 1 to 3 with this report's figures beside them."""
+        """Return the paper's tables 1 to 3 with this report's figures beside them."""
         return render(self.to_dict())
 
 
@@ -123,7 +123,7 @@ def evaluate_model(
     progress: Progress | None = None,
     stage: Callable[[str], Any] | None = None,
 ) -> Report:
-    """Returns the `Report` of a model on a test set.
+    """Return the `Report` of a model on a test set.
 
     Everything that is fitted (the unconditional priors, the probes) is fitted to the
     training data. The same seed gives the same report on the same machine.
@@ -212,7 +212,7 @@ class _Job:
     image_probes: dict | None = None
 
     def __post_init__(self):
-        """Finds the test images that are training images too."""
+        """Find the test images that are training images too."""
         rows = {hash(image.tobytes()): row for row, image in enumerate(self.train[0])}
         own = np.array([rows.get(hash(image.tobytes()), -1) for image in self.test[0]])
         self.in_training = int(np.sum(own >= 0))
@@ -220,7 +220,7 @@ class _Job:
         self.own_rows = own if self.in_training > len(own) / 2 else None
 
     def begin(self, name):
-        """Tells that a part of the work begins, and returns its progress."""
+        """Tell that a part of the work begins, and return its progress."""
         if self.stage is not None:
             self.stage(name)
         if self.progress is None:
@@ -230,7 +230,7 @@ class _Job:
         return share_of(lambda done, all: self.progress(1000 * done // all, 1000), part, parts)
 
     def report(self, model, name):
-        """Returns the `Report` of one model."""
+        """Return the `Report` of one model."""
         check_shapes(model, self.train[0], self.test[0])
         has_own_costs = model.class_dim is not None or model.is_deterministic
         found = self.own_costs(model) if has_own_costs else self.code_lengths(model)
@@ -265,7 +265,7 @@ class _Job:
         )
 
     def code_lengths(self, model):
-        """Returns what is measured of a model whose latents are coded with fitted priors."""
+        """Return what is measured of a model whose latents are coded with fitted priors."""
         (train_images, _), (images, _) = self.train, self.test
         q = [
             encode_images(model, each, self.batch_size, progress=self.begin(name))
@@ -304,7 +304,7 @@ class _Job:
         }
 
     def own_costs(self, model):
-        """Returns what is measured of a model whose costs are those it was trained on.
+        """Return what is measured of a model whose costs are those it was trained on.
 
         A homoencoder's bound has priors of its own, for c and for z; an autoencoder's latents
         have no cost at all. Neither is coded with a prior that is fitted afterwards.

@@ -66,7 +66,7 @@ LABELS = {
 
 
 def paper_tables() -> dict[str, dict]:
-    """Returns the paper's figures as a JSON-able dict."""
+    """Return the paper's figures as a JSON-able dict."""
     return {
         "table_1_nats": dict(PAPER_TABLE_1),
         "table_2_nats": dict(PAPER_TABLE_2),
@@ -75,7 +75,7 @@ def paper_tables() -> dict[str, dict]:
 
 
 def render(report: dict[str, Any]) -> str:
-    """Returns the text of a report: tables 1 to 3, then warnings and notes.
+    """Return the text of a report: tables 1 to 3, then warnings and notes.
 
     Args:
       report: The dict of `Report.to_dict`, with the report that it is compared to, if
@@ -94,7 +94,7 @@ def render(report: dict[str, Any]) -> str:
 def notes_on_the_data(
     model: Any, images: np.ndarray, in_training: int, is_training: bool
 ) -> list[str]:
-    """Returns the sentences on what the images themselves make of the figures.
+    """Return the sentences on what the images themselves make of the figures.
 
     Args:
       model: The model.
@@ -126,7 +126,7 @@ def notes_on_the_data(
 
 
 def notes_of_own_costs(model: Any) -> list[str]:
-    """Returns the sentences on the costs of a homoencoder or an autoencoder."""
+    """Return the sentences on the costs of a homoencoder or an autoencoder."""
     if model.is_deterministic:
         return [
             "an autoencoder's latents are points without a prior, so there is no code length: "
@@ -148,7 +148,7 @@ def notes_of_own_costs(model: Any) -> list[str]:
 def notes_of_code_lengths(
     lengths: CodeLengths, bound: ImportanceBound | None, described: dict[str, dict]
 ) -> list[str]:
-    """Returns the sentences on code lengths, given the descriptions of the fitted priors."""
+    """Return the sentences on code lengths, given the descriptions of the fitted priors."""
     words = {
         "gaussian_mixture": "the full-covariance Gaussian mixture fitted to the training codes "
         f"(components: {described['gaussian_mixture']['components']})",
@@ -173,7 +173,7 @@ def notes_of_code_lengths(
 
 
 def align(rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Returns rows of strings as lines of aligned columns, a rule under the first row.
+    """Return rows of strings as lines of aligned columns, a rule under the first row.
 
     Args:
       rows: Sequences of one length; the first is the heading.
@@ -203,7 +203,7 @@ def _title(report):
 
 
 def _nats(row):
-    """Returns `mean +-standard error`, or a dash for what was not measured."""
+    """Return `mean +-standard error`, or a dash for what was not measured."""
     if row is None or row["nats"] is None:
         return "-"
     error = row["standard_error"]
@@ -264,7 +264,7 @@ def _table_2(reports):
 
 
 def _paper_bits(name):
-    """Returns the paper's nats over the 784 pixels of an MNIST image, in bits."""
+    """Return the paper's nats over the 784 pixels of an MNIST image, in bits."""
     return f"{PAPER_TABLE_2[name] / (784 * 0.6931471805599453):.4f}"
 
 

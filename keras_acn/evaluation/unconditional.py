@@ -31,7 +31,7 @@ class StandardNormalPrior:
     name = "standard_normal"
 
     def log_prob(self, z: np.ndarray) -> np.ndarray:
-        """Returns log p(z) in nats, float64 `[B]`, of z `[B, d]`."""
+        """Return log p(z) in nats, float64 `[B]`, of z `[B, d]`."""
         z = np.asarray(z, np.float64)
         return -0.5 * np.sum(z**2 + np.log(2.0 * np.pi), axis=1)
 
@@ -65,7 +65,7 @@ class GaussianMixturePrior:
         self.tried = dict(tried or {})
 
     def log_prob(self, z: np.ndarray) -> np.ndarray:
-        """Returns log p(z) in nats, float64 `[B]`, of z `[B, d]`."""
+        """Return log p(z) in nats, float64 `[B]`, of z `[B, d]`."""
         return self.mixture.score_samples(np.asarray(z, np.float64))
 
 
@@ -80,7 +80,7 @@ def fit_gaussian_mixture(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> GaussianMixturePrior:
-    """Returns the `GaussianMixturePrior` fitted to samples of the training posteriors.
+    """Return the `GaussianMixturePrior` fitted to samples of the training posteriors.
 
     What an unconditional prior has to code is z ~ q(z|x), so that is what it is fitted
     to: codes with posterior noise. The number of components is the one that does best
@@ -144,7 +144,7 @@ def unconditional_priors(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[dict[str, Any], dict[str, dict]]:
-    """Returns the unconditional priors of a model by name, and a description of each fitted one.
+    """Return the unconditional priors of a model by name, and a description of each fitted one.
 
     The Gaussian mixture for every model, the mixture of codes for an associative one, N(0, I)
     for any other.
@@ -186,7 +186,7 @@ def unconditional_priors(
 
 
 def _noisy_codes(posteriors, max_points, seed):
-    """Returns samples of q, `[n, d]`: few images give several each, many one of some."""
+    """Return samples of q, `[n, d]`: few images give several each, many one of some."""
     count = len(posteriors)
     if count > max_points:
         chosen = np.random.default_rng(seed).choice(count, max_points, replace=False)
@@ -198,7 +198,7 @@ def _noisy_codes(posteriors, max_points, seed):
 
 
 def _fit(points, number, max_iter, seed, start=None):
-    """Returns a fitted `GaussianMixture`, whether or not it has converged."""
+    """Return a fitted `GaussianMixture`, whether or not it has converged."""
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning

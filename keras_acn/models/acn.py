@@ -85,7 +85,7 @@ class ACN(LatentModel):
     def neighbors(
         self, images: Any, k: int | None = None, batch_size: int = 256
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Finds the training data whose codes are nearest to those of `images`.
+        """Find the training data whose codes are nearest to those of `images`.
 
         Args:
           images: N images.
@@ -107,7 +107,7 @@ class ACN(LatentModel):
         return in_batches(search, self.codes(images, batch_size), size=batch_size)
 
     def recode(self, images: Any, batch_size: int = 256) -> None:
-        """Writes the codes of all training data into the codebook, by the weights of now.
+        """Write the codes of all training data into the codebook, by the weights of now.
 
         In training a code is as old as its datum's last visit, and of the weights before
         any averaging. This makes the codebook the one that the model as it is would fill.
@@ -196,7 +196,7 @@ class ACN(LatentModel):
         return dataclasses.replace(batches, dataset=dataset)
 
     def _rank_of_own_code(self, dataset):
-        """Returns how near images are to their rows' codes: 0 nearest, 0.5 as any other row.
+        """Return how near images are to their rows' codes: 0 nearest, 0.5 as any other row.
 
         Of the first images, the mean share of other rows whose codes are nearer to an image's
         code; `None` where there are too few to tell.
@@ -218,7 +218,7 @@ class ACN(LatentModel):
         return None
 
     def _warn_of_a_leak(self, batches):
-        """Warns if data to be evaluated look like the training data, row by row."""
+        """Warn if data to be evaluated look like the training data, row by row."""
         images = batches.images
         if images is None or not self.codebook.built or len(images) != self.codebook.size:
             return

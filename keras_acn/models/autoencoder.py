@@ -54,7 +54,7 @@ class Autoencoder(LatentModel):
         return {**sizes, "encoder": {**sizes["encoder"], "variance": "unit"}}
 
     def nats(self, image, index, noise, training=False):
-        """Returns `(reconstruction_nats, zeros)` of each image, float32 `[B]`."""
+        """Return `(reconstruction_nats, zeros)` of each image, float32 `[B]`."""
         z = self.encoder(image, training=training).mean()  # [B, d]
         if training:
             self.prior.update(exchange.gather(z))

@@ -134,7 +134,7 @@ class LatentModel(KerasTrainer):
     def part_sizes(
         cls, image_shape: tuple, latent_dim: int, class_dim: int | None = None
     ) -> dict[str, dict]:
-        """Returns the options that follow from the model's sizes, a dict for each part.
+        """Return the options that follow from the model's sizes, a dict for each part.
 
         Args:
           image_shape: `(H, W, C)`.
@@ -145,7 +145,7 @@ class LatentModel(KerasTrainer):
         return {"encoder": sizes, "prior": sizes, "decoder": sizes}
 
     def _part(self, room, identifier, name, sizes):
-        """Returns a part of the model, whose sizes must be the model's."""
+        """Return a part of the model, whose sizes must be the model's."""
         with initial_weights_from(self.seed, name):
             default = getattr(self, f"default_{name}")
             part = room.registry.get(identifier, default, **sizes[name])
@@ -161,11 +161,11 @@ class LatentModel(KerasTrainer):
     # -- the loss ----------------------------------------------------------------------
 
     def call(self, image, training=False):
-        """Returns r(x|c(x)): the images' distribution given the mean of the posterior."""
+        """Return r(x|c(x)): the images' distribution given the mean of the posterior."""
         return self.decoder(self.encoder(image, training=training).mean(), training=training)
 
     def conditional_prior(self, code: tf.Tensor, index: Any, noise: Noise, training: bool) -> Any:
-        """Returns the prior `p(z|c)` for each datum of a batch.
+        """Return the prior `p(z|c)` for each datum of a batch.
 
         Args:
           code: float32 `[B, d]`, the codes of the batch.
@@ -178,7 +178,7 @@ class LatentModel(KerasTrainer):
     def nats(
         self, image: tf.Tensor, index: Any, noise: Any, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns `(reconstruction_nats, kl_nats)` of each image, float32 `[B]`.
+        """Return `(reconstruction_nats, kl_nats)` of each image, float32 `[B]`.
 
         Args:
           image: float32 `[B, H, W, C]` in [0, 1].
@@ -198,7 +198,7 @@ class LatentModel(KerasTrainer):
     def costs(
         self, batch: dict[str, tf.Tensor], noise: Any, training: bool = False
     ) -> dict[str, tf.Tensor]:
-        """Returns what the images of a batch cost, a dict of float32 `[B]` in nats.
+        """Return what the images of a batch cost, a dict of float32 `[B]` in nats.
 
         `reconstruction_nats`, `kl_nats`, and the `extra_costs`, which are parts of these.
 
@@ -213,13 +213,13 @@ class LatentModel(KerasTrainer):
         return dict(zip(("reconstruction_nats", "kl_nats"), nats, strict=True))
 
     def beta_at(self, step: Any) -> tf.Tensor:
-        """Returns the weight of the KL term at an optimizer step."""
+        """Return the weight of the KL term at an optimizer step."""
         if callable(self.beta):
             return tf.cast(self.beta(step), tf.float32)
         return tf.constant(self.beta, tf.float32)
 
     def evaluation_seed(self, index: tf.Tensor) -> tf.Tensor:
-        """Returns the stateless seed of a batch in evaluation, whose rows are `index` `[B]`.
+        """Return the stateless seed of a batch in evaluation, whose rows are `index` `[B]`.
 
         The noise depends on the data alone, so that a figure can be had again.
         """
@@ -232,7 +232,7 @@ class LatentModel(KerasTrainer):
         return self._trackers
 
     def compile(self, optimizer="adam", jit_compile="auto", **kwargs):
-        """Configures training; the loss and the metrics are the model's own.
+        """Configure training; the loss and the metrics are the model's own.
 
         Args:
           optimizer: A Keras optimizer or its name, with clipping, schedules, weight
@@ -284,7 +284,7 @@ class LatentModel(KerasTrainer):
         return self.reconstruct_batch(image, Noise([self.seed, DECODER]))
 
     def _apply(self, gradients):
-        """Makes an optimizer step with the gradients of this replica's share of the loss."""
+        """Make an optimizer step with the gradients of this replica's share of the loss."""
         gradients = exchange.summed(gradients)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         self.random_step.assign_add(1)
@@ -321,7 +321,7 @@ class LatentModel(KerasTrainer):
         validation_steps=None,
         **kwargs,
     ):
-        """Trains the model, as `keras.Model.fit` does.
+        """Train the model, as `keras.Model.fit` does.
 
         Args:
           x: Images, `[N, H, W, C]` or `[N, H, W]`, floats in [0, 1] or uint8; or a
@@ -396,7 +396,7 @@ class LatentModel(KerasTrainer):
         )
 
     def evaluate(self, x, y=None, batch_size=None, exclude_self=False, **kwargs):
-        """Returns the metrics on a data set, as `keras.Model.evaluate` does.
+        """Return the metrics on a data set, as `keras.Model.evaluate` does.
 
         The same data, model and batch size give the same figures, bit for bit.
 
@@ -431,7 +431,7 @@ class LatentModel(KerasTrainer):
         exclude_self: Any = False,
         progress: Progress | None = None,
     ) -> dict[str, np.ndarray]:
-        """Returns what each image costs, a dict of float64 `[N]` in nats.
+        """Return what each image costs, a dict of float64 `[N]` in nats.
 
         The names are those of the metrics: `reconstruction_nats`, `kl_nats` and, for a
         `VHE`, the two parts of the latter. The same call gives the same figures.
@@ -469,7 +469,7 @@ class LatentModel(KerasTrainer):
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
     def predict(self, x, batch_size=None, **kwargs):
-        """Returns the reconstructions `[N, H, W, C]` of images or of a dataset."""
+        """Return the reconstructions `[N, H, W, C]` of images or of a dataset."""
         batches = as_batches(x, image_shape=self.image_shape, batch_size=batch_size)
         return super().predict(batches.dataset, **kwargs)
 
@@ -482,7 +482,7 @@ class LatentModel(KerasTrainer):
         return False
 
     def _begin_fit(self, batches):
-        """Makes the model ready to train on `Batches`; returns its own callbacks.
+        """Make the model ready to train on `Batches`; return its own callbacks.
 
         A model with a codebook or pseudo-labels gives these their size here.
         """
@@ -493,24 +493,24 @@ class LatentModel(KerasTrainer):
         return []
 
     def _callbacks_of_validation(self, batches):
-        """Returns callbacks that make validation on `Batches` follow the training."""
+        """Return callbacks that make validation on `Batches` follow the training."""
         return []
 
     def _evaluation_batches(self, x, y=None, batch_size=None, exclude_self=False):
-        """Returns data as the `Batches` that `test_step` takes."""
+        """Return data as the `Batches` that `test_step` takes."""
         return as_batches(x, y, image_shape=self.image_shape, batch_size=batch_size)
 
     def _before_evaluation(self, batches):
-        """Brings what an evaluation on `Batches` goes by up to the present weights."""
+        """Bring what an evaluation on `Batches` goes by up to the present weights."""
 
     # -- what a trained model does with images -----------------------------------------
 
     def encode(self, images: Any) -> Any:
-        """Returns q(z|x): a `tfd.Distribution`, batch `[N]`, event `[latent_dim]`."""
+        """Return q(z|x): a `tfd.Distribution`, batch `[N]`, event `[latent_dim]`."""
         return self.encoder(tf.convert_to_tensor(self._images(images)))
 
     def decode(self, z: Any) -> Any:
-        """Returns r(x|z): a `tfd.Distribution`, batch `[N]`, event `[H, W, C]`.
+        """Return r(x|z): a `tfd.Distribution`, batch `[N]`, event `[H, W, C]`.
 
         Args:
           z: float `[N, latent_dim]`.
@@ -518,14 +518,14 @@ class LatentModel(KerasTrainer):
         return self.decoder(tf.convert_to_tensor(z, tf.float32))
 
     def codes(self, images: Any, batch_size: int = 256) -> np.ndarray:
-        """Returns the codes c(x), the posterior means, as float32 `[N, latent_dim]`."""
+        """Return the codes c(x), the posterior means, as float32 `[N, latent_dim]`."""
         encode = self.graph("codes", self.codes_batch)
         return in_batches(encode, self._images(images), size=batch_size)
 
     def reconstruct(
         self, images: Any, sample: bool | None = None, seed: int = 0, batch_size: int = 256
     ) -> np.ndarray:
-        """Returns images decoded from the codes of `images`, float32 `[N, H, W, C]`.
+        """Return images decoded from the codes of `images`, float32 `[N, H, W, C]`.
 
         Args:
           images: The images.
@@ -544,7 +544,7 @@ class LatentModel(KerasTrainer):
     def daydream(
         self, images: Any, steps: int = 30, sample: bool = True, seed: int = 0
     ) -> np.ndarray:
-        """Follows associations: encode, prior, decode, and again from the new image.
+        """Follow associations: encode, prior, decode, and again from the new image.
 
         Encode an image and take its code c, draw z from p(z|c), decode z and draw an
         image, encode that, and so on: section 3 of Graves et al. 2018.
@@ -575,7 +575,7 @@ class LatentModel(KerasTrainer):
     def sample(
         self, n: int, seed: int = 0, sample: bool | None = None, batch_size: int = 256
     ) -> np.ndarray:
-        """Returns n images drawn from the model, float32 `[n, H, W, C]`.
+        """Return n images drawn from the model, float32 `[n, H, W, C]`.
 
         Args:
           n: How many.
@@ -588,7 +588,7 @@ class LatentModel(KerasTrainer):
         return self._sample_from(self._contexts(n, seed), seed, sample, batch_size)
 
     def _sample_from(self, contexts, seed, sample, batch_size):
-        """Returns an image for each of the codes `[n, d]` that its prior is conditioned on."""
+        """Return an image for each of the codes `[n, d]` that its prior is conditioned on."""
         draw = self.graph(
             ("sample", sample),
             lambda context, key: self.sample_batch(context, Noise(key), sample),
@@ -596,7 +596,7 @@ class LatentModel(KerasTrainer):
         return in_batches(draw, contexts, size=batch_size, seed=seed)
 
     def _contexts(self, n, seed):
-        """Returns the codes `[n, d]` that the priors of n samples are conditioned on."""
+        """Return the codes `[n, d]` that the priors of n samples are conditioned on."""
         return np.zeros([n, self.latent_dim], np.float32)
 
     def _images(self, images):
@@ -606,30 +606,30 @@ class LatentModel(KerasTrainer):
     # -- the same in the graph, on one batch; served models answer by these ------------
 
     def codes_batch(self, image: tf.Tensor) -> tf.Tensor:
-        """Returns the codes of a batch, `[B, d]`."""
+        """Return the codes of a batch, `[B, d]`."""
         return self.encoder(image).mean()
 
     def posterior_batch(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns what the encoder says of each image: `mean` and `stddev`, each `[B, d]`."""
+        """Return what the encoder says of each image: `mean` and `stddev`, each `[B, d]`."""
         q = self.encoder(image)
         return {"mean": q.mean()} if self.is_deterministic else moments(q)
 
     def alone(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns images as a batch for `costs`, where nothing but the images is known."""
+        """Return images as a batch for `costs`, where nothing but the images is known."""
         return {"image": image, "index": tf.zeros([tf.shape(image)[0]], tf.int32)}
 
     def latents_batch(self, code: tf.Tensor, noise: Noise) -> tf.Tensor:
-        """Returns a latent from p(z|c) for each code, `[B, d]`."""
+        """Return a latent from p(z|c) for each code, `[B, d]`."""
         return noise.stream(LATENT).sample(self.prior(code))
 
     def sample_batch(self, context: tf.Tensor, noise: Noise, sample: bool | None) -> tf.Tensor:
-        """Returns an image for each code that its prior is conditioned on, `[B, H, W, C]`."""
+        """Return an image for each code that its prior is conditioned on, `[B, H, W, C]`."""
         return self.decode_batch(self.latents_batch(context, noise), noise, sample)
 
     def decode_batch(
         self, z: tf.Tensor, noise: Noise | None = None, sample: bool | None = None
     ) -> tf.Tensor:
-        """Returns an image for each latent, `[B, H, W, C]`: drawn, or the mean.
+        """Return an image for each latent, `[B, H, W, C]`: drawn, or the mean.
 
         Args:
           z: float `[B, d]`.
@@ -646,17 +646,17 @@ class LatentModel(KerasTrainer):
     def reconstruct_batch(
         self, image: tf.Tensor, noise: Noise | None = None, sample: bool | None = None
     ) -> tf.Tensor:
-        """Returns images decoded from the codes of a batch, as `reconstruct` does."""
+        """Return images decoded from the codes of a batch, as `reconstruct` does."""
         return self.decode_batch(self.codes_batch(image), noise, sample)
 
     def daydream_batch(self, image: tf.Tensor, noise: Noise, sample: bool = True) -> tf.Tensor:
-        """Returns the images that one step of `daydream` makes of a batch."""
+        """Return the images that one step of `daydream` makes of a batch."""
         p = self.prior(self.encoder(image).mean())
         z = noise.stream(LATENT).sample(p) if sample else p.mean()
         return self.decode_batch(z, noise, sample or None)
 
     def graph(self, key: Any, function: Callable) -> Callable:
-        """Returns `function` as a TensorFlow graph, the same one each time for a key."""
+        """Return `function` as a TensorFlow graph, the same one each time for a key."""
         if key not in self._graphs.by_key:
             self._graphs.by_key[key] = tf.function(function, reduce_retracing=True, autograph=False)
         return self._graphs.by_key[key]
@@ -664,7 +664,7 @@ class LatentModel(KerasTrainer):
     # -- what a model remembers of its training data -----------------------------------
 
     def settle(self, images: Any) -> None:
-        """Brings what the model remembers of its training data up to its weights of now.
+        """Bring what the model remembers of its training data up to its weights of now.
 
         In training a code is as old as its datum's last visit. Called at the end of a run;
         a model that remembers nothing does nothing.
@@ -674,7 +674,7 @@ class LatentModel(KerasTrainer):
         """
 
     def continue_pass(self) -> None:
-        """Makes the next epoch go on with the present pass, as a resumed run must."""
+        """Make the next epoch go on with the present pass, as a resumed run must."""
 
     # -- export and configuration ------------------------------------------------------
 
@@ -690,7 +690,7 @@ class LatentModel(KerasTrainer):
         examples=None,
         **unknown,
     ):
-        """Writes a SavedModel that TensorFlow Serving loads, at `folder/VERSION/`.
+        """Write a SavedModel that TensorFlow Serving loads, at `folder/VERSION/`.
 
         Keras's own `export` would trace `call`, which here returns a distribution and no
         tensor. This one writes a signature for everything that the model can do.
@@ -781,10 +781,10 @@ def initial_weights_from(seed: int, name: str):
 
 
 def as_noise(noise: Any) -> Any:
-    """Returns a `Noise` or `None` as it is, and a seed as the noise of the rows of this step."""
+    """Return a `Noise` or `None` as it is, and a seed as the noise of the rows of this step."""
     return noise if noise is None or isinstance(noise, Noise) else exchange.noise(noise)
 
 
 def moments(q: Any) -> dict[str, tf.Tensor]:
-    """Returns `mean` and `stddev` of a posterior."""
+    """Return `mean` and `stddev` of a posterior."""
     return {"mean": q.mean(), "stddev": q.stddev()}

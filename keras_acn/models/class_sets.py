@@ -40,7 +40,7 @@ class TrainingSets:
             self._lists = codebook.ClassLists(*(tf.constant(each) for each in lists))
 
     def draw(self, index: tf.Tensor, noise: Noise, model: Any) -> tuple[tf.Tensor, ...]:
-        """Draws D for the rows of this replica: see `VHE.draw_sets`.
+        """Draw D for the rows of this replica: see `VHE.draw_sets`.
 
         Args:
           index: int32 `[B]`, the rows.
@@ -86,14 +86,14 @@ class EvaluationSets:
             self._lists = codebook.ClassLists(*(tf.Variable(each) for each in lists))
 
     def assign(self, labels: np.ndarray) -> None:
-        """Sets the classes to those of `labels` `[N]`."""
+        """Set the classes to those of `labels` `[N]`."""
         lists = codebook.class_lists(labels, self._clusters)
         variables: Iterable[Any] = self._lists
         for variable, values in zip(variables, lists, strict=True):
             variable.assign(values)
 
     def attach(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Returns a batch with its sets: `members`, `valid` and `class_size`."""
+        """Return a batch with its sets: `members`, `valid` and `class_size`."""
         seed = self._model.evaluation_seed(batch["index"])
         most = self._model.most_members
         drawn = codebook.draw_members(
@@ -120,7 +120,7 @@ class BatchesWithSets(Batches):
 
     @classmethod
     def of_model(cls, model: Any, batches: Batches, labels: np.ndarray) -> BatchesWithSets:
-        """Returns batches with the sets that a `VHE` evaluates them with.
+        """Return batches with the sets that a `VHE` evaluates them with.
 
         Args:
           model: The `VHE`.
@@ -149,7 +149,7 @@ class FollowClusters(keras.callbacks.Callback):
 
 
 def required_labels(images: ImageSet) -> np.ndarray:
-    """Returns the labels of images, or raises a `UserError` where there are none."""
+    """Return the labels of images, or raises a `UserError` where there are none."""
     if images.labels is None:
         raise UserError(
             "A supervised VHE draws D from a datum's class: give labels, as in fit(x, y) and "

@@ -10,7 +10,7 @@ from keras_acn._base.shipped import pretrained_folders as pretrained_folders
 
 
 def load_model(path, compile=True):
-    """Opens a model saved with `model.save("NAME.keras")`, its codebook included.
+    """Open a model saved with `model.save("NAME.keras")`, its codebook included.
 
     `keras.saving.load_model` does the same once `keras_acn.models` is imported; this
     imports it, and says in one sentence what is wrong with a file.
@@ -40,7 +40,7 @@ def load_model(path, compile=True):
 
 
 def load_pretrained(name):
-    """Opens a trained model that comes with the package; needs no network.
+    """Open a trained model that comes with the package; needs no network.
 
     Args:
       name: Its name, such as `"acn-mnist"`.

@@ -172,7 +172,7 @@ class VHE(LatentModel):
     # -- the loss ----------------------------------------------------------------------
 
     def class_posterior(self, members, valid=None, training=False):
-        """Returns q(c|D): a `tfd.Distribution`, batch `[B]`, event `[class_dim]`.
+        """Return q(c|D): a `tfd.Distribution`, batch `[B]`, event `[class_dim]`.
 
         Args:
           members: float `[B, S, H, W, C]`, the images of each D.
@@ -246,7 +246,7 @@ class VHE(LatentModel):
     # -- data to train on and to evaluate ------------------------------------------------
 
     def draw_sets(self, batch, noise, training):
-        """Returns the set D of each datum.
+        """Return the set D of each datum.
 
         Args:
           batch: As `fit` takes them; in evaluation it carries its sets already.
@@ -307,7 +307,7 @@ class VHE(LatentModel):
         self.recode(images)
 
     def recode(self, images: Any, batch_size: int = 256) -> None:
-        """Writes the codes of all training data by the weights of now, and clusters them.
+        """Write the codes of all training data by the weights of now, and cluster them.
 
         In training a code is as old as its datum's last visit, and the clusters as the
         epoch. D is drawn from the clusters as they were. Nothing to do for a supervised
@@ -339,11 +339,11 @@ class VHE(LatentModel):
     # -- images to codes and back ------------------------------------------------------
 
     def call(self, image, training=False):
-        """Returns r(x|c,z) at the means of q(c|{x}) and q(z|c,x)."""
+        """Return r(x|c,z) at the means of q(c|{x}) and q(z|c,x)."""
         return self.decoder(self.codes_batch(image, training), training=training)
 
     def encode(self, images):
-        """Returns q(z|c,x), batch `[N]`, event `[latent_dim]`, at the mean c of q(c|{x})."""
+        """Return q(z|c,x), batch `[N]`, event `[latent_dim]`, at the mean c of q(c|{x})."""
         images = tf.convert_to_tensor(self._images(images))
         return self.encoder(images, self.class_posterior(images[:, None]).mean())
 
@@ -352,13 +352,13 @@ class VHE(LatentModel):
         return tf.concat([c, self.encoder(image, c, training=training).mean()], axis=1)
 
     def posterior_batch(self, image):
-        """Returns `mean`, `stddev` of q(z|c,x), and `code`, `code_stddev` of q(c|{x})."""
+        """Return `mean`, `stddev` of q(z|c,x), and `code`, `code_stddev` of q(c|{x})."""
         q_c = self.class_posterior(image[:, None])
         q_z = self.encoder(image, q_c.mean())
         return {**moments(q_z), "code": q_c.mean(), "code_stddev": q_c.stddev()}
 
     def alone(self, image):
-        """Returns images as a batch for `costs`, each the only known member of its class."""
+        """Return images as a batch for `costs`, each the only known member of its class."""
         rows = tf.shape(image)[0]
         return {
             **super().alone(image),
@@ -383,7 +383,7 @@ class VHE(LatentModel):
     # -- a handful of images of a class it may never have seen -------------------------
 
     def encode_class(self, images):
-        """Returns q(c|D): a `tfd.Distribution`, batch `[]`, event `[class_dim]`.
+        """Return q(c|D): a `tfd.Distribution`, batch `[]`, event `[class_dim]`.
 
         Args:
           images: The images of D, `[M, H, W, C]`, M at least 1.
@@ -391,7 +391,7 @@ class VHE(LatentModel):
         return self.class_posterior(tf.convert_to_tensor(self._images(images))[None])[0]
 
     def generate_like(self, images, n=16, seed=0, sample=None, batch_size=256):
-        """Returns n new members of the class of a handful of images, `[n, H, W, C]`.
+        """Return n new members of the class of a handful of images, `[n, H, W, C]`.
 
         For each, c ~ q(c|D), z ~ p(z|c), x ~ r(x|c,z).
 
@@ -409,7 +409,7 @@ class VHE(LatentModel):
         return self._sample_from(c, seed, sample, batch_size)
 
     def code_lengths_given(self, images, sets, samples=16, seed=0, batch_size=64):
-        """Returns -log p(x|D) of each image for each of several sets D, in nats.
+        """Return -log p(x|D) of each image for each of several sets D, in nats.
 
         With c_s ~ q(c|D) and z_s ~ q(z|c_s,x), the estimate
 
@@ -448,7 +448,7 @@ class VHE(LatentModel):
         return np.log(samples) - total
 
     def classify(self, images, examples, labels, samples=16, seed=0, batch_size=64):
-        """Returns the class whose examples make each image cheapest to code, `[N]`.
+        """Return the class whose examples make each image cheapest to code, `[N]`.
 
         Few-shot classification as in Hewitt et al. 2018 (arXiv 1807.08919): the class whose D has
         the smallest -log p(x|D), by `code_lengths_given`.
@@ -477,7 +477,7 @@ class VHE(LatentModel):
         return classes[np.argmin(nats, axis=1)]
 
     def _log_weight_batch(self, images, mean, stddev, seed):
-        """Returns log of r p / q at one sample, `[B, W]`."""
+        """Return log of r p / q at one sample, `[B, W]`."""
         batch, ways = tf.shape(images)[0], tf.shape(mean)[0]
 
         def noise(stream, dim):
@@ -511,7 +511,7 @@ class VHE(LatentModel):
 
 
 def _pair(set_size):
-    """Returns `(least, most)` of the option `set_size`."""
+    """Return `(least, most)` of the option `set_size`."""
     pair = tuple(set_size) if isinstance(set_size, (list, tuple)) else (set_size, set_size)
     if len(pair) != 2 or any(isinstance(n, bool) or int(n) != n for n in pair):
         raise UserError(f"set_size must be a number or a pair (least, most), not {set_size}.")

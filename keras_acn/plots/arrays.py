@@ -14,7 +14,7 @@ TOLERANCE = 1e-5
 
 
 def as_array(values: Any, what: str) -> np.ndarray:
-    """Returns `values` as a numeric NumPy array, or raises `UserError` naming `what`."""
+    """Return `values` as a numeric NumPy array, or raises `UserError` naming `what`."""
     try:
         array = np.asarray(values)
     except (TypeError, ValueError) as error:
@@ -27,7 +27,7 @@ def as_array(values: Any, what: str) -> np.ndarray:
 
 
 def as_images(values: Any, what: str = "images", axes: str = "NHWC") -> np.ndarray:
-    """Returns images as uint8, after checking what they are.
+    """Return images as uint8, after checking what they are.
 
     Args:
       values: Floats in [0, 1], booleans, or uint8, with one letter of `axes` an axis.
@@ -72,7 +72,7 @@ def as_images(values: Any, what: str = "images", axes: str = "NHWC") -> np.ndarr
 
 
 def as_codes(values: Any, what: str = "codes") -> np.ndarray:
-    """Returns codes as float64 [N, d] with d >= 2, or raises `UserError`."""
+    """Return codes as float64 [N, d] with d >= 2, or raises `UserError`."""
     array = as_array(values, what).astype(np.float64)
     if array.ndim != 2:
         raise UserError(f"The {what} must have shape [N, d], not {list(array.shape)}.")
@@ -86,7 +86,7 @@ def as_codes(values: Any, what: str = "codes") -> np.ndarray:
 
 
 def as_labels(values: Any, count: int) -> tuple[np.ndarray | None, list[str]]:
-    """Returns class labels as strings [count] and the distinct ones in order.
+    """Return class labels as strings [count] and the distinct ones in order.
 
     Returns:
       `(labels, classes)`, or `(None, [])` when `values` is `None`.
@@ -102,13 +102,13 @@ def as_labels(values: Any, count: int) -> tuple[np.ndarray | None, list[str]]:
 
 
 def same_count(what: str, count: int, other: str, other_count: int) -> None:
-    """Raises `UserError` unless there are as many of `what` as of `other`."""
+    """Raise `UserError` unless there are as many of `what` as of `other`."""
     if count != other_count:
         raise UserError(f"There are {count} {what} for {other_count} {other}: give one for each.")
 
 
 def positive_int(value: Any, name: str) -> int:
-    """Returns `value` as an int of at least 1, or raises `UserError`."""
+    """Return `value` as an int of at least 1, or raises `UserError`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise UserError(f"`{name}` must be a whole number of at least 1, not {value!r}.")
     return int(value)

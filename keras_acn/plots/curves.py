@@ -35,7 +35,7 @@ def loss_curves(
     log: bool | str = False,
     title: str | None = None,
 ) -> plotnine.ggplot:
-    """Draws metrics against epochs, for one run or several in one chart.
+    """Draw metrics against epochs, for one run or several in one chart.
 
     Args:
       histories: One history, or {name: history} for several runs. A history is a table
@@ -83,7 +83,7 @@ def loss_terms(
     validation: bool = True,
     title: str | None = None,
 ) -> plotnine.ggplot:
-    """Draws total, reconstruction and KL of one run, on log-log axes as in the β-VAE post.
+    """Draw total, reconstruction and KL of one run, on log-log axes as in the β-VAE post.
 
     Args:
       history: A history with the columns `total_nats`, `reconstruction_nats` and
@@ -113,7 +113,7 @@ def gradient_curves(
     names: Sequence[str] = ("z", "c"),
     title: str | None = None,
 ) -> plotnine.ggplot:
-    """Draws the gradients through two parts of a code, and their ratio, against epochs.
+    """Draw the gradients through two parts of a code, and their ratio, against epochs.
 
     Args:
       history: A history with both columns; see `loss_curves`.
@@ -174,7 +174,7 @@ def sweep_curves(
     log: bool | str = False,
     title: str | None = None,
 ) -> plotnine.ggplot:
-    """Draws metrics against a swept value, one row of the table for each run.
+    """Draw metrics against a swept value, one row of the table for each run.
 
     Args:
       table: A `pandas.DataFrame` or a dict of columns.

@@ -27,7 +27,7 @@ def strip(
     title: str | None = None,
     scale: int | None = None,
 ) -> Picture:
-    """Draws a daydream as film strips: time runs to the right, one row for each dream.
+    """Draw a daydream as film strips: time runs to the right, one row for each dream.
 
     Args:
       frames: [T, B, H, W, C] as `model.daydream` returns them (the first is the input), or
@@ -66,7 +66,7 @@ def daydream_grid(
     title: str | None = None,
     scale: int | None = None,
 ) -> Picture:
-    """Draws one daydream in reading order, the number of the step under each image.
+    """Draw one daydream in reading order, the number of the step under each image.
 
     Args:
       frames: [T, H, W, C], such as `model.daydream(...)[:, 0]`.
@@ -84,7 +84,7 @@ def daydream_grid(
 def daydream_gif(
     frames: ArrayLike, fps: float = 5, *, columns: int | None = None, scale: int | None = None
 ) -> Animation:
-    """Animates daydreams, all side by side, the number of the step above them.
+    """Animate daydreams, all side by side, the number of the step above them.
 
     Args:
       frames: [T, B, H, W, C], or [T, H, W, C] for one dream.

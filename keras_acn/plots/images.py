@@ -20,7 +20,7 @@ def grid(
     title: str | None = None,
     scale: int | None = None,
 ) -> Picture:
-    """Draws images in reading order.
+    """Draw images in reading order.
 
     Args:
       images: [N, H, W, C], floats in [0, 1] or uint8, grey or colour.
@@ -65,14 +65,14 @@ def samples(
     title: str | None = "samples from the prior",
     scale: int | None = None,
 ) -> Picture:
-    """Draws samples of a model, [N, H, W, C], in a square grid; see `grid`."""
+    """Draw samples of a model, [N, H, W, C], in a square grid; see `grid`."""
     return grid(images, columns, title=title, scale=scale)
 
 
 def rows(
     images: Mapping[str, ArrayLike], *, title: str | None = None, scale: int | None = None
 ) -> Picture:
-    """Draws rows of images, each under a name, as the samples of several models.
+    """Draw rows of images, each under a name, as the samples of several models.
 
     Args:
       images: `{row's name: [N, H, W, C]}`, all of one shape.
@@ -104,7 +104,7 @@ def comparison(
     title: str | None = None,
     scale: int | None = None,
 ) -> Picture:
-    """Draws originals over their reconstructions.
+    """Draw originals over their reconstructions.
 
     Args:
       originals: [N, H, W, C].
@@ -158,7 +158,7 @@ def neighbors_picture(
     title: str | None = None,
     scale: int | None = None,
 ) -> Picture:
-    """Draws each image beside its K neighbours, nearest first.
+    """Draw each image beside its K neighbours, nearest first.
 
     Args:
       queries: [Q, H, W, C].

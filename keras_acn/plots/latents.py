@@ -45,7 +45,7 @@ def scatter(
     seed: int = 0,
     title: str | None = None,
 ) -> plotnine.ggplot:
-    """Draws codes as points, coloured by class.
+    """Draw codes as points, coloured by class.
 
     Args:
       codes: [N, d]; two-dimensional codes are drawn as they are.
@@ -116,7 +116,7 @@ def image_scatter(
     seed: int = 0,
     title: str | None = None,
 ) -> Picture:
-    """Draws the images themselves at the places of their codes (the paper's figure 3).
+    """Draw the images themselves at the places of their codes (the paper's figure 3).
 
     Images are placed in random order; one that would cover more than `overlap` of the side
     of an image already there is left out, so that each one drawn can be seen.
@@ -198,7 +198,7 @@ def grid(
     title: str | None = None,
     scale: int | None = None,
 ) -> Picture:
-    """Draws images decoded from an even grid of two latents, the others at zero.
+    """Draw images decoded from an even grid of two latents, the others at zero.
 
     Args:
       decode: Any callable from codes, float32 [B, latent_dim], to images [B, H, W, C], such
@@ -239,7 +239,7 @@ def traversal(
     title: str | None = None,
     scale: int | None = None,
 ) -> Picture:
-    """Draws images decoded around a code, two of its latents moved over a grid.
+    """Draw images decoded around a code, two of its latents moved over a grid.
 
     Args:
       decode: Any callable from codes, float32 [B, d], to images [B, H, W, C].

@@ -15,7 +15,7 @@ TERMS = {"total_nats": "total", "reconstruction_nats": "reconstruction", "kl_nat
 
 
 def as_runs(histories):
-    """Returns {name: DataFrame} from one history or several."""
+    """Return {name: DataFrame} from one history or several."""
     import pandas as pd
 
     if isinstance(histories, dict):
@@ -30,7 +30,7 @@ def as_runs(histories):
 
 
 def as_table(history, name, x="epoch"):
-    """Returns one history as a DataFrame with a column `x`, at least one row."""
+    """Return one history as a DataFrame with a column `x`, at least one row."""
     import pandas as pd
 
     history = getattr(history, "history", history)
@@ -53,7 +53,7 @@ def as_table(history, name, x="epoch"):
 
 
 def long_table(runs, metrics, validation, x="epoch"):
-    """Returns a row for each point, with columns x, value, run, metric, part.
+    """Return a row for each point, with columns x, value, run, metric, part.
 
     The part is "training", or "held out" for the columns `val_...` and `test_...`: a run that
     has no validation split has the latter.
@@ -109,7 +109,7 @@ def unit_of(metrics):
 
 
 def line_chart(data, x, color, y_label, *, log, title, facet=False, ticks=None):
-    """Returns the `plotnine.ggplot` of a table as `long_table` makes it.
+    """Return the `plotnine.ggplot` of a table as `long_table` makes it.
 
     Args:
       data: Columns x, value, run, metric, part.
@@ -173,7 +173,7 @@ def line_chart(data, x, color, y_label, *, log, title, facet=False, ticks=None):
 
 
 def page(width, height, **options):
-    """Returns the look of every chart as plotnine's parts, its sides in inches."""
+    """Return the look of every chart as plotnine's parts, its sides in inches."""
     import plotnine as p9
 
     look = {"panel_grid_minor": p9.element_blank(), "plot_caption": p9.element_text(size=8)}
@@ -181,7 +181,7 @@ def page(width, height, **options):
 
 
 def lines_and_points(most, mapping=None):
-    """Returns the marks of lines with at most `most` points each: points only where few."""
+    """Return the marks of lines with at most `most` points each: points only where few."""
     import plotnine as p9
 
     marks = [p9.geom_line(size=0.8)] if most > 1 else []
@@ -216,7 +216,7 @@ def ticks_of_epochs(limits):
 
 
 def _log_ticks(limits):
-    """Ticks at 1, 2, 5 times the powers of ten, or at round steps where those are too few."""
+    """Tick at 1, 2, 5 times the powers of ten, or at round steps where those are too few."""
     from matplotlib.ticker import MaxNLocator
 
     low, high = (float(v) for v in limits)

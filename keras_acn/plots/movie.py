@@ -72,7 +72,7 @@ class Animation:
         return self.frames[0].shape[1], self.frames[0].shape[0]
 
     def save(self, path: str | pathlib.Path) -> None:
-        """Writes a GIF, or an MP4 where an encoder is found.
+        """Write a GIF, or an MP4 where an encoder is found.
 
         The file takes the place of an older one only once it is whole.
 
@@ -147,7 +147,7 @@ def training_movie(
     columns: int = 5,
     limit: int = 1000,
 ) -> Animation:
-    """Animates training: originals over reconstructions, beside the scatter of the codes.
+    """Animate training: originals over reconstructions, beside the scatter of the codes.
 
     The axes stay put from the first frame to the last. Codes of more than two dimensions
     are all projected on the principal components of the last frame's codes.
@@ -215,7 +215,7 @@ def _images_side(frame, columns):
 
 
 def _scatter_painter(points, names, labels, classes):
-    """Returns a function that paints points [N, 2] and a title as uint8 [h, w, 3]."""
+    """Return a function that paints points [N, 2] and a title as uint8 [h, w, 3]."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -259,7 +259,7 @@ def _scatter_painter(points, names, labels, classes):
 
 
 def _beside(left, right):
-    """Puts two pictures side by side, centred, on white."""
+    """Put two pictures side by side, centred, on white."""
     height = max(len(left), len(right))
     halves = []
     for picture in (left, right):
@@ -270,7 +270,7 @@ def _beside(left, right):
 
 
 def find_encoder():
-    """Returns the path of an ffmpeg program, or `None`."""
+    """Return the path of an ffmpeg program, or `None`."""
     found = shutil.which("ffmpeg")
     if found:
         return found

@@ -66,16 +66,16 @@ class Picture:
         return self.image.size
 
     def to_array(self) -> np.ndarray:
-        """Returns the picture as uint8 [height, width, 3]."""
+        """Return the picture as uint8 [height, width, 3]."""
         return np.asarray(self.image.convert("RGB"))
 
     def cell(self, row: int, column: int) -> np.ndarray:
-        """Returns the pixels of one image of the sheet as uint8 [h, w, 3], upscaled."""
+        """Return the pixels of one image of the sheet as uint8 [h, w, 3], upscaled."""
         left, top, right, bottom = self.boxes[row][column]
         return self.to_array()[top:bottom, left:right]
 
     def save(self, path: str | pathlib.Path) -> None:
-        """Writes the picture; the file's ending (.png, .jpg, .webp, .gif) says the format.
+        """Write the picture; the file's ending (.png, .jpg, .webp, .gif) says the format.
 
         The file takes the place of an older one only once it is whole.
 
@@ -94,7 +94,7 @@ class Picture:
 
 
 def writable(path: str | pathlib.Path, endings: tuple[str, ...]) -> pathlib.Path:
-    """Returns `path` as a `pathlib.Path` that a file of such an ending may be written to."""
+    """Return `path` as a `pathlib.Path` that a file of such an ending may be written to."""
     path = pathlib.Path(path)
     if path.suffix.lower() not in endings:
         raise UserError(f'Cannot write "{path.name}": its name must end in {", ".join(endings)}.')
@@ -104,7 +104,7 @@ def writable(path: str | pathlib.Path, endings: tuple[str, ...]) -> pathlib.Path
 
 
 def class_colors(classes):
-    """Returns {class: "#rrggbb"}; above ten classes, even steps through a colour map."""
+    """Return {class: "#rrggbb"}; above ten classes, even steps through a colour map."""
     if len(classes) <= len(TEN):
         return dict(zip(classes, TEN, strict=False))
     from matplotlib import colormaps
@@ -115,14 +115,14 @@ def class_colors(classes):
 
 
 def line_colors(names):
-    """Returns {name: "#rrggbb"} for the lines of a chart."""
+    """Return {name: "#rrggbb"} for the lines of a chart."""
     if len(names) <= len(LINES):
         return dict(zip(names, LINES, strict=False))
     return class_colors(names)
 
 
 def font(size=FONT_SIZE):
-    """Returns the font that comes with matplotlib, the same on every machine."""
+    """Return the font that comes with matplotlib, the same on every machine."""
     import matplotlib
     from PIL import ImageFont
 
@@ -130,13 +130,13 @@ def font(size=FONT_SIZE):
 
 
 def upscale(image, scale):
-    """Repeats every pixel of an image [H, W, C] `scale` times each way, as RGB."""
+    """Repeat every pixel of an image [H, W, C] `scale` times each way, as RGB."""
     image = np.broadcast_to(image, image.shape[:2] + (3,))
     return image.repeat(scale, axis=0).repeat(scale, axis=1)  # [H * scale, W * scale, 3]
 
 
 def fitting_scale(height, width, columns, cell=CELL, widest=WIDEST):
-    """Returns the whole factor that brings an image near `cell` pixels within `widest`."""
+    """Return the whole factor that brings an image near `cell` pixels within `widest`."""
     wanted = max(1, round(cell / max(height, width)))
     return max(1, min(wanted, widest // (columns * width)))
 
@@ -154,7 +154,7 @@ def sheet(
     footer=None,
     cell=CELL,
 ):
-    """Lays images out in rows, with words around them.
+    """Lay images out in rows, with words around them.
 
     Args:
       rows: Lists of uint8 images [H, W, C], all of one size; `None` leaves a cell empty.

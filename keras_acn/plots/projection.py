@@ -39,7 +39,7 @@ class PCA:
 
 
 def fit_pca(codes: np.ndarray) -> PCA:
-    """Returns the `PCA` of codes [N, d], each axis signed so that its largest entry is > 0."""
+    """Return the `PCA` of codes [N, d], each axis signed so that its largest entry is > 0."""
     mean = codes.mean(axis=0)
     covariance = (codes - mean).T @ (codes - mean) / len(codes)  # [d, d]
     variances, vectors = np.linalg.eigh(covariance)
@@ -53,7 +53,7 @@ def fit_pca(codes: np.ndarray) -> PCA:
 def project(
     codes: ArrayLike, method: str = "auto", seed: int = 0
 ) -> tuple[np.ndarray, tuple[str, str]]:
-    """Brings codes down to two dimensions.
+    """Bring codes down to two dimensions.
 
     Args:
       codes: [N, d]. Two-dimensional codes are returned as they are.
@@ -89,5 +89,5 @@ def project(
 
 
 def pca_axis_names(pca):
-    """Returns names that tell the share of the variance."""
+    """Return names that tell the share of the variance."""
     return tuple(f"PC {i + 1} ({100 * s:.0f} % of variance)" for i, s in enumerate(pca.shares))

@@ -51,7 +51,7 @@ class Prior(keras.Model):
         self.latent_dim = check_count(latent_dim, "latent_dim", 1)
 
     def call(self, code, training=False):
-        """Returns p(z|code): a `tfd.Distribution` with batch `[B]` and event `[d]`.
+        """Return p(z|code): a `tfd.Distribution` with batch `[B]` and event `[d]`.
 
         Args:
           code: float `[B, code_dim]`.

@@ -24,7 +24,7 @@ TERM_FLOATS = 2**20
 
 
 def mixture_parameters(distribution):
-    """Returns `(log_weight, mean, stddev)`, float32 `[..., d, M]`, of a prior p(z|c).
+    """Return `(log_weight, mean, stddev)`, float32 `[..., d, M]`, of a prior p(z|c).
 
     Args:
       distribution: What a prior of this package returns: `tfd.Independent` of a
@@ -50,7 +50,7 @@ def mixture_parameters(distribution):
 
 
 def mixture_log_prob(z, log_weight, mean, stddev):
-    """Returns `sum_d log sum_m w N(z_d | mean, stddev)`, `[...]`.
+    """Return `sum_d log sum_m w N(z_d | mean, stddev)`, `[...]`.
 
     Args:
       z: `[..., d]`, broadcast against the rest.
@@ -107,11 +107,11 @@ class PriorTable:
         self.num_codes, self.latent_dim, self.components = self.mean.shape
 
     def at(self, index):
-        """Returns `(log_weight, mean, stddev)` of the codes `index`, each `[..., d, M]`."""
+        """Return `(log_weight, mean, stddev)` of the codes `index`, each `[..., d, M]`."""
         return tuple(tf.gather(each, index) for each in (self.log_weight, self.mean, self.stddev))
 
     def log_prob(self, z, index):
-        """Returns log p(z|c_n) in nats for each `n` of `index`: `[B, k]`.
+        """Return log p(z|c_n) in nats for each `n` of `index`: `[B, k]`.
 
         Args:
           z: float `[B, d]`.
@@ -120,7 +120,7 @@ class PriorTable:
         return mixture_log_prob(tf.cast(z, tf.float32)[:, None, :], *self.at(index))
 
     def gaussian_kl(self, mean, stddev, index):
-        """Returns KL(N(mean, stddev^2) || p(z|c_n)) in nats, in closed form: `[B, k]`.
+        """Return KL(N(mean, stddev^2) || p(z|c_n)) in nats, in closed form: `[B, k]`.
 
         Args:
           mean: float `[B, d]`.
@@ -193,13 +193,13 @@ class MixtureOfCodes:
         )
 
     def with_nearest(self, nearest: int | None) -> MixtureOfCodes:
-        """Returns a mixture with another number of terms that shares this one's table."""
+        """Return a mixture with another number of terms that shares this one's table."""
         other = MixtureOfCodes.__new__(MixtureOfCodes)
         other._set_up(self.table, nearest)
         return other
 
     def log_prob(self, z):
-        """Returns log p(z) in nats, a lower bound where terms are left out: `[B]`.
+        """Return log p(z) in nats, a lower bound where terms are left out: `[B]`.
 
         Memory does not grow with `B * N`: the sum runs in blocks with a streaming
         log-sum-exp.
@@ -212,15 +212,15 @@ class MixtureOfCodes:
         return self._in_blocks(self._near_terms, z, self.nearest)
 
     def exact_log_prob(self, z):
-        """Returns log p(z) with all N terms, whatever `nearest` is: `[B]`."""
+        """Return log p(z) with all N terms, whatever `nearest` is: `[B]`."""
         return self._in_blocks(self._all_terms, z, self.num_codes)
 
     def truncation_nats(self, z):
-        """Returns what leaving terms out adds to -log p(z), in nats, at least 0: `[B]`."""
+        """Return what leaving terms out adds to -log p(z), in nats, at least 0: `[B]`."""
         return np.asarray(self.exact_log_prob(z)) - np.asarray(self.log_prob(z))
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
-        """Returns `[count, d]` samples of p(z), float32: a code at random, then its prior."""
+        """Return `[count, d]` samples of p(z), float32: a code at random, then its prior."""
         rng = np.random.default_rng(seed)
         row = rng.integers(self.num_codes, size=count)
         log_weight, mean, stddev = (np.asarray(each) for each in self.table.at(row))
@@ -272,12 +272,12 @@ def _parameters(table):
 
 
 def _logaddexp(a, b):
-    """Returns `log(exp(a) + exp(b))`, also where both are minus infinity."""
+    """Return `log(exp(a) + exp(b))`, also where both are minus infinity."""
     return tf.reduce_logsumexp(tf.stack([a, b]), axis=0)
 
 
 def moment_ranking(log_weight, mean, stddev):
-    """Returns `(weights [2d, N], offset [N])` of the log density of the matched Gaussians.
+    """Return `(weights [2d, N], offset [N])` of the log density of the matched Gaussians.
 
     For N mixtures per dimension, each replaced by the Gaussian of its mean and variance,
     `[z^2, z] @ weights + offset` is log p(z|c_n) up to a constant.

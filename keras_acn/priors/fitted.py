@@ -71,7 +71,7 @@ class FittedNormal(Prior):
         self.built = True
 
     def update(self, code) -> None:
-        """Moves the averages towards the mean and the covariance of `code`, float `[B, d]`."""
+        """Move the averages towards the mean and the covariance of `code`, float `[B, d]`."""
         code = tf.stop_gradient(tf.cast(code, self.mean.dtype))
         keep, mean = self.momentum, self.mean.value
         batch_mean = tf.reduce_mean(code, axis=0)
@@ -84,7 +84,7 @@ class FittedNormal(Prior):
         self.mean.assign(keep * mean + (1 - keep) * batch_mean)
 
     def call(self, code, training=False):
-        """Returns N(m, S) with batch `[B]` and event `[d]`; of `code` only B is used.
+        """Return N(m, S) with batch `[B]` and event `[d]`; of `code` only B is used.
 
         Args:
           code: `[B, ...]`.

@@ -8,7 +8,7 @@ tfd = tfp.distributions
 
 
 def has_closed_form(q: tfd.Distribution, p: tfd.Distribution) -> bool:
-    """Returns whether KL(q || p) has a closed form here: both diagonal Gaussians."""
+    """Return whether KL(q || p) has a closed form here: both diagonal Gaussians."""
     return all(
         isinstance(each, tfd.Independent) and isinstance(each.distribution, tfd.Normal)
         for each in (q, p)
@@ -16,7 +16,7 @@ def has_closed_form(q: tfd.Distribution, p: tfd.Distribution) -> bool:
 
 
 def kl_nats(q: tfd.Distribution, p: tfd.Distribution, z=None):
-    """Returns KL(q || p) in nats, summed over the latent dimensions, `[B]`.
+    """Return KL(q || p) in nats, summed over the latent dimensions, `[B]`.
 
     Between two diagonal Gaussians it is TFP's closed form. Otherwise it is the
     estimate `-H(q) - log p(z)` with z drawn from q: unbiased, and the entropy H(q)

@@ -87,7 +87,7 @@ class MixturePrior(Prior):
         self.built = True
 
     def parameters(self, code):
-        """Returns `(logits, mean, stddev)`, each float32 `[B, d, M]`, of p(z|code)."""
+        """Return `(logits, mean, stddev)`, each float32 `[B, d, M]`, of p(z|code)."""
         x = code
         outputs = []
         for i, layer in enumerate(self.hidden_layers):
@@ -107,7 +107,7 @@ class MixturePrior(Prior):
         return logits, mean, stddev
 
     def call(self, code, training=False):
-        """Returns p(z|code): a `tfd.Distribution` with batch `[B]` and event `[d]`.
+        """Return p(z|code): a `tfd.Distribution` with batch `[B]` and event `[d]`.
 
         Args:
           code: float `[B, code_dim]`.
@@ -116,7 +116,7 @@ class MixturePrior(Prior):
         return self.distribution(*self.parameters(code))
 
     def distribution(self, logits, mean, stddev):
-        """Returns the distribution with the given parameters, each `[..., d, M]`."""
+        """Return the distribution with the given parameters, each `[..., d, M]`."""
         if self.components == 1:
             marginal = tfd.Normal(mean[..., 0], stddev[..., 0])
         else:

@@ -31,7 +31,7 @@ class StandardNormal(Prior):
         self.built = True
 
     def call(self, code, training=False):
-        """Returns N(0, I) with batch `[B]` and event `[d]`; of `code` only B is used.
+        """Return N(0, I) with batch `[B]` and event `[d]`; of `code` only B is used.
 
         Args:
           code: `[B, ...]`.

@@ -27,7 +27,7 @@ _TENSORS = {
 
 
 def text(model, export, table, decoder, quantize, codebook, config=None, metrics=None):
-    """Returns the model card, Markdown.
+    """Return the model card, Markdown.
 
     Args:
       model: The model.

@@ -51,7 +51,7 @@ def export_model(
     metrics=None,
     examples=None,
 ):
-    """Writes a SavedModel that TensorFlow Serving loads, at `folder/VERSION/`.
+    """Write a SavedModel that TensorFlow Serving loads, at `folder/VERSION/`.
 
     It needs nothing of this package, nor Keras: only standard TensorFlow operations. It
     is written beside and renamed into place, so that a server that polls the folder sees
@@ -154,7 +154,7 @@ PYTHON_OPS = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 
 
 def ops_of(path):
-    """Returns the names of all ops in a SavedModel, those inside its functions included."""
+    """Return the names of all ops in a SavedModel, those inside its functions included."""
     model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     found = set()
     for meta in model.meta_graphs:
@@ -166,7 +166,7 @@ def ops_of(path):
 
 
 def check_servable(path):
-    """Raises `UserError` if the SavedModel at `path` calls Python, as no server can."""
+    """Raise `UserError` if the SavedModel at `path` calls Python, as no server can."""
     calls = sorted(ops_of(path) & set(PYTHON_OPS))
     if calls:
         raise UserError(

@@ -52,7 +52,7 @@ class ImageDecoder:
 
     @staticmethod
     def can_decode(image_shape):
-        """Returns whether files can hold images of that shape: grey or RGB."""
+        """Return whether files can hold images of that shape: grey or RGB."""
         return image_shape[-1] in (1, 3)
 
     @property
@@ -61,7 +61,7 @@ class ImageDecoder:
         return self.crop or self.image_shape[:2]
 
     def describe(self):
-        """Returns in words what is done to a file."""
+        """Return in words what is done to a file."""
         height, width, channels = self.image_shape
         steps = ["decoded to 8 bits"]
         if self.crop:
@@ -78,7 +78,7 @@ class ImageDecoder:
         return ", ".join(steps)
 
     def __call__(self, image_bytes):
-        """Returns float32 `[B, H, W, C]` in [0, 1] of strings `[B]`."""
+        """Return float32 `[B, H, W, C]` in [0, 1] of strings `[B]`."""
         unit = tf.map_fn(
             self._decode,
             (tf.range(tf.size(image_bytes)), image_bytes),
@@ -131,7 +131,7 @@ class ImageDecoder:
 
 
 def _resized(pixels, size):
-    """Returns `[h, w, C]`: as Pillow, first along the rows, then down, each time rounded."""
+    """Return `[h, w, C]`: as Pillow, first along the rows, then down, each time rounded."""
     height = tf.shape(pixels)[0]
     for stage in ((height, size[1]), size):
         pixels = tf.image.resize(pixels, stage, method="bilinear", antialias=True)

@@ -8,7 +8,7 @@ ROWS = 4
 
 
 def requests(model, table, decoder, examples=None):
-    """Returns one request for each signature: `{signature: {input: array}}`.
+    """Return one request for each signature: `{signature: {input: array}}`.
 
     Args:
       model: The model.
@@ -32,7 +32,7 @@ def requests(model, table, decoder, examples=None):
 
 
 def files(images, decoder):
-    """Returns PNG files, bytes `[B]`, large enough for the decoder's crop.
+    """Return PNG files, bytes `[B]`, large enough for the decoder's crop.
 
     Images smaller than that lie in the middle of a black frame, so that they are what the
     crop leaves.
@@ -48,7 +48,7 @@ def files(images, decoder):
 
 
 def write(path, requests, answers):
-    """Writes requests and answers as `SIGNATURE/inputs/NAME` and `SIGNATURE/outputs/NAME`."""
+    """Write requests and answers as `SIGNATURE/inputs/NAME` and `SIGNATURE/outputs/NAME`."""
     arrays = {}
     for kind, every in (("inputs", requests), ("outputs", answers)):
         for signature, values in every.items():
@@ -65,7 +65,7 @@ def write(path, requests, answers):
 
 
 def read(path):
-    """Returns `{signature: (inputs, outputs)}`, each `{name: array}`, as `write` wrote them."""
+    """Return `{signature: (inputs, outputs)}`, each `{name: array}`, as `write` wrote them."""
     found = {}
     with np.load(path) as arrays:
         for key in arrays.files:

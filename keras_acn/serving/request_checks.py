@@ -7,7 +7,7 @@ ROUNDING = 1e-3
 
 
 def checked(inputs, specs):
-    """Returns the inputs, passed on once every check on them has held.
+    """Return the inputs, passed on once every check on them has held.
 
     Each input must have the shape of its spec, whose first dimension is the batch, and at
     least one row; all must have equally many. Numbers must be finite, and an image's in
@@ -56,7 +56,7 @@ def checked(inputs, specs):
 
 
 def _inner(shape, rank):
-    """Returns the sizes after the batch, filled up with -1 to `rank - 1` of them."""
+    """Return the sizes after the batch, filled up with -1 to `rank - 1` of them."""
     return tf.concat([shape, tf.fill([rank], -1)], axis=0)[1:rank]
 
 

@@ -33,7 +33,7 @@ class Signature:
 
 
 def trace(table, scope):
-    """Returns the traced functions of a table by name, checks of the requests included.
+    """Return the traced functions of a table by name, checks of the requests included.
 
     Signatures of one function share its graph: `encode`, the default and `encode_png` are
     the same computation behind different doors.
@@ -64,7 +64,7 @@ def _trace(signature, scope, shared):
 
 
 def signatures_of(model, decoder=None, codebook=True):
-    """Returns the list of `Signature`s that a model has, by its parts.
+    """Return the list of `Signature`s that a model has, by its parts.
 
     Args:
       model: The model.
@@ -194,7 +194,7 @@ def _of_latents(model):
 
 
 def _noise(seed):
-    """Returns the noise of requests that draw, each row from its seed; `None` without seeds."""
+    """Return the noise of requests that draw, each row from its seed; `None` without seeds."""
     return None if seed is None else RowNoise(seed)
 
 

@@ -11,7 +11,7 @@ from keras_acn._base.errors import UserError
 
 
 def versions(folder):
-    """Returns the versions in a folder, ascending: what a polling server would see."""
+    """Return the versions in a folder, ascending: what a polling server would see."""
     folder = pathlib.Path(folder)
     names = [each.name for each in folder.iterdir()] if folder.is_dir() else []
     return sorted(int(name) for name in names if name.isascii() and name.isdigit())
@@ -19,7 +19,7 @@ def versions(folder):
 
 @contextlib.contextmanager
 def new_version(folder, version=None):
-    """Yields `(path, finish)`: a hidden folder to write to, and how to make it a version.
+    """Yield `(path, finish)`: a hidden folder to write to, and how to make it a version.
 
     `finish()` renames it in one step and returns the version's path; before that a server
     sees nothing, as names that are no numbers are none of its business. Without a `finish`

@@ -18,7 +18,7 @@ FILE = "tf_serving_warmup_requests"
 
 
 def write(path, name, requests):
-    """Writes the warm-up file.
+    """Write the warm-up file.
 
     Args:
       path: Path of the file.
@@ -31,7 +31,7 @@ def write(path, name, requests):
 
 
 def prediction_log(name, signature, inputs):
-    """Returns one `PredictionLog`, serialized, that asks `signature` of the model `name`."""
+    """Return one `PredictionLog`, serialized, that asks `signature` of the model `name`."""
     spec = _field(1, name.encode()) + _field(3, signature.encode())
     request = _field(1, spec)
     for key, value in inputs.items():
@@ -42,5 +42,5 @@ def prediction_log(name, signature, inputs):
 
 
 def _field(number, data):
-    """Returns a field of bytes in protocol buffers' wire format: tag, length, data."""
+    """Return a field of bytes in protocol buffers' wire format: tag, length, data."""
     return varint(number << 3 | 2) + varint(len(data)) + data

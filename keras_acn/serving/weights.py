@@ -48,16 +48,16 @@ class StoredWeights:
             self._stored[key] = tf.Variable(value, trainable=False, name=weight.path)
 
     def scope(self):
-        """Returns a context, opened in a graph, in which the model reads the stored weights."""
+        """Return a context, opened in a graph, in which the model reads the stored weights."""
         return _ReadStored(self._stored)
 
     def used_by(self, functions):
-        """Returns the variables that the concrete functions read, in the model's order."""
+        """Return the variables that the concrete functions read, in the model's order."""
         used = {variable.ref() for function in functions for variable in function.variables}
         return [each for each in self._stored.values() if each.ref() in used]
 
     def full_bytes(self, variables):
-        """Returns what the weights behind stored `variables` take in the model itself."""
+        """Return what the weights behind stored `variables` take in the model itself."""
         refs = {variable.ref() for variable in variables}
         return sum(
             self._weights[key].numpy().nbytes

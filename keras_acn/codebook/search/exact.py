@@ -95,7 +95,7 @@ class ExactSearch(NeighborSearch):
         return rank(codes, query, member, k, exclude=exclude, used=used)
 
     def _maxima(self, codes, center, probe, used, first, count, group):
-        """Returns the highest score in each group of the rows `first : first + count`.
+        """Return the highest score in each group of the rows `first : first + count`.
 
         A row that is used or no number scores `LOWEST`.
 
@@ -145,7 +145,7 @@ class ExactSearch(NeighborSearch):
 
 
 def _center(codes):
-    """Returns a point `[d]` amid the codes that a few codes far away do not move."""
+    """Return a point `[d]` amid the codes that a few codes far away do not move."""
     rows, dim = codes.shape
     samples = min(SAMPLES, rows)
     each = min(SAMPLE, rows // samples)
@@ -156,7 +156,7 @@ def _center(codes):
 
 
 def _group_size(wanted):
-    """Returns 16, 8, 4, 2 or 1: the fewer groups are wanted, the larger they may be."""
+    """Return 16, 8, 4, 2 or 1: the fewer groups are wanted, the larger they may be."""
     group = MAX_GROUP
     while group > 1 and group * wanted > MEMBERS:
         group //= 2
@@ -164,7 +164,7 @@ def _group_size(wanted):
 
 
 def _best_of_parts(best, parts, size, probe, wanted):
-    """Returns the best groups of `parts` runs of `size` rows, one run after another."""
+    """Return the best groups of `parts` runs of `size` rows, one run after another."""
     batch = tf.shape(probe)[0]
     start = (0, tf.fill([batch, wanted], -float("inf")), tf.fill([batch, wanted], -1))
     shape = tf.TensorShape([probe.shape[0], wanted])
@@ -180,7 +180,7 @@ def _best_of_parts(best, parts, size, probe, wanted):
 
 
 def _merge(one, other, wanted):
-    """Returns the best `wanted` of two lists of `(score, index)`, `[B, wanted]` each."""
+    """Return the best `wanted` of two lists of `(score, index)`, `[B, wanted]` each."""
     score = tf.concat([one[0], other[0]], axis=1)
     index = tf.concat([one[1], other[1]], axis=1)
     score, place = tf.math.top_k(score, wanted)

@@ -104,7 +104,7 @@ class FaissSearch(NeighborSearch):
         return Found(*found, None)
 
     def _search(self, codes, query, k, least, exclude, used, following):
-        """Returns distances and rows `[B, k]`, and whether a list is complete `[B]`."""
+        """Return distances and rows `[B, k]`, and whether a list is complete `[B]`."""
         require_faiss()
         size = codes.shape[0]
         free = tf.fill([tf.shape(query)[0]], size)  # [B], rows that each may return
@@ -130,7 +130,7 @@ class FaissSearch(NeighborSearch):
         return distance, index, tf.reduce_sum(tf.cast(index >= 0, tf.int32), axis=1) >= free
 
     def _candidates(self, codes, query, k, exclude, used, following):
-        """Returns rows `[B, C]` from the index, each once, -1 for none."""
+        """Return rows `[B, C]` from the index, each once, -1 for none."""
         size = codes.shape[0]
         count = min(size, self.candidates or max(128, 4 * k))
 

@@ -232,7 +232,7 @@ class _Job:
         self._thread.start()
 
     def result(self):
-        """Returns what the call returned, or raises what it raised."""
+        """Return what the call returned, or raises what it raised."""
         self._thread.join()
         if self._error is not None:
             raise self._error
@@ -240,12 +240,12 @@ class _Job:
 
 
 def _same(old, new):
-    """Returns whether codes are the same, those that are no numbers included."""
+    """Return whether codes are the same, those that are no numbers included."""
     return np.array_equal(old, new, equal_nan=True)
 
 
 def _moved(old, new):
-    """Returns how far the finite ones of codes `[n, d]` moved, as a share of their spread."""
+    """Return how far the finite ones of codes `[n, d]` moved, as a share of their spread."""
     if old.shape != new.shape:
         return np.inf
     finite = np.isfinite(old).all(axis=1) & np.isfinite(new).all(axis=1)

@@ -196,7 +196,7 @@ class GraphSearch(NeighborSearch):
         lists.scatter_nd_update(tf.stack([row, slot], axis=-1), value)
 
     def _visit(self, codes, query, index, k, used, seed):
-        """Searches the graph.
+        """Search the graph.
 
         Candidate rows are laid out `[C, B]`, candidates first, so that minima over
         candidates run over whole rows of memory. A pool is `(rows, squared)`, int32 rows
@@ -218,7 +218,7 @@ class GraphSearch(NeighborSearch):
             return tf.where(tf.gather(used, tf.maximum(rows, 0)), INFINITY, squared)
 
         def looked_at(goal):
-            """Returns what is kept with the rows `goal` `[E, B]`, and the distances."""
+            """Return what is kept with the rows `goal` `[E, B]`, and the distances."""
             kept = tf.gather(here(self.lists), tf.maximum(goal, 0))  # [E, B, W]
             kept = tf.where((goal >= 0)[:, :, None], kept, -1)
             kept = tf.transpose(kept, [0, 2, 1])
@@ -257,7 +257,7 @@ class GraphSearch(NeighborSearch):
         return pool[0][: self.pool], free
 
     def _probes(self, codes, query):
-        """Returns the rows `[probes, B]` of the latest visits that are nearest, about."""
+        """Return the rows `[probes, B]` of the latest visits that are nearest, about."""
         latest = tf.identity(here(self.latest))
         groups = latest.shape[0] // GROUP
         near = tf.gather(codes, latest)  # [n, d]
@@ -275,14 +275,14 @@ class GraphSearch(NeighborSearch):
 
 
 def _not_been_at(pool, been, k):
-    """Returns the k nearest rows `[k, B]` of a pool that are not among `been`."""
+    """Return the k nearest rows `[k, B]` of a pool that are not among `been`."""
     rows, squared = pool
     again = tf.reduce_any(rows[:, None] == been, axis=1)
     return nearest(rows, tf.where(again, INFINITY, squared), k)[0]
 
 
 def _merged(pool, others):
-    """Returns a pool with the nearest of its own rows and of `others`."""
+    """Return a pool with the nearest of its own rows and of `others`."""
     rows, squared = (tf.concat(pair, axis=0) for pair in zip(pool, others, strict=True))
     return nearest(rows, squared, pool[0].shape[0])
 

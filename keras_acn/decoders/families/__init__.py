@@ -15,7 +15,7 @@ FAMILIES = Registry(
 
 
 def get_likelihood(identifier="bernoulli"):
-    """Returns an output family from its name, its config, or itself.
+    """Return an output family from its name, its config, or itself.
 
     Args:
       identifier: `"bernoulli"`, `"discretized_logistic_mixture"` or `"categorical"`; a

@@ -47,12 +47,12 @@ class Likelihood:
         return self.short_name or type(self).__name__
 
     def get_config(self) -> dict:
-        """Returns the initialiser's arguments."""
+        """Return the initialiser's arguments."""
         return {}
 
     @classmethod
     def from_config(cls, config):
-        """Returns the family that `get_config` described."""
+        """Return the family that `get_config` described."""
         return cls(**config)
 
     def __eq__(self, other):
@@ -66,11 +66,11 @@ class Likelihood:
         return f"{type(self).__name__}({options})"
 
     def parameters_per_pixel(self, channels: int) -> int:
-        """Returns P, the number of network outputs for a pixel of `channels` channels."""
+        """Return P, the number of network outputs for a pixel of `channels` channels."""
         raise NotImplementedError
 
     def log_prob(self, params, pixels):
-        """Returns the log-probability of whole pixels in nats, summed over channels.
+        """Return the log-probability of whole pixels in nats, summed over channels.
 
         Args:
           params: float32 [..., P].
@@ -82,7 +82,7 @@ class Likelihood:
         raise NotImplementedError
 
     def pmf(self, params, previous, channels):
-        """Returns the exact probabilities of the next channel's levels.
+        """Return the exact probabilities of the next channel's levels.
 
         Args:
           params: float32 [..., P].
@@ -95,11 +95,11 @@ class Likelihood:
         raise NotImplementedError
 
     def noise_size(self, channels: int) -> int:
-        """Returns n, how many uniform numbers a pixel's sample takes."""
+        """Return n, how many uniform numbers a pixel's sample takes."""
         return channels
 
     def sample(self, params, channels, noise):
-        """Returns one sample a pixel, a deterministic function of the noise.
+        """Return one sample a pixel, a deterministic function of the noise.
 
         Args:
           params: float32 [..., P].
@@ -112,20 +112,20 @@ class Likelihood:
         raise NotImplementedError
 
     def mean(self, params, channels):
-        """Returns the expected pixels, float32 [..., C]."""
+        """Return the expected pixels, float32 [..., C]."""
         raise NotImplementedError
 
     def mode(self, params, channels):
-        """Returns the likeliest pixels, float32 [..., C], where a family knows them."""
+        """Return the likeliest pixels, float32 [..., C], where a family knows them."""
         raise NotImplementedError(f"{type(self).__name__} has no closed-form mode.")
 
     def level_index(self, pixels):
-        """Returns the index of the nearest level, int32, of values in [0, 1]."""
+        """Return the index of the nearest level, int32, of values in [0, 1]."""
         top = self.levels - 1
         return tf.clip_by_value(tf.cast(tf.round(pixels * top), tf.int32), 0, top)
 
     def level_value(self, index):
-        """Returns the values `k / (levels - 1)`, float32, of integer indices k.
+        """Return the values `k / (levels - 1)`, float32, of integer indices k.
 
         They are looked up: in a graph TensorFlow turns the division into a product that is
         off by a bit.
@@ -134,7 +134,7 @@ class Likelihood:
         return tf.gather(np.arange(self.levels, dtype="float32") / np.float32(top), index)
 
     def distribution(self, params, image_shape: tuple[int, int, int]) -> ImageDistribution:
-        """Returns the distribution over images whose pixels are independent given `params`.
+        """Return the distribution over images whose pixels are independent given `params`.
 
         Args:
           params: [..., H, W, P], any float type (computed in float32).
@@ -153,7 +153,7 @@ tfd = tfp.distributions
 
 
 def stateless_seed(seed):
-    """Returns `seed` as an int32 tensor of shape [2], so that one seed gives one sample.
+    """Return `seed` as an int32 tensor of shape [2], so that one seed gives one sample.
 
     Args:
       seed: An int, a tensor of shape [2], or `None` for a fresh random seed.
@@ -233,7 +233,7 @@ class ImageDistribution(tfd.Distribution):
         return (*self._image_shape[:2], self._likelihood.noise_size(self.channels))
 
     def sample_from(self, noise):
-        """Returns one image for each of a batch `[B]`, from uniform numbers [B, H, W, n]."""
+        """Return one image for each of a batch `[B]`, from uniform numbers [B, H, W, n]."""
         return self._likelihood.sample(self._params, self.channels, noise)
 
     def _batch_shape(self):

@@ -24,27 +24,27 @@ class Bernoulli(Likelihood):
     levels = 2
 
     def parameters_per_pixel(self, channels):
-        """Returns `channels`: one logit each."""
+        """Return `channels`: one logit each."""
         return channels
 
     def log_prob(self, params, pixels):
-        """Returns the negative cross-entropy in nats: see `Likelihood.log_prob`."""
+        """Return the negative cross-entropy in nats: see `Likelihood.log_prob`."""
         one, zero = tf.math.log_sigmoid(params), tf.math.log_sigmoid(-params)
         return tf.reduce_sum(pixels * one + (1.0 - pixels) * zero, axis=-1)
 
     def pmf(self, params, previous, channels):
-        """Returns [..., 2]: see `Likelihood.pmf`."""
+        """Return [..., 2]: see `Likelihood.pmf`."""
         logit = params[..., previous.shape[-1]]
         return tf.stack([tf.sigmoid(-logit), tf.sigmoid(logit)], axis=-1)
 
     def sample(self, params, channels, noise):
-        """Returns zeros and ones, float32 [..., C]: see `Likelihood.sample`."""
+        """Return zeros and ones, float32 [..., C]: see `Likelihood.sample`."""
         return tf.cast(noise < tf.sigmoid(params), tf.float32)
 
     def mean(self, params, channels):
-        """Returns the probabilities of a one, [..., C]."""
+        """Return the probabilities of a one, [..., C]."""
         return tf.sigmoid(params)
 
     def mode(self, params, channels):
-        """Returns the likelier of 0 and 1, [..., C]."""
+        """Return the likelier of 0 and 1, [..., C]."""
         return tf.cast(params > 0, tf.float32)

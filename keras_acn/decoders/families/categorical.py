@@ -24,24 +24,24 @@ class Categorical256(Likelihood):
     levels = 256
 
     def parameters_per_pixel(self, channels):
-        """Returns `256 * channels`."""
+        """Return `256 * channels`."""
         return self.levels * channels
 
     def _blocks(self, params):
-        """Returns the logits [..., C, 256]."""
+        """Return the logits [..., C, 256]."""
         params = tf.convert_to_tensor(params)
         shape = [params.shape[-1] // self.levels, self.levels]
         return tf.reshape(params, tf.concat([tf.shape(params)[:-1], shape], axis=0))
 
     def _probs(self, params):
-        """Returns the probabilities [..., C, 256]."""
+        """Return the probabilities [..., C, 256]."""
         logits = self._blocks(params)
         # As a matrix, since TensorFlow's fast softmax refuses more than five dimensions.
         probs = tf.nn.softmax(tf.reshape(logits, [-1, self.levels]))
         return tf.reshape(probs, tf.shape(logits))
 
     def log_prob(self, params, pixels):
-        """Returns the log-probability in nats: see `Likelihood.log_prob`."""
+        """Return the log-probability in nats: see `Likelihood.log_prob`."""
         logits = self._blocks(params)  # [..., C, 256]
         labels = self.level_index(pixels)
         shape = tf.broadcast_dynamic_shape(tf.shape(labels), tf.shape(logits)[:-1])
@@ -51,19 +51,19 @@ class Categorical256(Likelihood):
         return -tf.reduce_sum(nats, axis=-1)
 
     def pmf(self, params, previous, channels):
-        """Returns [..., 256]: see `Likelihood.pmf`."""
+        """Return [..., 256]: see `Likelihood.pmf`."""
         return self._probs(params)[..., previous.shape[-1], :]
 
     def sample(self, params, channels, noise):
-        """Returns values `k / 255`, float32 [..., C]: see `Likelihood.sample`."""
+        """Return values `k / 255`, float32 [..., C]: see `Likelihood.sample`."""
         cumulative = tf.cumsum(self._probs(params), axis=-1)  # [..., C, 256]
         below = cumulative <= (noise * cumulative[..., -1])[..., None]
         return self.level_value(tf.reduce_sum(tf.cast(below, tf.int32), axis=-1))
 
     def mean(self, params, channels):
-        """Returns the expectation under the softmax, [..., C]."""
+        """Return the expectation under the softmax, [..., C]."""
         return tf.reduce_sum(self._probs(params) * self.level_value(range(256)), axis=-1)
 
     def mode(self, params, channels):
-        """Returns the likeliest level of each channel, [..., C]."""
+        """Return the likeliest level of each channel, [..., C]."""
         return self.level_value(tf.argmax(self._blocks(params), axis=-1))

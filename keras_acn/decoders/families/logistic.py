@@ -52,15 +52,15 @@ class DiscretizedLogisticMixture(Likelihood):
         self.components = components
 
     def get_config(self):
-        """Returns the initialiser's arguments."""
+        """Return the initialiser's arguments."""
         return {"components": self.components}
 
     def parameters_per_pixel(self, channels):
-        """Returns `M (1 + 2 C + C (C - 1) / 2)`: 3 M for grey, 10 M for colour."""
+        """Return `M (1 + 2 C + C (C - 1) / 2)`: 3 M for grey, 10 M for colour."""
         return self.components * (1 + 2 * channels + channels * (channels - 1) // 2)
 
     def _split(self, params, channels):
-        """Returns logits [..., M] and lists over channels of means, log-scales, coefficients."""
+        """Return logits [..., M] and lists over channels of means, log-scales, coefficients."""
         sizes = [1] + [1] * (2 * channels) + list(range(channels))
         parts = tf.split(params, [self.components * n for n in sizes], axis=-1)
         means = parts[1 : 1 + channels]
@@ -72,12 +72,12 @@ class DiscretizedLogisticMixture(Likelihood):
         return parts[0], means, log_scales, coefficients
 
     def _grid(self, pixels):
-        """Returns the nearest level in [-1, 1] and its index as a float."""
+        """Return the nearest level in [-1, 1] and its index as a float."""
         index = tf.clip_by_value(tf.round(pixels * 255.0), 0.0, 255.0)
         return index / 127.5 - 1.0, index
 
     def _component_log_probs(self, means, log_scales, coefficients, pixels):
-        """Returns log p(first channels of the pixel | component), [..., M]."""
+        """Return log p(first channels of the pixel | component), [..., M]."""
         known = []
         total = 0.0
         for c in range(pixels.shape[-1]):
@@ -88,13 +88,13 @@ class DiscretizedLogisticMixture(Likelihood):
         return total
 
     def log_prob(self, params, pixels):
-        """Returns the log-probability in nats: see `Likelihood.log_prob`."""
+        """Return the log-probability in nats: see `Likelihood.log_prob`."""
         logits, *rest = self._split(params, pixels.shape[-1])
         log_probs = self._component_log_probs(*rest, pixels)
         return tf.reduce_logsumexp(_log_normalize(logits) + log_probs, axis=-1)
 
     def pmf(self, params, previous, channels):
-        """Returns [..., 256]: see `Likelihood.pmf`."""
+        """Return [..., 256]: see `Likelihood.pmf`."""
         c = previous.shape[-1]
         logits, means, log_scales, coefficients = self._split(params, channels)
         log_weights = _log_normalize(logits)
@@ -108,11 +108,11 @@ class DiscretizedLogisticMixture(Likelihood):
         return tf.reduce_sum(tf.exp(_log_normalize(log_weights)[..., None] + log_bins), axis=-2)
 
     def noise_size(self, channels):
-        """Returns `M + C`: the component, then each channel."""
+        """Return `M + C`: the component, then each channel."""
         return self.components + channels
 
     def sample(self, params, channels, noise):
-        """Returns values `k / 255`, float32 [..., C]: see `Likelihood.sample`.
+        """Return values `k / 255`, float32 [..., C]: see `Likelihood.sample`.
 
         A logistic number rounded to the nearest level, with the tails at the ends, has
         exactly the discretized distribution.
@@ -140,7 +140,7 @@ class DiscretizedLogisticMixture(Likelihood):
         return self.level_value(tf.stack(levels, axis=-1))
 
     def mean(self, params, channels):
-        """Returns the expected pixels, [..., C], to within about one level.
+        """Return the expected pixels, [..., C], to within about one level.
 
         The mean of a logistic clipped to the range is in closed form; rounding to levels is
         neglected, and a channel's centre is taken at the mean of the channels before it.
@@ -159,12 +159,12 @@ class DiscretizedLogisticMixture(Likelihood):
 
 
 def _log_normalize(logits):
-    """Returns the logs of the weights, for any number of dimensions."""
+    """Return the logs of the weights, for any number of dimensions."""
     return logits - tf.reduce_logsumexp(logits, axis=-1, keepdims=True)
 
 
 def _log_bin(y, index, mean, log_scale):
-    """Returns the log of a logistic's mass within 1/255 of y, tails at both ends.
+    """Return the log of a logistic's mass within 1/255 of y, tails at both ends.
 
     F(a) - F(b) = F(a) F(-b) (1 - exp(b - a)) holds everywhere, and none of its factors
     cancels, so that no far tail needs a special case.

@@ -70,7 +70,7 @@ class GateBiases(keras.layers.Layer):
         self.shares = [keras.layers.Dense(w, use_bias=False, **policy) for w in self.widths]
 
     def build(self, input_shape):
-        """Builds the weights for z [B, d]."""
+        """Build the weights for z [B, d]."""
         self.dense.build((None, input_shape[-1]))
         if self.conditioning == "spatial":
             for i, layer in enumerate(self.upsample):
@@ -79,7 +79,7 @@ class GateBiases(keras.layers.Layer):
                 share.build((None, None, None, self.map_filters))
 
     def call(self, z):
-        """Returns the list of biases for z [B, d], in the order of `widths`."""
+        """Return the list of biases for z [B, d], in the order of `widths`."""
         x = self.dense(z)
         if self.conditioning == "global":
             x = x[:, None, None, :]

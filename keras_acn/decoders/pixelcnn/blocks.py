@@ -6,7 +6,7 @@ from keras import ops
 
 
 def to_blocks(x, block, xp=ops):
-    """Returns the image with each block of pixels as one position.
+    """Return the image with each block of pixels as one position.
 
     The values of a position are those of the block's pixels in raster order, and within a
     pixel those of its channels: position (i, j) of `[[a, b], [c, d]]` holds `a, b, c, d`.
@@ -29,7 +29,7 @@ def to_blocks(x, block, xp=ops):
 
 
 def from_blocks(x, block, xp=ops):
-    """Returns the image whose `to_blocks` is x.
+    """Return the image whose `to_blocks` is x.
 
     Args:
       x: `[B, H / block, W / block, block * block * F]`.
@@ -49,5 +49,5 @@ def from_blocks(x, block, xp=ops):
 
 
 def doublings(block):
-    """Returns how many doublings lead from a quarter of an image's size to its grid's size."""
+    """Return how many doublings lead from a quarter of an image's size to its grid's size."""
     return max(0, 2 - int(math.log2(block)))

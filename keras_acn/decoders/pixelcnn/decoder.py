@@ -166,7 +166,7 @@ class GatedPixelCNN(Decoder):
         self.built = True
 
     def gate_biases(self, z):
-        """Returns the biases from z, a vertical and a horizontal one for each layer.
+        """Return the biases from z, a vertical and a horizontal one for each layer.
 
         The last vertical one is that of no gate: the horizontal one stands in its place.
         """
@@ -174,7 +174,7 @@ class GatedPixelCNN(Decoder):
         return [*biases[:-1], biases[-1], biases[-1]]
 
     def features(self, image, z, training=False):
-        """Returns [B, *grid, F]: at a position, a function of z and the positions before it.
+        """Return [B, *grid, F]: at a position, a function of z and the positions before it.
 
         Args:
           image: float [B, H, W, C] in [0, 1].
@@ -192,7 +192,7 @@ class GatedPixelCNN(Decoder):
         return h
 
     def parameters(self, image, z, training=False):
-        """Returns the output family's parameters, float32 [B, H, W, P], in one parallel pass.
+        """Return the output family's parameters, float32 [B, H, W, P], in one parallel pass.
 
         Args:
           image: float [B, H, W, C] in [0, 1], the teacher: the parameters of a channel depend
@@ -205,7 +205,7 @@ class GatedPixelCNN(Decoder):
         return from_blocks(parameters, self.block)
 
     def call(self, z, training=False):
-        """Returns r(x|z): an `AutoregressiveImage` with batch [...] and event [H, W, C].
+        """Return r(x|z): an `AutoregressiveImage` with batch [...] and event [H, W, C].
 
         Args:
           z: float [..., d].
@@ -214,7 +214,7 @@ class GatedPixelCNN(Decoder):
         return AutoregressiveImage(self, z, training=bool(training))
 
     def get_config(self):
-        """Returns the initialiser's arguments."""
+        """Return the initialiser's arguments."""
         return {
             **super().get_config(),
             "likelihood": {"name": self.likelihood.name, **self.likelihood.get_config()},
@@ -233,7 +233,7 @@ class GatedPixelCNN(Decoder):
 
 
 def check_block(block, image_shape):
-    """Returns the side of a block, or raises a `UserError` where it does not fit the image."""
+    """Return the side of a block, or raises a `UserError` where it does not fit the image."""
     height, width = image_shape[:2]
     if isinstance(block, bool) or not isinstance(block, int) or block < 1:
         raise UserError(f"block must be a positive integer, not {block!r}.")

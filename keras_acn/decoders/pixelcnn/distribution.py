@@ -72,7 +72,7 @@ class AutoregressiveImage(tfd.Distribution):
         return tf.constant(self._decoder.image_shape, tf.int32)
 
     def conditional(self, image):
-        """Returns the distribution of each pixel given z and the earlier pixels of `image`.
+        """Return the distribution of each pixel given z and the earlier pixels of `image`.
 
         Args:
           image: float [..., H, W, C] in [0, 1]; its batch broadcasts with z's.
@@ -102,7 +102,7 @@ class AutoregressiveImage(tfd.Distribution):
         return (height, width, self.likelihood.noise_size(channels))
 
     def sample_from(self, noise):
-        """Returns one image for each z, of a batch `[B]`, from uniform numbers [B, H, W, n]."""
+        """Return one image for each z, of a batch `[B]`, from uniform numbers [B, H, W, n]."""
         return self._decoder.steps.images(self._z, tf.transpose(noise, [1, 2, 0, 3]))
 
     def _log_prob(self, image):

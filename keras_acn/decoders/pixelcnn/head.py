@@ -16,7 +16,7 @@ MOST_JOINT_VALUES = 8
 
 
 def make_head(likelihood, channels, pixels, hidden, dtype):
-    """Returns the head for positions of so many pixels.
+    """Return the head for positions of so many pixels.
 
     Args:
       likelihood: The `Likelihood`.
@@ -76,7 +76,7 @@ class PixelHead(keras.layers.Layer):
         self.embed_out = dense(hidden, use_bias=False)[1:]
 
     def build(self, input_shape):
-        """Builds the weights for features [..., F]."""
+        """Build the weights for features [..., F]."""
         for layer in self.hidden:
             layer.build((None, input_shape[-1]))
         for layer in (*self.output_layers, *self.embed_out):
@@ -85,11 +85,11 @@ class PixelHead(keras.layers.Layer):
             layer.build((None, turn * self.group))
 
     def begin(self, features):
-        """Returns what every turn reads: the features as they are."""
+        """Return what every turn reads: the features as they are."""
         return features
 
     def parameters(self, begun, previous, turn):
-        """Returns the parameters of a turn's values.
+        """Return the parameters of a turn's values.
 
         Args:
           begun: From `begin`.
@@ -105,7 +105,7 @@ class PixelHead(keras.layers.Layer):
         return widened(self.output_layers[turn](rectify(x)))
 
     def call(self, features, values):
-        """Returns the parameters of all turns, one after the other, in float32.
+        """Return the parameters of all turns, one after the other, in float32.
 
         Args:
           features: [..., F].
@@ -149,22 +149,22 @@ class JointHead(keras.layers.Layer):
         self.output_layer = keras.layers.Dense(2**values, dtype=self.dtype_policy)
 
     def build(self, input_shape):
-        """Builds the weights for features [..., F]."""
+        """Build the weights for features [..., F]."""
         self.hidden.build((None, input_shape[-1]))
         self.output_layer.build((None, self.hidden_width))
 
     def begin(self, features):
-        """Returns the softmax's logits, [..., 2^n]."""
+        """Return the softmax's logits, [..., 2^n]."""
         return widened(self.output_layer(rectify(self.hidden(rectify(features)))))
 
     def parameters(self, begun, previous, turn):
-        """Returns the logit [..., 1] of a turn's pixel: see `PixelHead.parameters`."""
+        """Return the logit [..., 1] of a turn's pixel: see `PixelHead.parameters`."""
         for known in range(turn):
             begun = self._narrow(begun, previous[..., known : known + 1])
         return self._logit(begun)
 
     def call(self, features, values):
-        """Returns the logits of all pixels, [..., n]: see `PixelHead.call`."""
+        """Return the logits of all pixels, [..., n]: see `PixelHead.call`."""
         remaining, logits = self.begin(features), []
         for turn in range(self.turns):
             logits.append(self._logit(remaining))
@@ -173,26 +173,26 @@ class JointHead(keras.layers.Layer):
         return ops.concatenate(logits, axis=-1)
 
     def _narrow(self, logits, value):
-        """Returns the half of the logits [..., m] that a pixel's value [..., 1] leaves."""
+        """Return the half of the logits [..., m] that a pixel's value [..., 1] leaves."""
         middle = logits.shape[-1] // 2
         return ops.where(value > 0.5, logits[..., middle:], logits[..., :middle])
 
     def _logit(self, logits):
-        """Returns the log-odds [..., 1] of the upper half of the logits [..., m]."""
+        """Return the log-odds [..., 1] of the upper half of the logits [..., m]."""
         middle = logits.shape[-1] // 2
         upper, lower = logits[..., middle:], logits[..., :middle]
         return logsumexp(upper) - logsumexp(lower)
 
 
 def logsumexp(x):
-    """Returns the log of the sum of the exponentials over the last axis, [..., 1]."""
+    """Return the log of the sum of the exponentials over the last axis, [..., 1]."""
     if x.shape[-1] == 1:
         return x
     return ops.logsumexp(x, axis=-1, keepdims=True)
 
 
 def rectify(x):
-    """Returns `max(x, 0)`, as an operation that TensorFlow doesn't fuse.
+    """Return `max(x, 0)`, as an operation that TensorFlow doesn't fuse.
 
     Its fused matmul-and-relu fails to place inside the sampler's nested loops.
     """

@@ -49,7 +49,7 @@ class IncrementalDecoder:
         self._compiled = tf.function(self._sample, jit_compile=True)
 
     def init_state(self, z):
-        """Returns the state before the first position of images with latents z [B, d].
+        """Return the state before the first position of images with latents z [B, d].
 
         A dict: `biases`, each gate's bias from z; `rows` and `pixels`, the vertical and
         horizontal caches of each layer; `contexts`, what each layer's vertical stack says to
@@ -81,7 +81,7 @@ class IncrementalDecoder:
         }
 
     def step(self, state, position, previous):
-        """Returns the features of the position, and the next state.
+        """Return the features of the position, and the next state.
 
         Args:
           state: From `init_state` or the previous step.
@@ -111,7 +111,7 @@ class IncrementalDecoder:
         return features, state
 
     def next_row(self, state, row, above):
-        """Returns the state with which `next_pixel` goes through a row.
+        """Return the state with which `next_pixel` goes through a row.
 
         `step` is this and `next_pixel` in one; apart, a loop over positions does not carry along
         what changes once a row.
@@ -126,7 +126,7 @@ class IncrementalDecoder:
         return {**state, "rows": rows, "contexts": contexts}
 
     def next_pixel(self, state, column, left):
-        """Returns the features [B, F] of the next position of a row, and the new `pixels`.
+        """Return the features [B, F] of the next position of a row, and the new `pixels`.
 
         Args:
           state: Of this row; `contexts` and `pixels` are read, the latter as the position
@@ -138,7 +138,7 @@ class IncrementalDecoder:
         return self._advance_pixel(state["pixels"], state["contexts"], column, left)
 
     def parameters(self, features, previous):
-        """Returns what the output family needs for the next turn of the head.
+        """Return what the output family needs for the next turn of the head.
 
         Args:
           features: [B, F] from `step`.
@@ -151,7 +151,7 @@ class IncrementalDecoder:
         return head.parameters(features, previous, previous.shape[-1] // head.group)
 
     def pmf(self, features, previous):
-        """Returns the probabilities of the next value's levels, float32 [B, levels].
+        """Return the probabilities of the next value's levels, float32 [B, levels].
 
         Args:
           features: [B, F] from `step`.
@@ -164,7 +164,7 @@ class IncrementalDecoder:
         return self.decoder.likelihood.pmf(params, previous[..., whole:], group)
 
     def sample(self, z, seed, jit_compile=False):
-        """Returns one image for each latent: float32 [B, H, W, C].
+        """Return one image for each latent: float32 [B, H, W, C].
 
         The same z and seed give the same images, as long as the batch size and
         `jit_compile` are the same too.
@@ -183,7 +183,7 @@ class IncrementalDecoder:
         return (self._compiled if jit_compile else self._plain)(z, noise)
 
     def images(self, z, noise):
-        """Returns the images that uniform numbers stand for: float32 [B, H, W, C].
+        """Return the images that uniform numbers stand for: float32 [B, H, W, C].
 
         `sample` draws the numbers; whoever has them already, each image's from a seed of
         its own, begins here. Nothing is compiled or kept.
@@ -231,7 +231,7 @@ class IncrementalDecoder:
         return from_blocks(grid, self.decoder.block)
 
     def _grid_noise(self, noise):
-        """Returns uniform numbers [H, W, B, n] of pixels as those of positions."""
+        """Return uniform numbers [H, W, B, n] of pixels as those of positions."""
         block = self.decoder.block
         if block == 1:
             return noise
@@ -239,7 +239,7 @@ class IncrementalDecoder:
         return tf.transpose(noise, [1, 2, 0, 3])
 
     def _sample_position(self, features, noise):
-        """Returns a sample of the position's values, [B, values], turn after turn."""
+        """Return a sample of the position's values, [B, values], turn after turn."""
         head, likelihood = self.decoder.head, self.decoder.likelihood
         size = likelihood.noise_size(head.group)
         known = tf.zeros_like(noise[:, :0])
@@ -251,13 +251,13 @@ class IncrementalDecoder:
         return known
 
     def _encode(self, values, known):
-        """Returns the network's input for values [..., n], zero where nothing is known yet."""
+        """Return the network's input for values [..., n], zero where nothing is known yet."""
         x = tf.cast(values, self.decoder.compute_dtype)
         x = tf.concat([2.0 * x - 1.0, tf.ones_like(x[..., :1])], axis=-1)
         return x * tf.cast(known, x.dtype)
 
     def _advance_row(self, biases, rows, row, above):
-        """Runs the vertical stack on one row.
+        """Run the vertical stack on one row.
 
         Args:
           biases: The gates' biases.
@@ -284,7 +284,7 @@ class IncrementalDecoder:
         return next_rows, contexts
 
     def _advance_pixel(self, pixels, contexts, column, left):
-        """Runs the horizontal stack on one position of every image.
+        """Run the horizontal stack on one position of every image.
 
         Args:
           pixels: Each layer's cache [B, K // 2, F], from the position to the left.
@@ -309,5 +309,5 @@ class IncrementalDecoder:
 
 
 def at_row(bias, row):
-    """Returns a gate's bias in one row: [B, 1, 1 or W, width]."""
+    """Return a gate's bias in one row: [B, 1, 1 or W, width]."""
     return bias if bias.shape[1] == 1 else bias[:, row][:, None]

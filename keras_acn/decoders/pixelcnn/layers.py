@@ -47,17 +47,17 @@ class CausalConv(keras.layers.Layer):
         self.padding = ((side, 0), (side, side)) if vertical else ((0, 0), (side, 0))
 
     def build(self, input_shape):
-        """Builds the weights for an input [B, H, W, F]."""
+        """Build the weights for an input [B, H, W, F]."""
         self.conv.build((None, None, None, input_shape[-1]))
 
     def call(self, x):
-        """Returns [B, H, W, filters] for x [B, H, W, F]."""
+        """Return [B, H, W, filters] for x [B, H, W, F]."""
         if self.exclude_current:
             x = x[:, :-1] if self.direction == "vertical" else x[:, :, :-1]
         return self.conv(ops.pad(x, ((0, 0), *self.padding, (0, 0))))
 
     def at(self, window):
-        """Returns a horizontal convolution at one pixel, [B, filters].
+        """Return a horizontal convolution at one pixel, [B, filters].
 
         Args:
           window: The `span` inputs that end at the pixel, [B, span, F]: the pixel itself is
@@ -131,7 +131,7 @@ class GatedLayer(keras.layers.Layer):
         self.dropout = keras.layers.Dropout(dropout, **policy) if dropout else None
 
     def build(self, input_shape):
-        """Builds the weights for both stacks' inputs [B, H, W, F]."""
+        """Build the weights for both stacks' inputs [B, H, W, F]."""
         width = input_shape[-1]
         wide = 2 * self.gate_width
         for reduce in (self.reduce_v, self.reduce_h):
@@ -146,7 +146,7 @@ class GatedLayer(keras.layers.Layer):
                 expand.build((None, None, None, self.gate_width))
 
     def finish(self, gates, stack, expand, training):
-        """Returns the stack's next features from its gate inputs and its present ones."""
+        """Return the stack's next features from its gate inputs and its present ones."""
         out = self.gate(gates)
         if self.dropout is not None:
             out = self.dropout(out, training=training)
@@ -155,12 +155,12 @@ class GatedLayer(keras.layers.Layer):
         return out
 
     def gate(self, x):
-        """Returns `tanh(a) * sigmoid(c)` of `x = [a, c]`."""
+        """Return `tanh(a) * sigmoid(c)` of `x = [a, c]`."""
         a, c = ops.split(x, 2, axis=-1)
         return ops.tanh(a) * ops.sigmoid(c)
 
     def call(self, v, h, bias_v, bias_h, training=False):
-        """Returns the next features of the vertical and the horizontal stack.
+        """Return the next features of the vertical and the horizontal stack.
 
         Args:
           v: Vertical features [B, H, W, F].

@@ -190,7 +190,7 @@ def _die_with_launcher():
 
 
 def _wait(processes: list[subprocess.Popen], folder: pathlib.Path) -> int:
-    """Wait for all workers, or for the first that fails; returns the exit code."""
+    """Wait for all workers, or for the first that fails; return the exit code."""
     chief, interrupted = processes[0], 0
     while True:
         try:
