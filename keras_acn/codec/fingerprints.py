@@ -92,8 +92,10 @@ def fingerprint(model: Any) -> bytes:
 
     Example:
       >>> import keras_acn
-      >>> fingerprint(keras_acn.load_pretrained("acn-digits")).hex()
-      'b5c001c030406381ea167430c57670a9'
+      >>> is_of(fingerprint(model := keras_acn.load_pretrained("acn-digits")), model)
+      True
+      >>> is_of(bytes.fromhex("b5c001c030406381ea167430c57670a9"), model)  # of version 0.1.0
+      True
     """
     return next(_fingerprints(model))
 

@@ -3,6 +3,9 @@
 A later format may come with golden files of its own; this is how they are made.
 
     python tests/codec/golden/make.py FOLDER
+
+`shipped-set` is of the first 20 digits of the test part, by `acn-digits`, whose decoder was a class
+of its own then, `BernoulliMLP`.
 """
 
 import pathlib
