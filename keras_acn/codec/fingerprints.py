@@ -93,7 +93,7 @@ def fingerprint(model: Any) -> bytes:
     Example:
       >>> import keras_acn
       >>> fingerprint(keras_acn.load_pretrained("acn-digits")).hex()
-      'b5c001c030406381ea167430c57670a9'
+      '85945a61480a1935690301216a84616f'
     """
     return next(_fingerprints(model))
 
