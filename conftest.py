@@ -46,9 +46,11 @@ def _example(request):
         return
     import keras
     import numpy as np
+    import tensorflow as tf
 
     import keras_acn
 
     keras.utils.set_random_seed(0)
     request.getfixturevalue("monkeypatch").chdir(request.getfixturevalue("tmp_path"))
-    request.getfixturevalue("doctest_namespace").update(np=np, keras=keras, keras_acn=keras_acn)
+    names = {"np": np, "tf": tf, "keras": keras, "keras_acn": keras_acn}
+    request.getfixturevalue("doctest_namespace").update(names)

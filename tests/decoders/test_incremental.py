@@ -53,6 +53,14 @@ def stepwise_parameters(decoder, image, z):
     return from_blocks(params, decoder.block, np)
 
 
+@pytest.mark.fast(
+    "bottleneck-global-bernoulli-1",
+    "bottleneck-global-logistic-3",
+    "horizontal-spatial-categorical-1",
+    "horizontal-spatial-bernoulli-3",
+    "blocks-bernoulli-1",
+    "blocks-logistic-3",
+)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(
@@ -78,6 +86,7 @@ def test_cached_steps_agree_with_the_parallel_pass(family, channels, options):
     assert np.abs(parallel[:, side:] - parallel[:, :-side]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_cached_steps_agree_at_full_size():
     decoder = make((28, 28, 1), layers=6, filters=32, kernel_size=5, first_kernel_size=7)
     image = np.random.default_rng(2).integers(0, 2, (2, 28, 28, 1)).astype("float32")

@@ -24,6 +24,7 @@ def test_load_model(saved):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_kerass_own_load_model_after_the_usual_imports(saved):
     program = "import sys, keras, keras_acn; print(keras.saving.load_model(sys.argv[1]).latent_dim)"
     out = subprocess.run(

@@ -74,6 +74,7 @@ def test_same_seed_same_run_other_seed_other_run():
     assert losses[0] == losses[1] != losses[2]
 
 
+@pytest.mark.slow
 def test_xla_in_training_does_not_change_what_evaluate_says(tmp_path, monkeypatch):
     monkeypatch.setattr("keras_acn.models.base.JIT_FROM_SIZE", 10)
     model = small()
@@ -295,6 +296,7 @@ def test_codebook_size_given_for_a_dataset_without_an_end():
     assert len(model.fit(endless, steps_per_epoch=5, verbose=0).history["loss"]) == 1
 
 
+@pytest.mark.fast("False")
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_several_steps_an_execution_are_the_same_training(jit_compile):
     """10 steps an epoch by 4: an execution stops where the epoch does, or passes would drift."""
