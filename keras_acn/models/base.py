@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import random
+import warnings
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -430,6 +431,7 @@ class LatentModel(KerasTrainer):
         batch_size: int = 128,
         exclude_self: Any = False,
         progress: Progress | None = None,
+        tell: Progress | None = None,
     ) -> dict[str, np.ndarray]:
         """Return what each image costs, a dict of float64 `[N]` in nats.
 
@@ -443,10 +445,18 @@ class LatentModel(KerasTrainer):
           batch_size: Images at a time.
           exclude_self: As for `evaluate`.
           progress: Called with the passes over a batch that are done, and their number.
+          tell: The name of `progress` in version 0.1.0.
 
         Raises:
           UserError: As for `evaluate`.
         """
+        if tell is not None:
+            warnings.warn(
+                "The argument `tell` of image_nats is now called `progress`.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            progress = tell
         batches = self._evaluation_batches(x, y, batch_size, exclude_self)
         self._before_evaluation(batches)
         costs = self.graph("costs", self.costs)
