@@ -237,7 +237,7 @@ class KNNCodebook(CodeStore):
 
     def _follow(self, index, code, noise):
         """Search for the data of all replicas: `(rows [B, length], complete [B])`."""
-        strategy = self.search_strategy
+        noise, strategy = Noise.of(noise), self.search_strategy
         strategy.arrive(index)
         found = strategy.follow(
             here(self.codes),

@@ -134,8 +134,10 @@ def _part(registry: Registry, given: dict, default: Any, sizes: dict) -> keras.L
 def _built_from(kind: str, given: dict) -> Iterator[None]:
     try:
         yield
-    except UserError:
-        raise
+    except UserError as error:
+        if kind in str(error):
+            raise
+        raise UserError(f"In the {kind}: {error}") from error
     except (TypeError, ValueError) as error:
         # What only Keras knows, such as the names of activations.
         reason = " ".join(str(error).strip().splitlines()[:1]).rstrip(".")

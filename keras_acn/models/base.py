@@ -151,8 +151,9 @@ class LatentModel(KerasTrainer):
             default = getattr(self, f"default_{name}")
             part = room.registry.get(identifier, default, **sizes[name])
         for key, expected in sizes[name].items():
-            found = getattr(part, key, expected)
-            if found != expected:
+            # A part that declares a size as None takes any.
+            found = getattr(part, key, None)
+            if found is not None and found != expected:
                 raise UserError(
                     f"The {type(part).__name__} has {key} {found}, but the model needs "
                     f"{expected}: give both the same."

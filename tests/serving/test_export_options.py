@@ -4,6 +4,7 @@ import ast
 import json
 import pathlib
 import shlex
+import sys
 
 import keras
 import numpy as np
@@ -201,8 +202,10 @@ def test_exporting_is_imported_when_it_is_called():
     # That no room imports one above it is a rule of the house; this file is in no room.
     nodes = list(ast.walk(ast.parse(pathlib.Path(lazy.__file__).read_text())))
     imported = [each.name for node in nodes if isinstance(node, ast.Import) for each in node.names]
-    assert imported == ["importlib"]
-    assert not any(isinstance(node, ast.ImportFrom) for node in nodes)
+    imported += [
+        each.module for node in nodes if isinstance(node, ast.ImportFrom) for each in [node]
+    ]
+    assert {name.split(".")[0] for name in imported} <= set(sys.stdlib_module_names)
 
 
 def test_the_command(tmp_path, capsys):
