@@ -84,6 +84,7 @@ def test_the_weights_of_a_codebook_keep_their_order():
     np.testing.assert_array_equal(codebook.health.numpy(), health)
 
 
+@pytest.mark.fast("acn", "vhe with pseudo-labels")
 def test_nothing_that_keras_walks_leads_back_to_the_model(make):
     """Loading weights once went round in circles until Python gave up."""
     model = make()
@@ -122,6 +123,7 @@ def test_weights_before_a_training(make, tmp_path, fitted):
             make().load_weights(path)
 
 
+@pytest.mark.fast("vhe with pseudo-labels")
 def test_weights_after_a_training(make, tmp_path):
     model, path = make(), tmp_path / "a.weights.h5"
     model.save_weights(path)
@@ -139,6 +141,7 @@ def test_weights_after_a_training(make, tmp_path):
     same_weights(fresh, model)
 
 
+@pytest.mark.fast("acn")
 def test_weights_of_other_data(make, tmp_path):
     make().save_weights(tmp_path / "a.weights.h5")
     other = make(fit=False)
@@ -155,6 +158,7 @@ def test_a_codebook_alone_takes_its_size_from_a_file():
     same_weights(again, book)
 
 
+@pytest.mark.fast("acn with a graph")
 def test_a_training_that_was_cut_off_is_taken_up_by_keras(make, tmp_path):
     class CutOff(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -178,6 +182,7 @@ def test_a_training_that_was_cut_off_is_taken_up_by_keras(make, tmp_path):
     np.testing.assert_array_equal(begun[0][1], store_of(model).codes)
 
 
+@pytest.mark.fast("acn with a graph")
 def test_copies(make):
     model = make()
     for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):

@@ -95,6 +95,7 @@ def codebook_with(search, n, **options):
     return KNNCodebook(size=n, k=3, latent_dim=D, search=search, **options)
 
 
+@pytest.mark.fast("graph-True", "exact-False")
 @pytest.mark.parametrize("unique", [False, True])
 @pytest.mark.parametrize("search", SEARCHES)
 def test_every_other_datum_of_a_training_has_a_neighbour(search, unique):
@@ -120,6 +121,7 @@ def test_every_other_datum_of_a_training_has_a_neighbour(search, unique):
     assert health.get("codebook_recall", 1) > 0.9
 
 
+@pytest.mark.slow
 def test_a_graph_forgets_them_as_soon_as_they_are_numbers_again():
     n = 2000
     codes = normal_codes(n)

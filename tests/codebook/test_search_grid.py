@@ -92,7 +92,9 @@ def tensors(*arrays):
 
 
 @pytest.mark.parametrize("kind", ["normal", "lattice", "far", "constant"])
-@pytest.mark.parametrize("n, d", [(1, 3), (17, 1), (130, 65), (5003, 16)])
+@pytest.mark.parametrize(
+    "n, d", [(1, 3), (17, 1), (130, 65), pytest.param(5003, 16, marks=pytest.mark.slow)]
+)
 def test_against_the_oracle(search, n, d, kind):
     rng = np.random.default_rng(n + d)
     codes = make_codes(n, d, kind)

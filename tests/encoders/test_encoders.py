@@ -53,6 +53,7 @@ def test_mlp_against_numpy():
     np.testing.assert_allclose(encoder(IMAGES).mean(), x @ kernel + bias, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.fast("mlp", "conv-group")
 def test_it_keeps_what_a_part_promises(make):
     check_part(make(variance="learned"))
     check_part(make(variance="unit"), fit=False)

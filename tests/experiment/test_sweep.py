@@ -187,6 +187,7 @@ def test_a_second_call_trains_nothing_and_another_grid_adds_to_it(finished):
     assert [row["learning_rate"] for row in wide].count(0.003) == 5
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on_and_fewer_are_refused(tmp_path):
     out, seen = tmp_path / "sweep", Seen()
     sweep.run(planned(["beta=1"], epochs=1), out)
@@ -201,6 +202,7 @@ def test_more_epochs_go_on_and_fewer_are_refused(tmp_path):
     assert [row["epochs"] for row in both] == [1, 2]
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_the_run_in_hand_and_the_same_call_goes_on(tmp_path, finished):
     out = tmp_path / "sweep"
 

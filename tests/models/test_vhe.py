@@ -170,6 +170,7 @@ def test_fit_logs_costs_and_gradients():
     )
 
 
+@pytest.mark.slow
 def test_every_way_to_give_the_same_data():
     image_set = keras_acn.data.from_arrays(IMAGES, LABELS)
     batches = image_set.dataset(3)
@@ -304,6 +305,7 @@ def test_image_nats_are_the_metrics_image_by_image():
     assert np.abs(many - each["reconstruction_nats"]).max() > 0
 
 
+@pytest.mark.fast("False")
 @pytest.mark.parametrize("supervised", [True, False])
 def test_save_and_load(tmp_path, supervised):
     model = compiled(supervised=supervised, pseudo_labels={"clusters": 2})
@@ -319,6 +321,7 @@ def test_save_and_load(tmp_path, supervised):
     assert histories[0] == histories[1]
 
 
+@pytest.mark.fast("True")
 @pytest.mark.parametrize("supervised", [True, False])
 def test_xla(supervised):
     model = small(supervised=supervised, pseudo_labels={"clusters": 2})

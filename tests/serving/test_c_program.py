@@ -49,6 +49,7 @@ def ask(program, served, path, signature, output, first, second):
     return lines
 
 
+@pytest.mark.slow
 def test_encode_and_neighbors(program, exported, in_session):
     model, export = exported("acn")
     first, second = pictures(5, seed=3), pictures(5, seed=4)
@@ -63,6 +64,7 @@ def test_encode_and_neighbors(program, exported, in_session):
         np.testing.assert_array_equal(index, model.neighbors(images)[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(2, 4, 16, 1), (2, 64), (1, 2, 8, 8, 1), (128,)])
 def test_a_wrong_shape_is_refused_and_serving_goes_on(program, exported, in_session, shape):
     model, export = exported("acn")

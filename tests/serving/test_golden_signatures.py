@@ -47,6 +47,7 @@ def golden():
     return found
 
 
+@pytest.mark.fast("acn", "vae", "vhe")
 @pytest.mark.parametrize("kind", golden() if GOLDEN.exists() else ["none"])
 def test_interface(exported, kind):
     assert interface(exported(kind).export.path) == golden()[kind]
@@ -58,6 +59,7 @@ def test_every_kind_is_written_down():
     assert set(golden()) == set(MAKERS)
 
 
+@pytest.mark.slow
 def test_every_tensor_has_the_batch_first_and_a_line_in_the_card(exported):
     for kind in golden():
         export = exported(kind).export

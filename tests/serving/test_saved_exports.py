@@ -26,6 +26,7 @@ def test_there_are_two():
         assert max(sizes) < 10_000_000 and sum(sizes) < 10_000_000
 
 
+@pytest.mark.fast("acn-digits")
 @pytest.mark.parametrize("name", FOLDERS)
 def test_recorded_answers(name):
     if not version_folder.versions(FOLDERS[name]):

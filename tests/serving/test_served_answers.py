@@ -49,6 +49,7 @@ def compare(got, want, context):
     np.testing.assert_allclose(got, want, rtol=0, atol=TOLERANCE * scale, err_msg=str(context))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MAKERS)
 def test_answers_equal_the_python_models(served, exported, kind):
     requests, answers, _ = served
@@ -63,6 +64,7 @@ def test_answers_equal_the_python_models(served, exported, kind):
                 compare(outputs[name][row], value, (signature, batch, row, name))
 
 
+@pytest.mark.fast("acn", "vhe")
 @pytest.mark.parametrize("kind", MAKERS)
 def test_the_same_row_in_two_batches(in_session, kind):
     images = pictures(40)
@@ -77,10 +79,12 @@ def test_the_same_row_in_two_batches(in_session, kind):
     np.testing.assert_array_equal(again, whole)
 
 
+@pytest.mark.slow
 def test_the_process_imported_no_keras(served):
     assert served[2]["imported"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MAKERS)
 def test_warm_up_replayed(served, exported, kind):
     # The messages of the file are those of this package.
@@ -91,6 +95,7 @@ def test_warm_up_replayed(served, exported, kind):
     assert replayed == {name: [kind, 1] for name in export.signatures}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MAKERS)
 def test_only_standard_ops(served, kind):
     found = served[2][kind]
