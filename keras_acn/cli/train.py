@@ -19,6 +19,7 @@ from keras_acn.cli.options import (
 from keras_acn.cli.output import load_tensorflow
 
 folder_lib = lazy.module("keras_acn.experiment.folder")
+resume_lib = lazy.module("keras_acn.experiment.resume")
 launcher = lazy.module("keras_acn.experiment.cluster.launch")
 strategy = lazy.module("keras_acn.experiment.cluster.strategy")
 tf_config = lazy.module("keras_acn.experiment.cluster.tf_config")
@@ -101,7 +102,7 @@ def train(preset, out, config, overrides, resume, workers, movie, no_figures, qu
 
 def _resumed(resume, preset, overrides):
     """Return the config that a run goes on with, of which only the epochs may be others."""
-    stored = folder_lib.resumed_config(resume)
+    stored = resume_lib.resumed_config(resume)
     if preset is not None and preset != stored.preset:
         raise UserError(
             f'The run {resume} was made from the preset "{stored.preset}", not "{preset}": leave '
@@ -109,4 +110,4 @@ def _resumed(resume, preset, overrides):
         )
     file = pathlib.Path(resume) / folder_lib.CONFIG
     wanted = experiment.load_config(file=file, overrides=overrides)
-    return folder_lib.resumed_config(resume, wanted)
+    return resume_lib.resumed_config(resume, wanted)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import pathlib
+from typing import TYPE_CHECKING
 
+from keras_acn._base import lazy
 from keras_acn._base.errors import UserError
-from keras_acn.experiment import checkpoint
-from keras_acn.experiment.checkpoint import Progress
 from keras_acn.experiment.config import Config, load_config
 from keras_acn.experiment.folder import CHECKPOINT, CONFIG, HISTORY, Run, write_history
+
+if TYPE_CHECKING:
+    from keras_acn.experiment.checkpoint import Progress
+
+checkpoint = lazy.module("keras_acn.experiment.checkpoint")
 
 
 def resumed_config(folder: str | os.PathLike, config: Config | None = None) -> Config:
@@ -58,7 +63,7 @@ def restore_run(run: Run, writes: bool) -> Progress:
     """
     last = run.folder / CHECKPOINT
     if not last.exists():
-        return Progress()
+        return checkpoint.Progress()
     progress, arrays = checkpoint.read(last)
     checkpoint.restore(run.model, arrays, last)
     if writes:
