@@ -265,7 +265,7 @@ def _figures(run: Run, progress: Progress, kept: int | None) -> dict[str, Any]:
         )
         figures[split] = {name: measured[name] for name in names if name in measured}
     labels = run.data.train.labels
-    if getattr(run.model, "pseudo_labels", None) is not None and labels is not None:
+    if run.model.pseudo_labels is not None and labels is not None:
         figures["pseudo_label_ami"] = run.model.pseudo_labels.agreement(labels)
     figures["codebook"] = {k: v for k, v in row.items() if k.startswith("codebook_")}
     if figures["codebook"]:

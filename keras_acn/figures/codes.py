@@ -68,7 +68,7 @@ def traversal(subject: Subject) -> Any:
 def neighbors(subject: Subject) -> Any:
     """Images beside the training images whose codes are nearest."""
     model = subject.model
-    if not hasattr(model, "neighbors"):
+    if model.codebook is None:
         return None
     train = subject.training_images
     if len(train) != model.codebook.size:

@@ -25,7 +25,7 @@ def many_from_one_code(subject: Subject) -> Any:
     seeds = range(subject.seed, subject.seed + DRAWS)
     if model.is_deterministic:
         return None
-    if hasattr(model, "generate_like"):  # the code of an image's class
+    if model.class_dim is not None:  # the code of an image's class
         each = [model.generate_like(image[None], DRAWS, subject.seed) for image in chosen]
         drawn = list(np.stack(each, axis=1))
     elif subject.draws_only:
@@ -39,7 +39,7 @@ def many_from_one_code(subject: Subject) -> Any:
 def members(subject: Subject) -> Any:
     """New members of each class, by a few of its images."""
     pixels, labels = subject.images
-    if not hasattr(subject.model, "generate_like") or labels is None:
+    if subject.model.class_dim is None or labels is None:
         return None
     classes = np.unique(labels)[:COUNT]
     given = [pixels[np.flatnonzero(labels == each)[:DRAWS]] for each in classes]

@@ -136,7 +136,7 @@ class Subject:
     @property
     def draws_only(self) -> bool:
         """Whether the decoder has no mean image, so that one is drawn from it."""
-        return getattr(self.model.decoder, "is_autoregressive", False)
+        return self.model.decoder.is_autoregressive
 
     def decode(self, z: Any) -> np.ndarray:
         """Return an image for each code, [B, H, W, C]: the mean where there is one."""
