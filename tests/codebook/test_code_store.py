@@ -182,7 +182,7 @@ def test_a_training_that_was_cut_off_is_taken_up_by_keras(make, tmp_path):
     np.testing.assert_array_equal(begun[0][1], store_of(model).codes)
 
 
-@pytest.mark.fast("acn with a graph")
+@pytest.mark.fast("acn")
 def test_copies(make):
     model = make()
     for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):

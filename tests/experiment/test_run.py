@@ -257,6 +257,7 @@ def test_ctrl_c_saves_and_the_run_goes_on_exactly(overrides, tmp_path):
     assert_same(out, tmp_path / "reference")
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on_and_a_finished_run_is_left_alone(tmp_path):
     constant = "training.schedule=constant"
     run_tiny(tmp_path / "reference", constant)

@@ -321,7 +321,7 @@ def test_save_and_load(tmp_path, supervised):
     assert histories[0] == histories[1]
 
 
-@pytest.mark.fast("True")
+@pytest.mark.slow
 @pytest.mark.parametrize("supervised", [True, False])
 def test_xla(supervised):
     model = small(supervised=supervised, pseudo_labels={"clusters": 2})
