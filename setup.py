@@ -27,9 +27,9 @@ setup(
         "keras_acn.experiment": ["presets/*.yaml"],
         "keras_acn.saved_models": ["*/*", "*/*/*", "*/*/*/*"],
     },
-    # The lower ends are those of requirements-oldest.txt. With them the tests of models, encoders,
-    # priors and of older runs pass (.ci/run); of the others some do not yet: with TensorFlow 2.19
-    # sampling from a PixelCNN in a compiled loop can abort.
+    # The lower ends are those of requirements-oldest.txt. With them the tests of models, encoders and
+    # priors pass (.ci/run); of the others some do not yet: with TensorFlow 2.19 sampling from a
+    # PixelCNN in a compiled loop can abort.
     install_requires=[
         "tensorflow>=2.19,<2.22",
         # distribute/keras_trainer.py overrides methods that older ones do not have.
