@@ -167,7 +167,9 @@ def _option_names(config: Config) -> set[str]:
     names = {key for key in config.flat() if "." in key}
     for section, field in Config.model_fields.items():
         for cls in (field.annotation, *typing.get_args(field.annotation)):
-            if isinstance(cls, type) and issubclass(cls, Section):
+            # In Python 3.10 `list[int]` passes for a type, but not for a class.
+            plain = typing.get_origin(cls) is None and isinstance(cls, type)
+            if plain and issubclass(cls, Section):
                 names |= {f"{section}.{key}" for key in cls.model_fields}
     return names
 

@@ -226,7 +226,9 @@ def _section(model: type[BaseModel], loc: list[str]) -> type[BaseModel]:
     for key in loc:
         field = model.model_fields.get(key)
         classes = [] if field is None else (field.annotation, *typing.get_args(field.annotation))
-        inner = [c for c in classes if isinstance(c, type) and issubclass(c, BaseModel)]
+        # In Python 3.10 `list[int]` passes for a type, but not for a class.
+        plain = [c for c in classes if typing.get_origin(c) is None and isinstance(c, type)]
+        inner = [c for c in plain if issubclass(c, BaseModel)]
         if not inner:
             break
         model = inner[0]

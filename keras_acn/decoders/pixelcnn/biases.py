@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_acn._base.errors import UserError
+from keras_acn.decoders.pixelcnn.layers import Dense
 
 
 class GateBiases(keras.layers.Layer):
@@ -50,24 +51,20 @@ class GateBiases(keras.layers.Layer):
         self.map_filters = map_filters
         spread = keras.initializers.VarianceScaling(1.0, mode="fan_in")
         if conditioning == "global":
-            self.dense = keras.layers.Dense(
-                sum(widths), kernel_initializer=spread, use_bias=False, **policy
-            )
+            self.dense = Dense(sum(widths), kernel_initializer=spread, use_bias=False, **policy)
             return
         shrink = 2**doublings
         self.small = (math.ceil(self.height / shrink), math.ceil(self.width / shrink))
         # Each upsampling mixes down to the map's features; where there is none, the map is drawn.
         self.drawn = 2 * map_filters if doublings else map_filters
-        self.dense = keras.layers.Dense(
-            math.prod(self.small) * self.drawn, activation="relu", **policy
-        )
+        self.dense = Dense(math.prod(self.small) * self.drawn, activation="relu", **policy)
         self.upsample = [
             keras.layers.Conv2DTranspose(
                 map_filters, 4, strides=2, padding="same", activation="relu", **policy
             )
             for _ in range(doublings)
         ]
-        self.shares = [keras.layers.Dense(w, use_bias=False, **policy) for w in self.widths]
+        self.shares = [Dense(w, use_bias=False, **policy) for w in self.widths]
 
     def build(self, input_shape):
         """Build the weights for z [B, d]."""

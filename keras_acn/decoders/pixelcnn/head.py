@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_acn._base.precision import widened
 from keras_acn.decoders.families import Bernoulli
+from keras_acn.decoders.pixelcnn.layers import Dense
 
 # A softmax over all values of a block has two to the power of this many entries at most.
 MOST_JOINT_VALUES = 8
@@ -68,7 +69,7 @@ class PixelHead(keras.layers.Layer):
         self.hidden_width = hidden
 
         def dense(width, **options):
-            return [keras.layers.Dense(width, **options, **policy) for _ in range(self.turns)]
+            return [Dense(width, **options, **policy) for _ in range(self.turns)]
 
         self.hidden = dense(hidden)
         self.output_layers = dense(likelihood.parameters_per_pixel(self.group))
@@ -145,8 +146,8 @@ class JointHead(keras.layers.Layer):
         super().__init__(**kwargs)
         self.turns = values
         self.hidden_width = hidden
-        self.hidden = keras.layers.Dense(hidden, dtype=self.dtype_policy)
-        self.output_layer = keras.layers.Dense(2**values, dtype=self.dtype_policy)
+        self.hidden = Dense(hidden, dtype=self.dtype_policy)
+        self.output_layer = Dense(2**values, dtype=self.dtype_policy)
 
     def build(self, input_shape):
         """Build the weights for features [..., F]."""

@@ -4,6 +4,23 @@ import keras
 from keras import ops
 
 
+class Dense(keras.layers.Dense):
+    """`keras.layers.Dense` that multiplies one matrix by one, whatever the rank of its inputs.
+
+    Keras before 3.13, the last of which is all that Python 3.10 has, asks TensorFlow for a batch
+    of products with one shared matrix. TensorFlow's oneDNN kernel for it writes past its memory
+    where batches are of one or two rows. The class has Keras's name, so that weights keep theirs.
+    """
+
+    def call(self, inputs, training=None):
+        """Return `activation(inputs @ kernel + bias)`, [..., units]."""
+        if len(inputs.shape) == 2:
+            return super().call(inputs, training=training)
+        shape = ops.shape(inputs)
+        flat = super().call(ops.reshape(inputs, (-1, inputs.shape[-1])), training=training)
+        return ops.reshape(flat, (*shape[:-1], self.units))
+
+
 class CausalConv(keras.layers.Layer):
     """A convolution that sees earlier positions only, as an ordinary one on shifted input.
 
@@ -119,7 +136,7 @@ class GatedLayer(keras.layers.Layer):
         wide = 2 * self.gate_width
 
         def pointwise(width, use_bias=True):
-            return keras.layers.Dense(width, use_bias=use_bias, **policy)
+            return Dense(width, use_bias=use_bias, **policy)
 
         self.reduce_v = pointwise(inner) if bottleneck and not first else None
         self.reduce_h = pointwise(inner) if bottleneck and not first else None
