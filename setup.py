@@ -27,7 +27,7 @@ setup(
         "keras_acn.experiment": ["presets/*.yaml"],
         "keras_acn.saved_models": ["*/*", "*/*/*", "*/*/*/*"],
     },
-    # The lower ends are those of requirements-oldest.txt, which .ci/run tests with.
+    # The lower ends are those of requirements-oldest.txt, with which .ci/run tests models.
     install_requires=[
         "tensorflow>=2.20,<2.22",
         # distribute/keras_trainer.py overrides methods that older ones do not have.

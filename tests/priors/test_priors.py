@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from scipy import special, stats
+from scipy import integrate, special, stats
 
 from keras_acn import FittedNormal, MixturePrior, StandardNormal, UserError
 from keras_acn.priors import has_closed_form, kl_nats
@@ -57,7 +57,7 @@ def test_density_integrates_to_one():
     p = small()(CODES[:1])
     z = np.linspace(-40, 40, 200_001, dtype=np.float32)
     marginal = p.distribution[0, 0]  # one dimension's mixture
-    np.testing.assert_allclose(np.trapezoid(np.exp(marginal.log_prob(z)), z), 1, rtol=1e-3)
+    np.testing.assert_allclose(integrate.trapezoid(np.exp(marginal.log_prob(z)), z), 1, rtol=1e-3)
 
 
 def test_the_papers_sizes():
@@ -109,7 +109,7 @@ def test_kl_by_sampling_is_unbiased():
         full = np.repeat(grid[:, None, None], 4, 1) * np.ones((1, 1, 3))
         log_p = p.distribution.log_prob(full.astype(np.float32)).numpy()[..., d].T  # [4, G]
         log_q = stats.norm.logpdf(grid[None], CODES[:, d : d + 1], 0.7)
-        want += np.trapezoid(q_d * (log_q - log_p), grid, axis=1)
+        want += integrate.trapezoid(q_d * (log_q - log_p), grid, axis=1)
     error = got.std(0) / np.sqrt(draws)
     np.testing.assert_array_less(np.abs(got.mean(0) - want), 4 * error + 1e-3)
 
