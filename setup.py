@@ -27,16 +27,14 @@ setup(
         "keras_acn.experiment": ["presets/*.yaml"],
         "keras_acn.saved_models": ["*/*", "*/*/*", "*/*/*/*"],
     },
-    # The lower ends are those of requirements-oldest.txt. With them the tests of models, encoders and
-    # priors pass (.ci/run); of the others some do not yet: with TensorFlow 2.19 sampling from a
-    # PixelCNN in a compiled loop can abort.
+    # The lower ends are those of requirements-oldest.txt, with which .ci/run tests models.
     install_requires=[
-        "tensorflow>=2.19,<2.22",
+        "tensorflow>=2.20,<2.22",
         # distribute/keras_trainer.py overrides methods that older ones do not have.
         "keras>=3.10,<4",
         "tensorflow-probability>=0.25,<0.26",
         # TFP imports it, though nothing here uses it.
-        "tf-keras>=2.19,<2.22",
+        "tf-keras>=2.20,<2.22",
         "tensorflow-datasets>=4.9.4,<5",
         # TFDS imports it without declaring it.
         "importlib_resources>=6",
@@ -64,11 +62,11 @@ setup(
             "nbformat>=5.10",
             "ipykernel>=6.29",
             "setuptools>=69",
-            "tensorflow-serving-api>=2.19,<2.22",
+            "tensorflow-serving-api>=2.20,<2.22",
         ],
         # For examples/grpc_client.py; an export needs nothing.
-        "serving": ["tensorflow-serving-api>=2.19,<2.22"],
-        "notebooks": ["jupyterlab>=4,<5", "tensorboard>=2.19,<2.22"],
+        "serving": ["tensorflow-serving-api>=2.20,<2.22"],
+        "notebooks": ["jupyterlab>=4,<5", "tensorboard>=2.20,<2.22"],
         "codec": ["constriction>=0.5,<0.6"],
         "bench": ["torch>=2.2"],
         "faiss": ["faiss-cpu>=1.8,<2"],
