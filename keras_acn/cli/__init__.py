@@ -83,9 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
       argv: The arguments, those of the process by default.
     """
-    # The chatter of TensorFlow's start: information and warnings of its C++ side. Errors
-    # are level 2, and stay, save where workers may lose each other: that is said in a sentence.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if os.environ.get("TF_CONFIG") else "2")
+    # What TensorFlow's C++ side says of its own start. What goes wrong there reaches Python as
+    # an exception; what it merely logs as an error (which instructions a processor lacks, that
+    # there is no GPU) would stand before our own sentences. Whoever wants it sets the level.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # The one back end there is; which one the user's own Keras runs on doesn't matter here.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     try:

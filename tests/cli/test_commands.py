@@ -192,6 +192,18 @@ def test_ctrl_c_saves_exits_with_130_and_resumes_to_the_same_run(tmp_path, capsy
     assert rows == expected and len(rows) == 40
 
 
+@pytest.mark.parametrize("own, expected", [(None, "3"), ("0", "0")])
+def test_what_tensorflow_logs_of_its_start_is_hidden_unless_asked_for(own, expected, monkeypatch):
+    # On a processor without AVX-512 oneDNN logs an "error" in the middle of ordinary commands.
+    if own is None:
+        monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    else:
+        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", own)
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    assert main(["presets"]) == 0
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == expected
+
+
 @pytest.mark.slow
 def test_the_start_is_silent_and_no_back_end_of_the_users_matters(trained, tmp_path):
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
