@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 import click
 
 from keras_acn import __version__
 from keras_acn._base import lazy
-from keras_acn._base.errors import UserError, unknown_name
+from keras_acn._base.errors import DataWarning, UserError, unknown_name
 
 # One command a line. The help stands here so that listing the commands imports none.
 COMMANDS = {
@@ -90,7 +91,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     # The one back end there is; which one the user's own Keras runs on doesn't matter here.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     try:
-        result = command_line.main(args=argv, prog_name="keras-acn", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _say
+            warnings.simplefilter("default", DataWarning)
+            result = command_line.main(args=argv, prog_name="keras-acn", standalone_mode=False)
     except UserError as error:
         return _fail(str(error))
     except click.exceptions.NoArgsIsHelpError as error:
@@ -114,6 +118,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _fail(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)
     return result if isinstance(result, int) else 0
+
+
+def _say(message, category, filename, lineno, file=None, line=None) -> None:
+    """Print a warning on a line of its own, without the place in our code that it came from."""
+    click.echo(f"Note: {' '.join(str(message).split())}", err=True)
 
 
 def _fail(sentence: str) -> int:

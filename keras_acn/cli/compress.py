@@ -45,6 +45,12 @@ from keras_acn.cli.output import load_tensorflow, stage_line
     help="Which part of INPUT.  [default: test, or train where there is no test part]",
 )
 @click.option("--data-dir", metavar="DIR", help="Where TensorFlow Datasets keeps its files.")
+@click.option(
+    "--background",
+    metavar="COLOUR",
+    help="What transparent pictures are laid on.  [default: white]",
+)
+@click.option("--skip-damaged", is_flag=True, help="Leave out pictures that cannot be read.")
 @click.option("--limit", type=click.IntRange(0), metavar="N", help="At most the first N images.")
 @click.option(
     "--lanes",
@@ -73,7 +79,7 @@ from keras_acn.cli.output import load_tensorflow, stage_line
     help="Decode what was written, and compare.  [default: where it takes no more than a minute]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def compress(model, input_, output, as_json, split, data_dir, **options):
+def compress(model, input_, output, as_json, split, data_dir, background, skip_damaged, **options):
     """Compress the images of INPUT with MODEL into OUTPUT.acn.
 
     MODEL is a run folder, a .keras file, or a folder or name under saved_models/. INPUT is
@@ -92,11 +98,19 @@ def compress(model, input_, output, as_json, split, data_dir, **options):
     load_tensorflow()
     run = open_run(model)
     from keras_acn import codec
+    from keras_acn.data.readers import notices
     from keras_acn.models import pretrained_folders
 
     shipped = {folder.resolve(): name for name, folder in pretrained_folders().items()}
     trained = run.model
-    source = codec.open_input(input_, split, trained.image_shape[2], data_dir)
+    source = codec.open_input(
+        input_,
+        split,
+        trained.image_shape[2],
+        data_dir,
+        background=background,
+        skip_damaged=skip_damaged,
+    )
     tell = stage_line(as_json)
     report = codec.compress(
         source,
@@ -106,4 +120,5 @@ def compress(model, input_, output, as_json, split, data_dir, **options):
         progress=tell and functools.partial(tell, "compress"),
         **options,
     ).report
+    notices.tell(source.notices)
     click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.to_text())

@@ -7,6 +7,7 @@ from keras_acn.cli.options import (
     count_option,
     data_options,
     model_argument,
+    other_data,
     seed_option,
     split_option,
 )
@@ -26,7 +27,7 @@ from keras_acn.cli.output import load_tensorflow
     help="Draw latents and images, as in the paper; or follow the means.",
 )
 @click.option("--out", metavar="DIR", help="Where to write.  [default: MODEL/figures]")
-def daydream(model, data, data_dir, split, seed, steps, images, sample, out):
+def daydream(model, split, seed, steps, images, sample, out, **source):
     """Let MODEL daydream: from an image to what it is associated with, again and again.
 
     Writes daydream.gif, daydream.png (a strip for each image) and daydream-grid.png (every
@@ -36,8 +37,7 @@ def daydream(model, data, data_dir, split, seed, steps, images, sample, out):
     """
     run = experiment.open_run(model)
     load_tensorflow()
-    if data is not None or data_dir is not None:
-        run.data = run.load_data(data, data_dir)
+    other_data(run, **source)
     drawn = figures.daydreams(
         run, split=split, seed=seed, images=images, steps=steps, sample=sample
     )

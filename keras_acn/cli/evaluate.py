@@ -41,7 +41,7 @@ evaluation = lazy.module("keras_acn.evaluation")
 @click.option(
     "--classes",
     metavar="A,B,...",
-    help="Labels of the classes to keep, such as those left out of training.",
+    help="Labels or names of the classes to keep, such as those left out of training.",
 )
 @click.option(
     "--few-shot",
@@ -58,7 +58,6 @@ evaluation = lazy.module("keras_acn.evaluation")
 def evaluate(
     model,
     data,
-    data_dir,
     split,
     samples,
     iwae_samples,
@@ -74,6 +73,7 @@ def evaluate(
     compare,
     as_json,
     seed,
+    **source,
 ):
     """Measure MODEL: code lengths in nats, likelihood, what its codes know.
 
@@ -86,7 +86,7 @@ def evaluate(
     run = experiment.open_run(model)
     other = None if compare is None else experiment.open_run(compare)
     load_tensorflow()
-    images = run.load_data(data, data_dir, classes=_labels(classes))
+    images = run.load_data(data, classes=_labels(classes), **source)
     held_out = {"test": images.test, "validation": images.validation}
     measured = held_out[split] if split else images.test or images.validation
     if measured is None:
@@ -127,14 +127,14 @@ def evaluate(
     click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.to_text().rstrip())
 
 
-def _labels(text: str | None) -> list[int] | None:
-    """Return the labels in `--classes`, `None` where it is not given."""
+def _labels(text: str | None) -> list[int | str] | None:
+    """Return the labels and names in `--classes`, `None` where it is not given."""
     if text is None:
         return None
-    try:
-        return [int(label) for label in text.split(",")]
-    except ValueError:
-        raise UserError(f'--classes takes labels such as 5,6,7, not "{text}".') from None
+    words = [word.strip() for word in text.split(",")]
+    if not all(words):
+        raise UserError(f'--classes takes labels or names such as 5,6,7, not "{text}".')
+    return [int(word) if word.isdecimal() else word for word in words]
 
 
 def _tell(stage: str, done: int, total: int) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from keras_acn.data import Data
+    from keras_acn.experiment import Run
 
 Decorator = Callable[[Callable], Callable]
 
@@ -33,6 +37,17 @@ data_options = _all(
         "--data", metavar="SOURCE", help="The images; see keras-acn datasets for the forms."
     ),
     click.option("--data-dir", metavar="DIR", help="Where TensorFlow Datasets keeps its files."),
+    click.option(
+        "--background",
+        metavar="COLOUR",
+        help="What transparent pictures of images:DIR are laid on.  [default: white]",
+    ),
+    click.option(
+        "--skip-damaged",
+        is_flag=True,
+        default=None,
+        help="Leave out pictures of images:DIR that cannot be read.",
+    ),
 )
 
 seed_option = click.option(
@@ -83,10 +98,20 @@ output_options = _all(
 )
 
 
+def other_data(run: Run, **given: Any) -> Data:
+    """Return the run's data, or what `data_options` say; the run keeps them as its own."""
+    given["source"] = given.pop("data")
+    if any(value is not None for value in given.values()):
+        run.data = run.load_data(**given)
+    return run.data
+
+
 def overrides_of(
     overrides: tuple[str, ...],
     data: str | None,
     data_dir: str | None,
+    background: str | None,
+    skip_damaged: bool | None,
     epochs: int | None,
     batch_size: int | None,
     seed: int | None,
@@ -96,6 +121,8 @@ def overrides_of(
     given = {
         "data.source": data,
         "data.data_dir": data_dir,
+        "data.background": background,
+        "data.skip_damaged": skip_damaged,
         "training.epochs": epochs,
         "training.batch_size": batch_size,
         "seed": seed,

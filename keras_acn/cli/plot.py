@@ -6,7 +6,13 @@ import click
 
 from keras_acn import experiment, figures
 from keras_acn._base.errors import UserError
-from keras_acn.cli.options import data_options, model_argument, seed_option, split_option
+from keras_acn.cli.options import (
+    data_options,
+    model_argument,
+    other_data,
+    seed_option,
+    split_option,
+)
 from keras_acn.cli.output import load_tensorflow
 
 
@@ -34,7 +40,7 @@ from keras_acn.cli.output import load_tensorflow
     "--dims", nargs=2, type=click.IntRange(0), metavar="I J", help="The two latents to traverse."
 )
 @click.option("--mp4", is_flag=True, help="Write moving pictures as MP4 instead of GIF.")
-def plot(model, data, data_dir, split, seed, out, only, compare, metrics, dims, mp4):
+def plot(model, split, seed, out, only, compare, metrics, dims, mp4, **source):
     """Draw the figures of MODEL: losses, images, codes, dreams; all that apply.
 
     \b
@@ -48,7 +54,7 @@ def plot(model, data, data_dir, split, seed, out, only, compare, metrics, dims, 
     """
     run = None if experiment.sweep.is_sweep(model) else experiment.open_run(model)
     if run is None:
-        if any((data, data_dir, split, only, compare, metrics, dims, mp4)):
+        if any((*source.values(), split, only, compare, metrics, dims, mp4)):
             raise UserError(
                 f"{model} holds a sweep, for which only --out and --seed are: for the figures of "
                 "one of its runs, name the run's folder in it."
@@ -65,8 +71,7 @@ def plot(model, data, data_dir, split, seed, out, only, compare, metrics, dims, 
         drawn = figures.compare([run, *map(experiment.open_run, compare)], metrics)
     else:
         load_tensorflow()
-        if data is not None or data_dir is not None:
-            run.data = run.load_data(data, data_dir)
+        other_data(run, **source)
         drawn = figures.draw(run, only, split=split, seed=seed, dims=dims or None)
     folder = out or (pathlib.Path(model) if run is None else run.folder) / "figures"
     for path in figures.save(drawn, folder, video=".mp4" if mp4 else ".gif"):

@@ -101,6 +101,20 @@ class ImageSet:
         """How many values a pixel of a batch can take, or `None` for floats."""
         return self._raw_levels if self.binarize == "none" else 2
 
+    def class_words(self, labels: np.ndarray | None = None) -> np.ndarray | None:
+        """Return the names of labels, or the labels themselves where they have no names.
+
+        Args:
+          labels: int `[n]`; those of all images by default.
+
+        Returns:
+          str or int `[n]`, `None` where there are no labels.
+        """
+        labels = self.labels if labels is None else labels
+        if labels is None or self.class_names is None:
+            return labels
+        return np.array(self.class_names)[labels]
+
     def take(self, rows: slice | Sequence[int] | np.ndarray) -> ImageSet:
         """Return the set of some of the images; they are numbered anew, from 0.
 

@@ -16,6 +16,7 @@ from keras_acn._base import lazy
 from keras_acn._base.atomic import write_text
 from keras_acn._base.errors import UserError, did_you_mean
 from keras_acn._base.shipped import pretrained_folders
+from keras_acn.data.readers import is_folder_of_images
 from keras_acn.experiment import yaml
 from keras_acn.experiment.config import load_config
 from keras_acn.experiment.schema import Config
@@ -104,14 +105,18 @@ class Run:
         source: str | None = None,
         data_dir: str | None = None,
         *,
-        classes: list[int] | None = None,
+        classes: list[int | str] | None = None,
+        background: str | None = None,
+        skip_damaged: bool | None = None,
     ) -> Data:
         """Return the run's data, or other data treated likewise.
 
         Args:
           source: As for `keras_acn.data.load`; the run's own by default.
           data_dir: Likewise.
-          classes: Likewise, the labels of the classes to keep.
+          classes: Likewise, the labels or the names of the classes to keep.
+          background: Likewise, of a folder of pictures; by default as the run has it.
+          skip_damaged: Likewise.
 
         Raises:
           UserError: If neither the run nor the caller names a source.
@@ -123,9 +128,14 @@ class Run:
                     f"{self.path} does not say what it was trained on: name the data with --data."
                 )
             config = Config()
-        changed = {"source": source, "data_dir": data_dir, "classes": classes}
-        changed = {key: value for key, value in changed.items() if value is not None}
+        given: dict[str, Any] = {"source": source, "data_dir": data_dir, "classes": classes}
+        given |= {"background": background, "skip_damaged": skip_damaged}
+        changed = {key: value for key, value in given.items() if value is not None}
         section = config.data.model_copy(update=changed)
+        if not is_folder_of_images(section.source):
+            # What the run's own pictures needed, other data do not; what is asked for is told.
+            unasked = {"background": background, "skip_damaged": bool(skip_damaged)}
+            section = section.model_copy(update=unasked)
         return build.build_data(config.model_copy(update={"data": section}))
 
     @property

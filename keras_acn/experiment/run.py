@@ -277,9 +277,11 @@ def _figures(run: Run, progress: Progress, kept: int | None) -> dict[str, Any]:
         if (images := getattr(run.data, split)) is not None
     }
     data = run.settings.data
+    classes = run.data.class_names
+    named = {} if classes is None else {"class_names": list(classes)}
     return figures | {
         "seed": run.settings.seed,
-        "data": {"source": data.source, "binarize": data.binarize} | sizes,
+        "data": {"source": data.source, "binarize": data.binarize} | sizes | named,
         "parameters": sum(v.numpy().size for v in run.model.trainable_variables),
         "seconds": round(sum(r["seconds"] for r in rows) + progress.seconds, 3),
         "versions": run.settings.versions,

@@ -121,6 +121,9 @@ class DataSection(Section):
     resize: Any = None
     crop: Any = None
     grey: bool = False
+    # Of folders of pictures.
+    background: Any = None
+    skip_damaged: bool = False
 
 
 class TrainingSection(Section):

@@ -44,7 +44,7 @@ def members(subject: Subject) -> Any:
     classes = np.unique(labels)[:COUNT]
     given = [pixels[np.flatnonzero(labels == each)[:DRAWS]] for each in classes]
     drawn = [subject.model.generate_like(images, 10, subject.seed) for images in given]
-    return plots.members_picture(given, drawn)
+    return plots.members_picture(given, drawn, names=subject.class_words(classes))
 
 
 def samples(subject: Subject) -> Any:

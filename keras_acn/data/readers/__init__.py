@@ -9,6 +9,7 @@ import difflib
 import os
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ _DIGITS_TEST = 360
 _DIGITS_SEED = (1797, 8)
 _VERSION = re.compile(r"\d+(\.(\d+|\*)){0,2}$")
 
-_FILES: dict[str, tuple[str, str, Callable[[str], Parts]]] = {
+_FILES: dict[str, tuple[str, str, Callable[..., Parts]]] = {
     "idx": (
         "idx:DIR",
         "MNIST, Fashion-MNIST and their kin as published: train-images-idx3-ubyte, "
@@ -40,7 +41,8 @@ _FILES: dict[str, tuple[str, str, Callable[[str], Parts]]] = {
     "npy": ("npy:FILE", "NumPy array of images, [N, H, W] or [N, H, W, C]", open_npy),
     "images": (
         "images:DIR",
-        "folder of PNG or JPEG files, or of one folder a class, or of train/ and test/",
+        "folder of picture files (PNG, JPEG, GIF, BMP, TIFF, WebP, ...), or of one folder a class, "
+        "or of train/, val/ and test/",
         open_folder,
     ),
 }
@@ -94,12 +96,34 @@ def _split(source):
     return "tfds", source
 
 
-def open_source(source: str, data_dir: str | None = None) -> Parts:
+def is_folder_of_images(source: str) -> bool:
+    """Return whether a source is `images:DIR`, which alone takes the options of pictures."""
+    return str(source).startswith("images:")
+
+
+def check_no_pictures(source: str, background: Any, skip_damaged: bool) -> None:
+    """Raise a `UserError` if an option of pictures is given for a source of another kind."""
+    if background is not None or skip_damaged:
+        option = "skip_damaged" if skip_damaged else "background"
+        raise UserError(
+            f'{option} is for folders of pictures, images:DIR, not "{source}": leave it out.'
+        )
+
+
+def open_source(
+    source: str,
+    data_dir: str | None = None,
+    *,
+    background: Any = None,
+    skip_damaged: bool = False,
+) -> Parts:
     """Open a source: names, headers and shapes are read and checked, no images yet.
 
     Args:
       source: As in `keras_acn.data.load`.
       data_dir: Folder of prepared TensorFlow Datasets, or `None` for the usual one.
+      background: Of `images:DIR`: what transparent pictures are laid on.
+      skip_damaged: Of `images:DIR`: whether to leave out pictures that cannot be read.
 
     Raises:
       UserError: If there is no such source or it cannot be read.
@@ -112,6 +136,10 @@ def open_source(source: str, data_dir: str | None = None) -> Parts:
     """
     if not isinstance(source, str) or not source.strip():
         raise UserError(f"The data source must be a name, one of {_known()}, not {source!r}.")
+    if is_folder_of_images(source):
+        folder = os.path.expanduser(_split(source)[1])
+        return open_folder(folder, background=background, skip_damaged=skip_damaged)
+    check_no_pictures(source, background, skip_damaged)
     if source == "digits":
         return open_digits()
     kind, rest = _split(source)
