@@ -4,14 +4,15 @@ import functools
 
 import click
 
+from keras_acn.cli import words
 from keras_acn.cli.options import model_argument
 from keras_acn.cli.output import load_tensorflow, stage_line
 
 
 @click.command()
 @model_argument
-@click.argument("input_", metavar="INPUT")
-@click.argument("output", metavar="OUTPUT.acn")
+@click.argument("input_", metavar="INPUT", type=words.FILE)
+@click.argument("output", metavar="OUTPUT.acn", type=words.FILE)
 @click.option(
     "--mode",
     type=click.Choice(["stream", "set"]),
@@ -44,7 +45,12 @@ from keras_acn.cli.output import load_tensorflow, stage_line
     type=click.Choice(["test", "train"]),
     help="Which part of INPUT.  [default: test, or train where there is no test part]",
 )
-@click.option("--data-dir", metavar="DIR", help="Where TensorFlow Datasets keeps its files.")
+@click.option(
+    "--data-dir",
+    metavar="DIR",
+    type=words.FOLDER,
+    help="Where TensorFlow Datasets keeps its files.",
+)
 @click.option(
     "--background",
     metavar="COLOUR",

@@ -8,7 +8,14 @@ import click
 from keras_acn import experiment
 from keras_acn._base import lazy
 from keras_acn._base.errors import UserError
-from keras_acn.cli.options import count_option, data_options, model_argument, seed_option
+from keras_acn.cli import words
+from keras_acn.cli.options import (
+    chosen_data,
+    count_option,
+    data_options,
+    model_argument,
+    seed_option,
+)
 from keras_acn.cli.output import load_tensorflow
 
 evaluation = lazy.module("keras_acn.evaluation")
@@ -52,12 +59,13 @@ evaluation = lazy.module("keras_acn.evaluation")
 @count_option("--shots", default=1, show_default=True)
 @count_option("--episodes", default=200, show_default=True)
 @click.option("--no-probes", is_flag=True, help="Train no classifiers on the codes.")
-@click.option("--compare", metavar="MODEL", help="A second model, shown beside the first.")
+@click.option(
+    "--compare", metavar="MODEL", type=words.MODEL, help="A second model, shown beside the first."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @seed_option
 def evaluate(
     model,
-    data,
     split,
     samples,
     iwae_samples,
@@ -85,8 +93,9 @@ def evaluate(
     """
     run = experiment.open_run(model)
     other = None if compare is None else experiment.open_run(compare)
+    chosen = chosen_data(run, classes=_labels(classes), **source)
     load_tensorflow()
-    images = run.load_data(data, classes=_labels(classes), **source)
+    images = run.load_data(**chosen)
     held_out = {"test": images.test, "validation": images.validation}
     measured = held_out[split] if split else images.test or images.validation
     if measured is None:

@@ -6,13 +6,14 @@ import shlex
 import click
 
 from keras_acn import experiment
+from keras_acn.cli import words
 from keras_acn.cli.options import model_argument
 from keras_acn.cli.output import load_tensorflow
 
 
 @click.command()
 @model_argument
-@click.argument("folder", metavar="DIR")
+@click.argument("folder", metavar="DIR", type=words.FOLDER)
 @click.option(
     "--version",
     type=click.IntRange(1, 2**63 - 1),

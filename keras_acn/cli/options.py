@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from keras_acn._base import lazy
+from keras_acn.cli import words
+
 if TYPE_CHECKING:
-    from keras_acn.data import Data
-    from keras_acn.experiment import Run
+    from keras_acn.experiment import Config, Run
+
+data_lib = lazy.module("keras_acn.data")
 
 Decorator = Callable[[Callable], Callable]
 
@@ -30,13 +34,21 @@ def count_option(name: str, metavar: str = "N", least: int = 1, **options: Any) 
     return click.option(name, type=click.IntRange(least), metavar=metavar, **options)
 
 
-model_argument = click.argument("model", metavar="MODEL")
+model_argument = click.argument("model", metavar="MODEL", type=words.MODEL)
 
 data_options = _all(
     click.option(
-        "--data", metavar="SOURCE", help="The images; see keras-acn datasets for the forms."
+        "--data",
+        metavar="SOURCE",
+        type=words.SOURCE,
+        help="The images; see keras-acn datasets for the forms.",
     ),
-    click.option("--data-dir", metavar="DIR", help="Where TensorFlow Datasets keeps its files."),
+    click.option(
+        "--data-dir",
+        metavar="DIR",
+        type=words.FOLDER,
+        help="Where TensorFlow Datasets keeps its files.",
+    ),
     click.option(
         "--background",
         metavar="COLOUR",
@@ -80,6 +92,7 @@ def config_options(set_help: str) -> Decorator:
         click.option(
             "--config",
             metavar="FILE.yaml",
+            type=words.FILE,
             help="A YAML file, laid over the preset if one is named, else over the defaults.",
         ),
         click.option(
@@ -87,6 +100,7 @@ def config_options(set_help: str) -> Decorator:
             "overrides",
             multiple=True,
             metavar="PART.OPTION=VALUE",
+            type=words.SETTING,
             help=f"{set_help}; may be repeated.",
         ),
     )
@@ -98,12 +112,26 @@ output_options = _all(
 )
 
 
-def other_data(run: Run, **given: Any) -> Data:
-    """Return the run's data, or what `data_options` say; the run keeps them as its own."""
-    given["source"] = given.pop("data")
-    if any(value is not None for value in given.values()):
-        run.data = run.load_data(**given)
-    return run.data
+def chosen_data(run: Run, data: str | None, **given: Any) -> dict[str, Any]:
+    """Return what `data_options` say, as `Run.load_data` takes it, after a first check.
+
+    Call it before TensorFlow is loaded, so that a wrong name is told at once.
+    """
+    given = {"source": data, **given}
+    given = {key: value for key, value in given.items() if value is not None}
+    check_data(run.with_data(**given))
+    return given
+
+
+def use_data(run: Run, chosen: dict[str, Any]) -> None:
+    """Let a run's figures be of other data than its own, where `chosen_data` has any."""
+    if chosen:
+        run.data = run.load_data(**chosen)
+
+
+def check_data(config: Config) -> None:
+    """Check what can be checked of a config's data at once: see `keras_acn.data.check_source`."""
+    data_lib.check_source(config.data.source, background=config.data.background)
 
 
 def overrides_of(

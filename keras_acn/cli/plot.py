@@ -5,13 +5,16 @@ import pathlib
 import click
 
 from keras_acn import experiment, figures
-from keras_acn._base.errors import UserError
+from keras_acn._base.atomic import check_folder
+from keras_acn._base.errors import UserError, unknown_name
+from keras_acn.cli import words
 from keras_acn.cli.options import (
+    chosen_data,
     data_options,
     model_argument,
-    other_data,
     seed_option,
     split_option,
+    use_data,
 )
 from keras_acn.cli.output import load_tensorflow
 
@@ -21,12 +24,21 @@ from keras_acn.cli.output import load_tensorflow
 @data_options
 @split_option
 @seed_option
-@click.option("--out", metavar="DIR", help="Where to write.  [default: MODEL/figures]")
-@click.option("--only", multiple=True, metavar="NAME", help="Draw this one; may be repeated.")
+@click.option(
+    "--out", metavar="DIR", type=words.FOLDER, help="Where to write.  [default: MODEL/figures]"
+)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    type=words.FIGURE,
+    help="Draw this one; may be repeated.",
+)
 @click.option(
     "--compare",
     multiple=True,
     metavar="RUN",
+    type=words.MODEL,
     help="Draw the loss curves of MODEL and RUN in one chart, only these; may be repeated.",
 )
 @click.option(
@@ -53,6 +65,8 @@ def plot(model, split, seed, out, only, compare, metrics, dims, mp4, **source):
     folder of a sweep, the figures that compare its runs are drawn again.
     """
     run = None if experiment.sweep.is_sweep(model) else experiment.open_run(model)
+    own = pathlib.Path(model) if run is None else run.folder
+    folder = check_folder(out or own / "figures")
     if run is None:
         if any((*source.values(), split, only, compare, metrics, dims, mp4)):
             raise UserError(
@@ -70,9 +84,12 @@ def plot(model, split, seed, out, only, compare, metrics, dims, mp4, **source):
             raise UserError("--only is for the figures of one run: leave out --compare, --metric.")
         drawn = figures.compare([run, *map(experiment.open_run, compare)], metrics)
     else:
+        for name in only:
+            if name not in figures.FIGURES:
+                raise unknown_name("figure", name, figures.FIGURES)
+        chosen = chosen_data(run, **source)
         load_tensorflow()
-        other_data(run, **source)
+        use_data(run, chosen)
         drawn = figures.draw(run, only, split=split, seed=seed, dims=dims or None)
-    folder = out or (pathlib.Path(model) if run is None else run.folder) / "figures"
     for path in figures.save(drawn, folder, video=".mp4" if mp4 else ".gif"):
         click.echo(path)

@@ -9,7 +9,10 @@ import click
 from keras_acn import experiment, figures
 from keras_acn._base import lazy
 from keras_acn._base.errors import UserError
+from keras_acn._base.shell import command
+from keras_acn.cli import words
 from keras_acn.cli.options import (
+    check_data,
     config_options,
     count_option,
     output_options,
@@ -26,11 +29,18 @@ tf_config = lazy.module("keras_acn.experiment.cluster.tf_config")
 
 
 @click.command()
-@click.argument("preset", required=False)
+@click.argument("preset", required=False, type=words.PRESET)
 @setting_options
-@click.option("--out", metavar="DIR", help="The run folder.  [default: runs/PRESET-DATE-TIME]")
+@click.option(
+    "--out",
+    metavar="DIR",
+    type=words.FOLDER,
+    help="The run folder.  [default: runs/PRESET-DATE-TIME]",
+)
 @config_options("Set one option, such as codebook.unique=true")
-@click.option("--resume", metavar="RUN", help="Go on with a run; --epochs may be raised.")
+@click.option(
+    "--resume", metavar="RUN", type=words.MODEL, help="Go on with a run; --epochs may be raised."
+)
 @count_option(
     "--workers",
     help="Train on N processes of this machine that share each batch.  [default: 1]",
@@ -70,6 +80,7 @@ def train(preset, out, config, overrides, resume, workers, movie, no_figures, qu
                 "--epochs to go on."
             )
             return 0
+    check_data(settings)
     if workers is not None and workers > 1:
         flags = [*["--no-figures"] * no_figures, *["--quiet"] * quiet]
         return launcher.launch(settings, workers, folder, resume=resume is not None, flags=flags)
@@ -87,7 +98,7 @@ def train(preset, out, config, overrides, resume, workers, movie, no_figures, qu
         raise
     except experiment.Interrupted as interrupted:
         click.echo(
-            f"\nStopped and saved. Go on with: keras-acn train --resume {interrupted.folder}",
+            f"\nStopped and saved. Go on with: {command('train', '--resume', interrupted.folder)}",
             err=True,
         )
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -100,6 +101,15 @@ class ImageSet:
     def levels(self) -> int | None:
         """How many values a pixel of a batch can take, or `None` for floats."""
         return self._raw_levels if self.binarize == "none" else 2
+
+    def fingerprint(self) -> str:
+        """Return a hash of images, labels and what white is: of the data before binarization."""
+        about = [self.images.dtype.str, self.images.shape, self._raw_levels]
+        digest = hashlib.blake2b(repr(about).encode(), digest_size=16)
+        digest.update(np.ascontiguousarray(self.images).data)
+        if self.labels is not None:
+            digest.update(np.ascontiguousarray(self.labels).data)
+        return digest.hexdigest()
 
     def class_words(self, labels: np.ndarray | None = None) -> np.ndarray | None:
         """Return the names of labels, or the labels themselves where they have no names.

@@ -13,7 +13,7 @@ from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.errors import UserError, did_you_mean
 from keras_acn.data.checks import check_images
 from keras_acn.data.image_set import ImageSet
-from keras_acn.data.readers import open_source
+from keras_acn.data.readers import needs_tensorflow, open_source
 from keras_acn.data.readers.base import Parts, Source
 from keras_acn.data.readers.notices import tell
 from keras_acn.data.split import (
@@ -149,7 +149,7 @@ def _num_classes(parts, class_names):
 
 
 def load(
-    source: str = "digits",
+    source: str | os.PathLike = "digits",
     *,
     data_dir: str | os.PathLike | None = None,
     binarize: str = "none",
@@ -227,6 +227,7 @@ def load(
         "resize": check_size(resize, "resize"),
         "grey": _check_flag(grey, "grey"),
     }
+    name = str(source)
     opened = open_source(
         source,
         None if data_dir is None else os.path.expanduser(data_dir),
@@ -234,23 +235,23 @@ def load(
         skip_damaged=_check_flag(skip_damaged, "skip_damaged"),
     )
     opened.check()
-    sources = _chosen(with_test(opened, source, test), limit, look)
-    parts = {name: _read(each) for name, each in sources.items()}
+    sources = _chosen(with_test(opened, name, test), limit, look)
+    parts = {part: _read(each) for part, each in sources.items()}
     notices = list(sources["train"].notices)
     if validation and "validation" in parts:
         notices.append(
-            f"{source} has a validation part of its own, which validation={validation} replaces "
+            f"{name} has a validation part of its own, which validation={validation} replaces "
             "by training images."
         )
     tell(notices)
     if classes is not None:
         classes = class_labels(classes, sources["train"].class_names)
-        parts = of_classes(parts, classes, source)
+        parts = of_classes(parts, classes, name)
     if validation:
         train = parts["train"]
         kept, held = held_out(len(train.images), train.labels, validation, (seed, 0), "validation")
         parts |= {"train": train.take(kept), "validation": train.take(held)}
-    _check_same(parts, source)
+    _check_same(parts, name)
     class_names = sources["train"].class_names
     floats = parts["train"].images.dtype != np.uint8
     levels = None if floats else sources["train"].white() + 1
@@ -269,12 +270,28 @@ def load(
         train=sets["train"],
         validation=sets.get("validation"),
         test=sets.get("test"),
-        name=str(source),
+        name=name,
         image_shape=sets["train"].image_shape,
         num_classes=_num_classes(parts, class_names),
         class_names=class_names,
         notices=tuple(notices),
     )
+
+
+def check_source(source: str | os.PathLike, *, background: Any = None) -> None:
+    """Check what can be checked of a source at once: that it is there, names, headers, shapes.
+
+    Nothing is checked of TensorFlow datasets, which takes as long as loading them.
+
+    Args:
+      source: As for `load`.
+      background: Likewise.
+
+    Raises:
+      UserError: As `load` does.
+    """
+    if not needs_tensorflow(source):
+        open_source(source, background=background).check()
 
 
 def _chosen(parts: Parts, limit: int | None, look: dict[str, Any]) -> dict[str, Source]:

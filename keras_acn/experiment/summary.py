@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
+from keras_acn._base.shell import command
 from keras_acn.experiment.folder import Run
 from keras_acn.experiment.grid import Plan, Point, text_of
 from keras_acn.experiment.sweep import TABLE, Row, swept
@@ -83,9 +84,9 @@ def run_summary(run: Run, figures: Sequence[pathlib.Path] = ()) -> str:
     )
     lines.append(f"files      {run.path}/ with model.keras, history.csv, metrics.json, config.yaml")
     lines += _figure_lines(figures)
-    commands = ("evaluate", "plot", "daydream") if book else ("evaluate", "plot")
-    for i, command in enumerate(commands):
-        lines.append(f"{'next' if i == 0 else '':<11}keras-acn {command} {run.path}")
+    names = ("evaluate", "plot", "daydream") if book else ("evaluate", "plot")
+    for i, name in enumerate(names):
+        lines.append(f"{'next' if i == 0 else '':<11}{command(name, run.path)}")
     return "\n".join(lines)
 
 
