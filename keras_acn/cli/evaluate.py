@@ -1,7 +1,6 @@
 """keras-acn evaluate: what a trained model is worth."""
 
 import json
-import sys
 
 import click
 
@@ -16,7 +15,7 @@ from keras_acn.cli.options import (
     model_argument,
     seed_option,
 )
-from keras_acn.cli.output import load_tensorflow
+from keras_acn.cli.output import load_tensorflow, stage_line
 
 evaluation = lazy.module("keras_acn.evaluation")
 
@@ -103,7 +102,7 @@ def evaluate(
             f"{images.name} has no {split or 'test or validation'} split to measure on: hold one "
             "out in training, by --set data.validation=0.1, or name other data with --data."
         )
-    tell = _tell if sys.stderr.isatty() and not as_json else None
+    tell = stage_line(as_json)
     if few_shot:
         result = evaluation.few_shot_accuracy(
             run.model,
@@ -144,7 +143,3 @@ def _labels(text: str | None) -> list[int | str] | None:
     if not all(words):
         raise UserError(f'--classes takes labels or names such as 5,6,7, not "{text}".')
     return [int(word) if word.isdecimal() else word for word in words]
-
-
-def _tell(stage: str, done: int, total: int) -> None:
-    click.echo(f"\r{stage}: {done}/{total} ", err=True, nl=done >= total)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import click
 
-from keras_acn._base import lazy
+from keras_acn._base import lazy, progress
 
 tf = lazy.module("tensorflow")
 
@@ -59,6 +59,4 @@ def stage_line(quiet: bool = False) -> Callable[[str, int, int], None] | None:
 
 
 def _tell(stage: str, done: int, total: int) -> None:
-    share = done / total if total else 1.0
-    bar = "#" * round(24 * share)
-    click.echo(f"\r\033[K{stage:<20} [{bar:<24}] {done:,}/{total:,}", err=True, nl=done >= total)
+    click.echo(progress.over(progress.bar(stage, done, total)), err=True, nl=done >= total)

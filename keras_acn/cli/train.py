@@ -86,12 +86,10 @@ def train(preset, out, config, overrides, resume, workers, movie, no_figures, qu
         return launcher.launch(settings, workers, folder, resume=resume is not None, flags=flags)
 
     load_tensorflow(None if team is None else lambda: strategy.join(team))
-    bar = sys.stdout.isatty() and not quiet
-    lines = [] if bar or quiet else [experiment.EpochLines(settings.training.epochs)]
+    lines = experiment.EpochBar if sys.stdout.isatty() else experiment.EpochLines
+    shown = [] if quiet else [lines(settings.training.epochs)]
     try:
-        run = experiment.train(
-            settings, out, resume=resume, callbacks=lines, verbose=1 if bar else 0
-        )
+        run = experiment.train(settings, out, resume=resume, callbacks=shown)
     except experiment.WorkerLost:
         if launcher.is_launched():
             return launcher.LOST
