@@ -125,8 +125,12 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def check_folder(path: str | os.PathLike) -> pathlib.Path:
+def check_folder(path: str | os.PathLike, fix: str = "choose another --out") -> pathlib.Path:
     """Return the path of a folder, if it is there or can be made; makes nothing.
+
+    Args:
+      path: Of the folder.
+      fix: What the errors advise.
 
     Raises:
       UserError: If there is a file in the way, or no right to write.
@@ -134,11 +138,9 @@ def check_folder(path: str | os.PathLike) -> pathlib.Path:
     path = pathlib.Path(path)
     there = next(each for each in (path, *path.absolute().parents) if each.exists())
     if not there.is_dir():
-        raise UserError(f"{there} is a file, not a folder: choose another --out.")
+        raise UserError(f"{there} is a file, not a folder: {fix}.")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(
-            f"The folder {path} cannot be written to (permission denied): choose another --out."
-        )
+        raise UserError(f"The folder {path} cannot be written to (permission denied): {fix}.")
     return path
 
 

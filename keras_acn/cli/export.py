@@ -6,6 +6,7 @@ import shlex
 import click
 
 from keras_acn import experiment
+from keras_acn._base.atomic import check_folder
 from keras_acn.cli import words
 from keras_acn.cli.options import model_argument
 from keras_acn.cli.output import load_tensorflow
@@ -22,6 +23,7 @@ from keras_acn.cli.output import load_tensorflow
 )
 @click.option(
     "--quantize",
+    type=click.Choice(["float16"]),
     metavar="TYPE",
     help="Store kernels and codes as float16, which halves the size.",
 )
@@ -40,6 +42,7 @@ def export(model, folder, version, quantize, no_codebook, name, as_json):
     is whole; a version that is there already is never written over.
     """
     run = experiment.open_run(model)
+    check_folder(folder, "choose another one to export to")
     load_tensorflow()
     exported = run.model.export(
         folder,
