@@ -93,10 +93,13 @@ class _Setting(click.ParamType):
 def _options(section: Any, before: str = "") -> Iterator[str]:
     """Yield the dotted names of all options of a section of the configuration."""
     for name, field in section.model_fields.items():
+        # In Python 3.10 `list[int]` passes for a type, but not for a class.
         inner = [
             each
             for each in (field.annotation, *typing.get_args(field.annotation))
-            if isinstance(each, type) and issubclass(each, schema.Section)
+            if typing.get_origin(each) is None
+            and isinstance(each, type)
+            and issubclass(each, schema.Section)
         ]
         if inner:
             yield from _options(inner[0], f"{before}{name}.")

@@ -142,7 +142,7 @@ class ImageDecoder:
 
 def _alpha(data):
     """Return the alpha channel of a PNG file, 255 where it has none, uint8 `[h, w, 1]`."""
-    alpha = tf.io.decode_png(data, channels=4)[..., 3:]
+    alpha = tf.io.decode_png(data, channels=4, name="image_bytes")[..., 3:]
     # Grey of 1, 2 or 4 bits is not brought to 8 here, nor is its alpha, which is all or nothing.
     depth, kind = tf.unstack(tf.io.decode_raw(tf.strings.substr(data, 24, 2), tf.uint8), 2)
     is_shallow = tf.logical_and(depth < 8, tf.equal(kind, 0))

@@ -8,6 +8,7 @@ from PIL import Image
 
 from keras_acn import experiment, figures
 from keras_acn.cli import main
+from keras_acn.experiment import tensorboard
 
 TINY = ["--batch-size", "10", "--epochs", "1", "--no-figures", "-q"]
 TINY += ["--set", "encoder.hidden=[8]", "--set", "decoder.hidden=[8]"]
@@ -68,8 +69,9 @@ def test_classes_are_called_by_their_names(run):
     assert opened.data.train.class_names == ("ant hill", "bee")
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["data"]["class_names"] == ["ant hill", "bee"]
-    lines = (run / "tensorboard" / "images" / "labels.tsv").read_text().splitlines()
-    assert sorted(set(lines)) == ["ant hill", "bee"] and len(lines) == 24
+    if tensorboard.installed():
+        lines = (run / "tensorboard" / "images" / "labels.tsv").read_text().splitlines()
+        assert sorted(set(lines)) == ["ant hill", "bee"] and len(lines) == 24
     drawn = figures.draw(opened, ["codes"], data=opened.load_data(background="white"))
     assert set(drawn["codes"].data["label"]) == {"ant hill", "bee"}
     _, classes = experiment.snapshots.read_snapshots(run / "snapshots")
