@@ -66,7 +66,7 @@ def prepare(args):
     }
     (work / f"{args.name}.json").write_text(json.dumps(job))
     np.savez_compressed(
-        work / f"{args.name}.npz",
+        work / f"{args.name}-schedule.npz",
         learning_rate=_along(rate, at) if callable(rate) else np.full(len(at), float(rate)),
         beta=_along(model.beta, at) if callable(model.beta) else np.full(len(at), model.beta),
     )
@@ -157,7 +157,7 @@ class Training:
 
         self.out, self.name, self.every = out, name, every
         self.job = json.loads((work / f"{name}.json").read_text())
-        schedule = np.load(work / f"{name}.npz")
+        schedule = np.load(work / f"{name}-schedule.npz")
         steps = len(schedule["beta"]) // self.job["epochs"]
         self.rates = schedule["learning_rate"].reshape(-1, steps).astype(np.float32)
         self.betas = schedule["beta"].reshape(-1, steps).astype(np.float32)
