@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 
 from keras_acn._base.errors import UserError
-from keras_acn._base.progress import Progress
+from keras_acn._base.progress import Progress, of_two, share_of
 from keras_acn.evaluation.costs import (
     Posteriors,
     encode_images,
     kl_to_codes,
     kl_to_prior,
-    of_two,
     reconstruction_nats,
-    share_of,
 )
 
 DIAGNOSTIC = "diagnostic"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from keras_acn._base.errors import UserError
-from keras_acn._base.progress import Progress
-from keras_acn.evaluation.costs import as_floats, takes_tell
+from keras_acn._base.progress import Progress, takes_tell
+from keras_acn.evaluation.costs import as_floats
 
 
 @dataclasses.dataclass(frozen=True)

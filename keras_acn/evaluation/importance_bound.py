@@ -9,15 +9,8 @@ from typing import Any
 import numpy as np
 
 from keras_acn._base.errors import UserError
-from keras_acn._base.progress import Progress
-from keras_acn.evaluation.costs import (
-    as_floats,
-    by_rows,
-    decoder_log_prob,
-    encode_images,
-    share_of,
-    takes_tell,
-)
+from keras_acn._base.progress import Progress, share_of, takes_tell
+from keras_acn.evaluation.costs import as_floats, by_rows, decoder_log_prob, encode_images
 
 # Kept apart from the seeds of the code lengths, so that the two estimates are independent.
 _STREAM = 7_919

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from keras_acn._base.errors import UserError
-from keras_acn._base.progress import Progress
+from keras_acn._base.progress import Progress, of_two, share_of
 from keras_acn.evaluation.code_length import CodeLengths, code_lengths
-from keras_acn.evaluation.costs import encode_images, of_two, share_of
+from keras_acn.evaluation.costs import encode_images
 from keras_acn.evaluation.importance_bound import ImportanceBound, importance_weighted_bound
 from keras_acn.evaluation.inputs import check_shapes, images_and_labels, some_rows
 from keras_acn.evaluation.probe import active_dimensions, table_3

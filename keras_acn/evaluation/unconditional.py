@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from keras_acn._base.errors import UserError
-from keras_acn._base.progress import Progress
-from keras_acn.evaluation.costs import Posteriors, takes_tell
+from keras_acn._base.progress import Progress, takes_tell
+from keras_acn.evaluation.costs import Posteriors
 
 # More components are tried only while there are this many times d + 1 images for each.
 POINTS_PER_DIMENSION = 4
