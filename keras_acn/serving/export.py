@@ -16,7 +16,7 @@ from keras_acn._base.atomic import NewFolder
 from keras_acn._base.errors import UserError
 from keras_acn._base.quiet import tensorflow_errors_only
 from keras_acn.serving import card as model_card
-from keras_acn.serving import recorded, warmup
+from keras_acn.serving import warmup
 from keras_acn.serving.images import ImageDecoder
 from keras_acn.serving.signatures import signatures_of, trace
 from keras_acn.serving.weights import StoredWeights
@@ -113,13 +113,13 @@ def export_model(
             tf.saved_model.save(archive, str(path), signatures=concrete, options=options)
         check_servable(path)
 
-        requests = recorded.requests(model, table, decoder, examples)
+        requests = warmup.requests(model, table, decoder, examples)
         extra = path / "assets.extra"
         extra.mkdir()
         first = [(each, {k: v[:1] for k, v in inputs.items()}) for each, inputs in requests.items()]
         warmup.write(extra / warmup.FILE, name, first)
         answers = {each: _answers(concrete[each], inputs) for each, inputs in requests.items()}
-        recorded.write(extra / recorded.FILE, requests, answers)
+        warmup.write_recorded(extra / warmup.RECORDED, requests, answers)
         if config is not None:
             (extra / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
 

@@ -7,7 +7,7 @@ import pytest
 from served_process import Served
 
 from keras_acn.models import pretrained_folders
-from keras_acn.serving import recorded
+from keras_acn.serving import warmup
 from keras_acn.serving.export import versions
 
 FOLDERS = pretrained_folders()
@@ -34,7 +34,7 @@ def test_recorded_answers(name):
         pytest.skip(f"{name} comes as a Keras model only")
     path = latest(name)
     served = Served(path)
-    stored = recorded.read(pathlib.Path(path, "assets.extra", recorded.FILE))
+    stored = warmup.read_recorded(pathlib.Path(path, "assets.extra", warmup.RECORDED))
     assert set(stored) == {n for n in served.signatures if not n.startswith("__")}
     for signature, (inputs, outputs) in stored.items():
         # What comes after the file is decoded is one function with the signature's twin.
