@@ -151,11 +151,11 @@ def test_runs_of_one_name_are_told_apart_by_their_paths(runs, tmp_path, monkeypa
 
 
 def test_many_from_one_code_are_draws_from_the_posterior(runs, monkeypatch):
-    from keras_acn.figures import images as figures_of_images
+    from keras_acn.figures import drawings
 
     subject, seen = Subject(open_run(runs[1])), []
-    monkeypatch.setattr(figures_of_images.plots, "comparison", lambda *images: seen.extend(images))
-    figures_of_images.many_from_one_code(subject)
+    monkeypatch.setattr(drawings.plots, "comparison", lambda *images: seen.extend(images))
+    drawings.many_from_one_code(subject)
     originals, rows = seen
     assert rows.shape == (5, *originals.shape)
     q = subject.model.encode(originals)
