@@ -76,9 +76,9 @@ def daydream_grid(
     Returns:
       A `Picture`.
     """
-    pixels = as_images(frames, "frames", "THWC")
-    captions = ["input" if t == 0 else t for t in range(len(pixels))]
-    return grid(pixels, columns, captions=captions, title=title, scale=scale)
+    as_images(frames, "frames", "THWC")  # checked under the name that they have here
+    captions = ["input" if t == 0 else t for t in range(len(frames))]
+    return grid(frames, columns, captions=captions, title=title, scale=scale)
 
 
 def daydream_gif(
