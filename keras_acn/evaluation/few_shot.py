@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress, takes_tell
 from keras_acn.evaluation.costs import as_floats
@@ -141,8 +142,8 @@ def few_shot_accuracy(
         ("episodes", episodes, 1),
         ("samples", samples, 1),
     ):
-        if int(value) < least:
-            raise UserError(f"Few-shot classification needs {name} of at least {least}.")
+        check_count(value, name, least)
+    seed = check_seed(seed)
     images = as_floats(images)
     drawn = Episodes(labels, ways, shots, queries, seed)
     accuracy = np.zeros([episodes, 2])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_acn._base.checks import check_seed
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress, takes_tell
 from keras_acn.evaluation.costs import Posteriors
@@ -101,6 +102,7 @@ def fit_gaussian_mixture(
     """
     if not len(posteriors):
         raise UserError("A prior cannot be fitted to no codes: give training images.")
+    seed = check_seed(seed)
     count, dim = posteriors.mean.shape
     rows = np.random.default_rng(seed).permutation(count)
     held = rows[: count // 10]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_acn._base.checks import check_seed
 from keras_acn._base.errors import UserError
 from keras_acn.plots.arrays import (
     as_array,
@@ -282,7 +283,7 @@ def traversal(
 
 def _sample(count, limit, seed):
     """Indices of at most `limit` of `count` things, in order."""
-    limit = positive_int(limit, "limit")
+    limit, seed = positive_int(limit, "limit"), check_seed(seed)
     if count <= limit:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))

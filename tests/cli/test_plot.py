@@ -150,6 +150,12 @@ def test_runs_of_one_name_are_told_apart_by_their_paths(runs, tmp_path, monkeypa
     assert seen[-1] == ["acn", "vae"]
 
 
+def test_the_seed_of_figures_is_checked(runs):
+    for figures in (draw, daydreams):
+        with pytest.raises(UserError, match="The seed must be at least 0"):
+            figures(runs[0], seed=-1)
+
+
 def test_many_from_one_code_are_draws_from_the_posterior(runs, monkeypatch):
     from keras_acn.figures import drawings
 
