@@ -16,6 +16,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from keras_acn._base.errors import UserError
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -85,6 +87,30 @@ class Noise:
         Where all replicas work out the same thing for all rows together, each takes it.
         """
         return self
+
+    def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> tf.Tensor:
+        """Return the seed, int32 `[2]`: TensorFlow takes this noise as one.
+
+        For subclasses whose `nats` was written for the `seed` that version 0.1.0 passed.
+
+        Raises:
+          UserError: Where one seed does not do, as rows have seeds of their own, or replicas rows.
+        """
+        import tensorflow as tf
+
+        if type(self) is not Noise:
+            raise UserError(
+                "A method of this model uses its noise as a TensorFlow seed, which gives neither "
+                "a served request nor a replica the numbers of its own rows: draw by noise.uniform"
+                "(like, shape), noise.normal(like, shape) or noise.sample(distribution) instead."
+            )
+        return tf.convert_to_tensor(self.seed, dtype, name=name)
+
+    def __getitem__(self, part: Any) -> Any:
+        """Return one of the seed's two numbers, under the same conditions."""
+        import tensorflow as tf
+
+        return tf.unstack(tf.convert_to_tensor(self))[part]
 
     def uniform(self, like: tf.Tensor, shape: Sequence[int] = ()) -> tf.Tensor:
         """Return uniform numbers in [0, 1), float32 `[B, *shape]`.

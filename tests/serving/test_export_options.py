@@ -163,6 +163,19 @@ def test_a_model_with_a_loss_of_its_own(tmp_path):
         np.testing.assert_allclose(nats["kl"][i], want[1][0], rtol=1e-5)
 
 
+def test_a_loss_that_uses_its_noise_as_a_seed_is_told_how_to_draw(tmp_path):
+    class Dropped(VAE):
+        def nats(self, image, index, seed, training=False):
+            reconstruction, kl = super().nats(image, index, seed, training)
+            return reconstruction, kl + tf.random.stateless_uniform(tf.shape(kl), seed)
+
+    model = Dropped(BARE, 2, encoder=MLP, decoder=DECODER)
+    # TensorFlow puts a few words before it, in a `ValueError` of its own.
+    with pytest.raises(ValueError, match=r"as a TensorFlow seed.* draw by noise\.uniform\(like"):
+        model.export(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "given, sentence",
     [
