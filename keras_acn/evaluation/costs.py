@@ -11,10 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from keras_acn._base import lazy
 from keras_acn._base.batches import in_batches
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress, share_of, takes_tell
 from keras_acn.evaluation.inputs import images_and_labels
+
+tf = lazy.module("tensorflow")
+unconditional = lazy.module("keras_acn.evaluation.unconditional")
 
 LOG_2PI = float(np.log(2.0 * np.pi))
 
@@ -86,8 +90,6 @@ def encode_images(
         raise UserError("There is nothing to evaluate: the data has no images.")
 
     def encode(x):
-        import tensorflow as tf
-
         q = model.encoder(x)
         return tf.cast(q.mean(), tf.float32), tf.cast(q.stddev(), tf.float32)
 
@@ -137,7 +139,6 @@ def reconstruction_nats(
 
 def decoder_log_prob(model: Any) -> Callable:
     """Return the compiled `(x [B, H, W, C], z [B, d]) -> log r(x|z) [B]`, in nats."""
-    import tensorflow as tf
 
     def log_prob(x, z):
         return tf.cast(model.decoder(z).log_prob(x), tf.float32)
@@ -157,9 +158,7 @@ def kl_to_prior(q: Posteriors, prior: Any, samples: int = 1, seed: int = 0) -> n
       samples: Samples of z for each posterior, at least 1.
       seed: Integer seed of the samples.
     """
-    from keras_acn.evaluation.unconditional import StandardNormalPrior
-
-    if isinstance(prior, StandardNormalPrior):
+    if isinstance(prior, unconditional.StandardNormalPrior):
         mean, stddev = q.mean.astype(np.float64), q.stddev.astype(np.float64)
         return np.sum(0.5 * (mean**2 + stddev**2 - 1.0) - np.log(stddev), axis=1)
     log_prob = sum(
@@ -198,8 +197,6 @@ def kl_to_codes(
         arrays = q.mean, q.stddev, index
         kl = by_rows(table.gaussian_kl, *arrays, batch_size=batch_size, progress=progress)
         return kl.astype(np.float64)
-    import tensorflow as tf
-
     compiled = tf.function(table.log_prob, autograph=False)
     log_prob = np.zeros(index.shape)
     for draw in range(samples):
@@ -231,8 +228,6 @@ def by_rows(
 
     One graph then serves all, and the result of a row does not depend on how many there are.
     """
-    import tensorflow as tf
-
     count = len(arrays[0])
     size = min(int(batch_size), count)
     # A single batch is done before a graph of it would be made.

@@ -12,6 +12,7 @@ from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress, takes_tell
 from keras_acn.evaluation.costs import as_floats
+from keras_acn.evaluation.tables import align
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +63,6 @@ class FewShotResult:
 
     def to_text(self) -> str:
         """Return the accuracies as a small table, in per cent."""
-        from keras_acn.evaluation.tables import align
-
         summary = self.summary()
         rows = [[f"{self.ways}-way {self.shots}-shot accuracy %", "mean", "95 % interval"]]
         for label, key in (

@@ -46,6 +46,7 @@ def images_and_labels(
 
 def some_rows(count: int, limit: int | None, seed: int) -> np.ndarray:
     """Return `limit` of the rows `0 .. count-1` in order, drawn from `seed`, or all."""
+    check_count(seed, "The seed")  # the test part's may be 2**31, one more than the user's
     if limit is None or check_count(limit, "The number of images to evaluate", 1) >= count:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -263,8 +264,6 @@ def _choose_strength(features, labels, rows, strengths, max_iter):
 
 def _fit(features, labels, strength, max_iter):
     """Return `(pipeline, converged)`."""
-    import warnings
-
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

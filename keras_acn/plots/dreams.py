@@ -76,8 +76,9 @@ def daydream_grid(
     Returns:
       A `Picture`.
     """
-    as_images(frames, "frames", "THWC")  # checked under the name that they have here
-    captions = ["input" if t == 0 else t for t in range(len(frames))]
+    # Checked here under their own name; `grid` must see them as they were given.
+    count = len(as_images(frames, "frames", "THWC"))
+    captions = ["input" if t == 0 else t for t in range(count)]
     return grid(frames, columns, captions=captions, title=title, scale=scale)
 
 
