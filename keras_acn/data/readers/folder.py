@@ -10,9 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from keras_acn._base import lazy
 from keras_acn._base.errors import UserError
 from keras_acn.data.readers.base import Parts, Source
 from keras_acn.data.transform import transform_image
+
+Image = lazy.module("PIL.Image")
+ImageOps = lazy.module("PIL.ImageOps")
 
 _ENDINGS = (".png", ".jpg", ".jpeg")
 _FORMATS = ("PNG", "JPEG")
@@ -54,8 +58,6 @@ def list_folder(folder: str) -> tuple[list[str], list[str] | None]:
 
 
 def _opened(path, read):
-    from PIL import Image
-
     try:
         with Image.open(path, formats=_FORMATS) as image:
             return read(image)
@@ -94,7 +96,6 @@ def read_image(path: str) -> np.ndarray:
     Raises:
       UserError: If the file is not a readable image.
     """
-    from PIL import ImageOps
 
     def read(image):
         image = ImageOps.exif_transpose(image)
