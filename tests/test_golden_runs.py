@@ -10,7 +10,8 @@ import pytest
 import keras_acn
 from keras_acn.cli import main
 from keras_acn.experiment import open_run, train
-from keras_acn.serving import recorded as requests
+from keras_acn.serving.warmup import RECORDED as RECORDED_FILE
+from keras_acn.serving.warmup import read_recorded
 
 GOLDEN = pathlib.Path(__file__).parent / "golden_runs"
 RECORDED = json.loads((GOLDEN / "recorded.json").read_text())
@@ -131,8 +132,8 @@ def test_a_resumed_run_ends_with_the_model_that_was_saved(name, resumed):
 def test_an_export_answers_as_one_did(name, tmp_path):
     """The export of a model that was saved long ago, against the answers of its export then."""
     export = keras_acn.load_model(GOLDEN / f"{name}.keras").export(tmp_path / name)
-    found = requests.read(export.path / "assets.extra" / requests.FILE)
-    recorded = requests.read(GOLDEN / f"{name}.npz")
+    found = read_recorded(export.path / "assets.extra" / RECORDED_FILE)
+    recorded = read_recorded(GOLDEN / f"{name}.npz")
     assert found.keys() == recorded.keys()
     for signature, (inputs, outputs) in recorded.items():
         assert found[signature][0].keys() == inputs.keys()

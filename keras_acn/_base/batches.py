@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from keras_acn._base import lazy
 from keras_acn._base.progress import Progress
+
+tf = lazy.module("tensorflow")
 
 
 def in_batches(
@@ -35,8 +38,6 @@ def in_batches(
     Returns:
       What `function` returns, as NumPy arrays over all N rows.
     """
-    import tensorflow as tf
-
     count, pieces = len(arrays[0]), []
     for start in range(0, count, size):
         stop = start + size if fill else min(start + size, count)

@@ -16,30 +16,31 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from keras_acn._base import lazy
+from keras_acn._base.errors import UserError
+
 if TYPE_CHECKING:
     import tensorflow as tf
+else:
+    tf = lazy.module("tensorflow")
+
+tfp = lazy.module("tensorflow_probability")
 
 ALGORITHM = "philox"
 
 
 def uniform(shape: Any, seed: tf.Tensor) -> tf.Tensor:
     """Return float32 `shape`, uniform in [0, 1), for an int32 `[2]` seed."""
-    import tensorflow as tf
-
     return tf.random.stateless_uniform(shape, seed, alg=ALGORITHM)
 
 
 def integers(shape: Any, seed: tf.Tensor, below: Any) -> tf.Tensor:
     """Return int32 `shape`, uniform in `0 .. below - 1`, for an int32 `[2]` seed."""
-    import tensorflow as tf
-
     return tf.random.stateless_uniform(shape, seed, maxval=below, dtype=tf.int32, alg=ALGORITHM)
 
 
 def normal(shape: Any, seed: tf.Tensor) -> tf.Tensor:
     """Return float32 `shape`, standard normal, for an int32 `[2]` seed."""
-    import tensorflow as tf
-
     return tf.random.stateless_normal(shape, seed, alg=ALGORITHM)
 
 
@@ -63,8 +64,6 @@ class Noise:
     """
 
     def __init__(self, seed: Any):
-        import tensorflow as tf
-
         seed = tf.cast(tf.convert_to_tensor(seed), tf.int32)
         self.seed = tf.stack([seed, tf.zeros_like(seed)]) if seed.shape.rank == 0 else seed
 
@@ -75,8 +74,6 @@ class Noise:
 
     def stream(self, number: Any) -> Noise:
         """Return the noise of one of this noise's streams, by its number."""
-        import tensorflow as tf
-
         return type(self)(tf.random.fold_in(self.seed, number))
 
     def whole(self) -> Noise:
@@ -85,6 +82,26 @@ class Noise:
         Where all replicas work out the same thing for all rows together, each takes it.
         """
         return self
+
+    def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> tf.Tensor:
+        """Return the seed, int32 `[2]`: TensorFlow takes this noise as one.
+
+        For subclasses whose `nats` was written for the `seed` that version 0.1.0 passed.
+
+        Raises:
+          UserError: Where one seed does not do, as rows have seeds of their own, or replicas rows.
+        """
+        if type(self) is not Noise:
+            raise UserError(
+                "A method of this model uses its noise as a TensorFlow seed, which gives neither "
+                "a served request nor a replica the numbers of its own rows: draw by noise.uniform"
+                "(like, shape), noise.normal(like, shape) or noise.sample(distribution) instead."
+            )
+        return tf.convert_to_tensor(self.seed, dtype, name=name)
+
+    def __getitem__(self, part: Any) -> Any:
+        """Return one of the seed's two numbers, under the same conditions."""
+        return tf.unstack(tf.convert_to_tensor(self))[part]
 
     def uniform(self, like: tf.Tensor, shape: Sequence[int] = ()) -> tf.Tensor:
         """Return uniform numbers in [0, 1), float32 `[B, *shape]`.
@@ -115,8 +132,6 @@ class Noise:
         )
 
     def _rows(self, like: tf.Tensor) -> Any:
-        import tensorflow as tf
-
         return tf.shape(like)[0]
 
 
@@ -132,14 +147,10 @@ class RowNoise(Noise):
     """
 
     def __init__(self, seed: Any):
-        import tensorflow as tf
-
         # [B, 2]: the stateless seed of each row.
         self.seed = seed if seed.shape.rank == 2 else tf.stack([seed, tf.zeros_like(seed)], axis=1)
 
     def stream(self, number: Any) -> RowNoise:
-        import tensorflow as tf
-
         return RowNoise(
             tf.map_fn(
                 lambda seed: tf.random.fold_in(seed, number),
@@ -155,8 +166,6 @@ class RowNoise(Noise):
         return self._row_by_row(lambda seed: normal(shape, seed), shape)
 
     def sample(self, distribution: Any) -> tf.Tensor:
-        import tensorflow as tf
-
         if diagonal_normal(distribution) is not None:
             return super().sample(distribution)
         numbers = getattr(distribution, "noise_shape", None)
@@ -175,15 +184,11 @@ class RowNoise(Noise):
         )
 
     def _row_by_row(self, draw: Any, shape: Sequence[int]) -> tf.Tensor:
-        import tensorflow as tf
-
         return tf.map_fn(draw, self.seed, fn_output_signature=tf.TensorSpec(shape, tf.float32))
 
 
 def diagonal_normal(distribution: Any) -> Any:
     """Return the `tfd.Normal` `[B, d]` of a diagonal Gaussian; `None` for anything else."""
-    import tensorflow_probability as tfp
-
     tfd = tfp.distributions
     inner = getattr(distribution, "distribution", None)
     is_diagonal = isinstance(distribution, tfd.Independent) and type(inner) is tfd.Normal

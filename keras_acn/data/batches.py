@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from keras_acn._base import lazy
 from keras_acn._base.errors import UserError
 from keras_acn.data.checks import check_images
 from keras_acn.data.image_set import ImageSet
@@ -12,6 +15,8 @@ from keras_acn.data.indexed import check_batch_spec, from_arrays
 
 if TYPE_CHECKING:
     import tensorflow as tf
+else:
+    tf = lazy.module("tensorflow")
 
 # As in Keras.
 DEFAULT_BATCH_SIZE = 32
@@ -67,8 +72,6 @@ class Batches:
         """
         if self.images is not None:
             return len(self.images)
-        import tensorflow as tf
-
         if int(self.dataset.cardinality()) == tf.data.INFINITE_CARDINALITY:
             raise UserError(
                 "The dataset has no end, so the number of data is unknown: give the model a "
@@ -117,8 +120,6 @@ def as_batches(
     Raises:
       UserError: If the data cannot be used; the sentence names the fix.
     """
-    import tensorflow as tf
-
     if isinstance(x, Batches):
         check_dataset(x.dataset, image_shape)
         return x
@@ -144,9 +145,6 @@ def collected(dataset: tf.data.Dataset) -> ImageSet:
     Raises:
       UserError: If the dataset is empty or has no end, or its indices leave gaps.
     """
-    import numpy as np
-    import tensorflow as tf
-
     if int(dataset.cardinality()) == tf.data.INFINITE_CARDINALITY:
         raise UserError(
             "A VHE looks up other members of a class, which a dataset without an end does not "
@@ -178,8 +176,6 @@ def held_out(
     Raises:
       UserError: If the data have batches already, or one part would be empty.
     """
-    import tensorflow as tf
-
     if isinstance(x, (tf.data.Dataset, Batches)):
         raise UserError("validation_split takes arrays or an ImageSet, not batches.")
     return as_image_set(x, y, image_shape).split(share)

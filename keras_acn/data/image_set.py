@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from keras_acn._base import noise
+from keras_acn._base import lazy, noise
 from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.errors import UserError
 from keras_acn.data.checks import to_unit, white_of
 from keras_acn.data.transform import by_draw, by_threshold, check_binarize, draw_batch
+
+tf = lazy.module("tensorflow")
 
 
 class ImageSet:
@@ -224,8 +226,6 @@ class ImageSet:
 
     def _tensor(self, kind, array):
         """Return `array` as a tensor of the host, the same for every dataset made."""
-        import tensorflow as tf
-
         if kind not in self._tensors:
             with tf.device("CPU:0"):
                 self._tensors[kind] = tf.constant(array)
@@ -241,8 +241,6 @@ class ImageSet:
           `look(index, seed) -> float32 [..., H, W, C]` in [0, 1], binarized if so, for
           int32 rows `[...]`; the stateless seed, int32 `[2]`, is that of the drawing.
         """
-        import tensorflow as tf
-
         draws = self.binarize == "dynamic" and training
         array, white = self._raw() if draws else self._fixed()
         images = self._tensor("raw" if draws else "fixed", array)
@@ -297,8 +295,6 @@ class ImageSet:
         Raises:
           UserError: If an argument is out of range.
         """
-        import tensorflow as tf
-
         seed = check_seed(seed)
         steps = self.steps_per_epoch(batch_size, drop_remainder)
         start_epoch = check_count(start_epoch, "start_epoch")

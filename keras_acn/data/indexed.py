@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from keras_acn._base import lazy
 from keras_acn._base.errors import UserError
 from keras_acn.data.checks import check_images, check_labels
 from keras_acn.data.image_set import ImageSet
+
+tf = lazy.module("tensorflow")
 
 _CALL = "keras_acn.data.index_dataset(dataset)"
 
@@ -100,8 +103,6 @@ def index_dataset(dataset: Any) -> Any:
       UserError: If the dataset is empty, infinite, ragged, in another order each time, or
         does not yield images.
     """
-    import tensorflow as tf
-
     if not isinstance(dataset, tf.data.Dataset):
         raise UserError(
             f"{_CALL} takes a tf.data.Dataset, not {type(dataset).__name__}: for arrays, use "

@@ -12,8 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from keras_acn._base import lazy
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn.data.checks import to_unit
+
+tf = lazy.module("tensorflow")
+Image = lazy.module("PIL.Image")
 
 BINARIZATIONS = ("none", "threshold", "static", "dynamic")
 _CHUNK = 4096
@@ -59,8 +63,6 @@ def _grey(image):
 
 
 def _resize(image, size):
-    from PIL import Image
-
     def scaled(plane):
         # Pillow's bilinear filter widens with the reduction, so it does not alias.
         return np.asarray(Image.fromarray(plane).resize(size[::-1], Image.Resampling.BILINEAR))
@@ -183,8 +185,6 @@ def draw_batch(image, seed: int, epoch, step):
     Returns:
       float32 `[B, H, W, C]` of 0 and 1.
     """
-    import tensorflow as tf
-
     key = tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch)
     key = tf.random.fold_in(key, step)
     uniform = tf.random.stateless_uniform(tf.shape(image), key)

@@ -9,17 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from keras_acn._base import lazy
+from keras_acn._base.checks import check_seed
 from keras_acn._base.errors import UserError
-from keras_acn._base.progress import Progress
+from keras_acn._base.progress import Progress, of_two, share_of
 from keras_acn.evaluation.costs import (
     Posteriors,
     encode_images,
     kl_to_codes,
     kl_to_prior,
-    of_two,
     reconstruction_nats,
-    share_of,
 )
+
+tour_lib = lazy.module("keras_acn.codebook.tour")
+codes_mixture = lazy.module("keras_acn.priors.codes_mixture")
 
 DIAGNOSTIC = "diagnostic"
 CODE_LENGTH = "code length"
@@ -192,6 +195,7 @@ def code_lengths(
         raise UserError("A code length needs at least one unconditional prior.")
     if samples < 1:
         raise UserError(f"A code length needs at least 1 sample of the latents, not {samples}.")
+    seed = check_seed(seed)
     progress = of_two(progress, "code lengths")
     parts = [share_of(progress, part, 5) for part in range(5)]
     if q is None:
@@ -208,10 +212,10 @@ def code_lengths(
     per_image = {"reconstruction_nats": reconstruction}
     order = None
     if model.codebook is not None:
-        from keras_acn.priors.codes_mixture import PriorTable
-
-        table, options = PriorTable(model.prior, q.mean), (samples, seed, batch_size)
-        of_others = table if neighbor_codes is None else PriorTable(model.prior, neighbor_codes)
+        table, options = codes_mixture.PriorTable(model.prior, q.mean), (samples, seed, batch_size)
+        of_others = table
+        if neighbor_codes is not None:
+            of_others = codes_mixture.PriorTable(model.prior, neighbor_codes)
         available = len(q) - 1 if neighbor_codes is None else len(neighbor_codes)
         if own_rows is not None and neighbor_codes is not None:
             available -= 1
@@ -277,9 +281,7 @@ def nearest_codes(
 
 def _tour_kl(q, table, samples, seed, batch_size, progress):
     """Return the greedy tour and the per-image KL along it, that of the first left open."""
-    from keras_acn.codebook.tour import greedy_tour, tour_predecessors
-
-    order = greedy_tour(q.mean, seed=seed, progress=share_of(progress, 0, 2))
-    before = np.maximum(tour_predecessors(order), 0)[:, None]
+    order = tour_lib.greedy_tour(q.mean, seed=seed, progress=share_of(progress, 0, 2))
+    before = np.maximum(tour_lib.tour_predecessors(order), 0)[:, None]
     kl = kl_to_codes(q, table, before, samples, seed, batch_size, progress=share_of(progress, 1, 2))
     return order, kl[:, 0]

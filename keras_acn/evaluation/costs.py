@@ -6,62 +6,21 @@ Everything here is a function of the `Posteriors` q(z|x) of a whole data set, wo
 from __future__ import annotations
 
 import dataclasses
-import functools
-import inspect
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from keras_acn._base import lazy
 from keras_acn._base.batches import in_batches
 from keras_acn._base.errors import UserError
-from keras_acn._base.progress import Progress
+from keras_acn._base.progress import Progress, share_of, takes_tell
 from keras_acn.evaluation.inputs import images_and_labels
 
+tf = lazy.module("tensorflow")
+unconditional = lazy.module("keras_acn.evaluation.unconditional")
+
 LOG_2PI = float(np.log(2.0 * np.pi))
-
-
-def takes_tell(function: Callable) -> Callable:
-    """Let a function whose `progress` was called `tell` take that name for one version more."""
-
-    @functools.wraps(function)
-    def renamed(*args, tell=None, **kwargs):
-        if tell is not None:
-            warnings.warn(
-                f"The argument `tell` of {function.__name__} is now called `progress`.",
-                DeprecationWarning,
-                stacklevel=2,
-            )
-            kwargs["progress"] = tell
-        return function(*args, **kwargs)
-
-    return renamed
-
-
-def of_two(progress: Callable | None, name: str) -> Progress | None:
-    """Return `progress(done, total)`; for one version more it may be `progress(name, ...)`."""
-    if progress is None:
-        return None
-    try:
-        inspect.signature(progress).bind(0, 1)
-    except TypeError:
-        warnings.warn(
-            "`progress` is now called with two numbers, progress(done, total).",
-            DeprecationWarning,
-            stacklevel=3,
-        )
-        return lambda done, total: progress(name, done, total)
-    except ValueError:  # a function of C, whose signature is not known
-        pass
-    return progress
-
-
-def share_of(progress: Progress | None, part: int, parts: int) -> Progress | None:
-    """Return the progress of the `part`-th of `parts` equal shares of the work."""
-    if progress is None:
-        return None
-    return lambda done, total: progress(part * total + done, parts * total)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,8 +90,6 @@ def encode_images(
         raise UserError("There is nothing to evaluate: the data has no images.")
 
     def encode(x):
-        import tensorflow as tf
-
         q = model.encoder(x)
         return tf.cast(q.mean(), tf.float32), tf.cast(q.stddev(), tf.float32)
 
@@ -182,7 +139,6 @@ def reconstruction_nats(
 
 def decoder_log_prob(model: Any) -> Callable:
     """Return the compiled `(x [B, H, W, C], z [B, d]) -> log r(x|z) [B]`, in nats."""
-    import tensorflow as tf
 
     def log_prob(x, z):
         return tf.cast(model.decoder(z).log_prob(x), tf.float32)
@@ -202,9 +158,7 @@ def kl_to_prior(q: Posteriors, prior: Any, samples: int = 1, seed: int = 0) -> n
       samples: Samples of z for each posterior, at least 1.
       seed: Integer seed of the samples.
     """
-    from keras_acn.evaluation.unconditional import StandardNormalPrior
-
-    if isinstance(prior, StandardNormalPrior):
+    if isinstance(prior, unconditional.StandardNormalPrior):
         mean, stddev = q.mean.astype(np.float64), q.stddev.astype(np.float64)
         return np.sum(0.5 * (mean**2 + stddev**2 - 1.0) - np.log(stddev), axis=1)
     log_prob = sum(
@@ -243,8 +197,6 @@ def kl_to_codes(
         arrays = q.mean, q.stddev, index
         kl = by_rows(table.gaussian_kl, *arrays, batch_size=batch_size, progress=progress)
         return kl.astype(np.float64)
-    import tensorflow as tf
-
     compiled = tf.function(table.log_prob, autograph=False)
     log_prob = np.zeros(index.shape)
     for draw in range(samples):
@@ -276,8 +228,6 @@ def by_rows(
 
     One graph then serves all, and the result of a row does not depend on how many there are.
     """
-    import tensorflow as tf
-
     count = len(arrays[0])
     size = min(int(batch_size), count)
     # A single batch is done before a graph of it would be made.

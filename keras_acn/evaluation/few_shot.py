@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.errors import UserError
-from keras_acn._base.progress import Progress
-from keras_acn.evaluation.costs import as_floats, takes_tell
+from keras_acn._base.progress import Progress, takes_tell
+from keras_acn.evaluation.costs import as_floats
+from keras_acn.evaluation.tables import align
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +63,6 @@ class FewShotResult:
 
     def to_text(self) -> str:
         """Return the accuracies as a small table, in per cent."""
-        from keras_acn.evaluation.tables import align
-
         summary = self.summary()
         rows = [[f"{self.ways}-way {self.shots}-shot accuracy %", "mean", "95 % interval"]]
         for label, key in (
@@ -141,8 +141,8 @@ def few_shot_accuracy(
         ("episodes", episodes, 1),
         ("samples", samples, 1),
     ):
-        if int(value) < least:
-            raise UserError(f"Few-shot classification needs {name} of at least {least}.")
+        check_count(value, name, least)
+    seed = check_seed(seed)
     images = as_floats(images)
     drawn = Episodes(labels, ways, shots, queries, seed)
     accuracy = np.zeros([episodes, 2])

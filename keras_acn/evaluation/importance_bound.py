@@ -8,16 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_acn._base.errors import UserError
-from keras_acn._base.progress import Progress
-from keras_acn.evaluation.costs import (
-    as_floats,
-    by_rows,
-    decoder_log_prob,
-    encode_images,
-    share_of,
-    takes_tell,
-)
+from keras_acn._base.checks import check_count, check_seed
+from keras_acn._base.progress import Progress, share_of, takes_tell
+from keras_acn.evaluation.costs import as_floats, by_rows, decoder_log_prob, encode_images
 
 # Kept apart from the seeds of the code lengths, so that the two estimates are independent.
 _STREAM = 7_919
@@ -92,8 +85,8 @@ def importance_weighted_bound(
     Raises:
       UserError: If there are no images or `samples` is less than 1.
     """
-    if samples < 1:
-        raise UserError(f"The importance-weighted bound needs at least 1 sample, not {samples}.")
+    check_count(samples, "samples", 1)
+    seed = check_seed(seed)
     images = as_floats(images)
     q = encode_images(model, images, batch_size)
     log_image = decoder_log_prob(model)

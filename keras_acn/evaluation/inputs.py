@@ -46,11 +46,9 @@ def images_and_labels(
 
 def some_rows(count: int, limit: int | None, seed: int) -> np.ndarray:
     """Return `limit` of the rows `0 .. count-1` in order, drawn from `seed`, or all."""
-    check_count(seed, "The seed")
-    if limit is None or limit >= count:
+    check_count(seed, "The seed")  # the test part's may be 2**31, one more than the user's
+    if limit is None or check_count(limit, "The number of images to evaluate", 1) >= count:
         return np.arange(count)
-    if limit < 1:
-        raise UserError(f"At least 1 image must be evaluated, not {limit}.")
     return np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))
 
 

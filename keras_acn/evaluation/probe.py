@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_acn._base.checks import check_seed
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress
 from keras_acn.evaluation.code_length import nearest_codes
@@ -84,7 +86,7 @@ def linear_probe(
     test, test_labels = _checked(test, test_labels, "test")
     if len(np.unique(train_labels)) < 2:
         raise UserError("A linear probe needs training data of at least 2 classes.")
-    rows = np.random.default_rng(seed).permutation(len(train))
+    rows = np.random.default_rng(check_seed(seed)).permutation(len(train))
     rows = rows if max_train is None else rows[:max_train]
     chosen = _choose_strength(train, train_labels, rows[:max_select], strengths, max_iter)
     model, converged = _fit(train[rows], train_labels[rows], chosen, max_iter)
@@ -120,7 +122,7 @@ def pca_probe(
 
     train, train_labels = _checked(train, train_labels, "training")
     test, test_labels = _checked(test, test_labels, "test")
-    pca = PCA(min(components, *train.shape), random_state=seed).fit(train)
+    pca = PCA(min(components, *train.shape), random_state=check_seed(seed)).fit(train)
     return linear_probe(
         pca.transform(train), train_labels, pca.transform(test), test_labels, seed=seed, **options
     )
@@ -262,8 +264,6 @@ def _choose_strength(features, labels, rows, strengths, max_iter):
 
 def _fit(features, labels, strength, max_iter):
     """Return `(pipeline, converged)`."""
-    import warnings
-
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

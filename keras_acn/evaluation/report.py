@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_acn._base.errors import UserError
-from keras_acn._base.progress import Progress
+from keras_acn._base.checks import check_count, check_seed
+from keras_acn._base.progress import Progress, of_two, share_of
 from keras_acn.evaluation.code_length import CodeLengths, code_lengths
-from keras_acn.evaluation.costs import encode_images, of_two, share_of
+from keras_acn.evaluation.costs import encode_images
 from keras_acn.evaluation.importance_bound import ImportanceBound, importance_weighted_bound
 from keras_acn.evaluation.inputs import check_shapes, images_and_labels, some_rows
 from keras_acn.evaluation.probe import active_dimensions, table_3
@@ -155,7 +155,7 @@ def evaluate_model(
 
     Raises:
       UserError: If a part has no images, or images of another shape than the model's; or if
-        `samples` or `batch_size` is less than 1.
+        the seed or a number is out of range.
 
     Example, with `data = keras_acn.load_data("digits")` and a trained model:
 
@@ -163,9 +163,16 @@ def evaluate_model(
         print(report.to_text())
         json.dumps(report.to_dict())
     """
-    for word, value in (("samples", samples), ("batch_size", batch_size)):
-        if value is not None and value < 1:
-            raise UserError(f"An evaluation needs {word} of at least 1, not {value}.")
+    seed = check_seed(seed)
+    for word, value, least in (
+        ("samples", samples, 1),
+        ("batch_size", batch_size, 1),
+        ("iwae_samples", iwae_samples, 0),
+        ("nearest", nearest, 1),
+        ("max_probe_images", max_probe_images, 1),
+    ):
+        if value is not None:
+            check_count(value, word, least)
     parts = (
         images_and_labels(train, limit, seed, "training"),
         # Of the same data, the same images.

@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from keras_acn._base import lazy
 from keras_acn.evaluation.code_length import BOUND, LOSS, CodeLengths, kind_of
 from keras_acn.evaluation.importance_bound import ImportanceBound
 from keras_acn.evaluation.unconditional import TRUNCATION_IMAGES
+
+families = lazy.module("keras_acn.decoders.families")
 
 # Graves et al. 2018 (arXiv 1804.02476), table 1: nats per image of the binarized MNIST
 # test set. Two of the figures are bounds in the paper too.
@@ -102,11 +105,9 @@ def notes_on_the_data(
       in_training: How many of them are training images too.
       is_training: Whether so many that their own codes were left out.
     """
-    from keras_acn.decoders.families import Bernoulli
-
     notes = []
     is_binary = np.all((images == 0) | (images == 1))
-    if isinstance(model.decoder.likelihood, Bernoulli) and not is_binary:
+    if isinstance(model.decoder.likelihood, families.Bernoulli) and not is_binary:
         notes.append(
             "grey values under a Bernoulli likelihood are a training loss, not a code length: "
             "these nats compare with nothing but the same loss."

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from keras_acn._base import lazy
+from keras_acn._base.checks import check_seed
 from keras_acn._base.errors import UserError
-from keras_acn._base.progress import Progress
-from keras_acn.evaluation.costs import Posteriors, takes_tell
+from keras_acn._base.progress import Progress, takes_tell
+from keras_acn.evaluation.costs import Posteriors
+
+codes_mixture = lazy.module("keras_acn.priors.codes_mixture")
 
 # More components are tried only while there are this many times d + 1 images for each.
 POINTS_PER_DIMENSION = 4
@@ -101,6 +106,7 @@ def fit_gaussian_mixture(
     """
     if not len(posteriors):
         raise UserError("A prior cannot be fitted to no codes: give training images.")
+    seed = check_seed(seed)
     count, dim = posteriors.mean.shape
     rows = np.random.default_rng(seed).permutation(count)
     held = rows[: count // 10]
@@ -169,9 +175,7 @@ def unconditional_priors(
     if not mixture_of_codes:
         return priors, described
 
-    from keras_acn.priors.codes_mixture import MixtureOfCodes
-
-    mixture = MixtureOfCodes(model.prior, trained.mean, nearest=nearest)
+    mixture = codes_mixture.MixtureOfCodes(model.prior, trained.mean, nearest=nearest)
     z = tested.sample(seed)[:TRUNCATION_IMAGES]
     lost = float(np.mean(mixture.truncation_nats(z)))
     while lost > TRUNCATION_NATS and mixture.nearest is not None:
@@ -199,8 +203,6 @@ def _noisy_codes(posteriors, max_points, seed):
 
 def _fit(points, number, max_iter, seed, start=None):
     """Return a fitted `GaussianMixture`, whether or not it has converged."""
-    import warnings
-
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
     from threadpoolctl import threadpool_limits

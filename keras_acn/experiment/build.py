@@ -182,6 +182,9 @@ def _pseudo_labels(config: Config, model: dict, num_images: int) -> codebook.Pse
 
 def _beta(config: Config, steps: int) -> Any:
     beta, training = config.model.beta, config.training
+    if training.kl_schedule is not None:
+        epochs, factors = zip(*training.kl_schedule, strict=True)
+        return models.PiecewiseLinear([e * steps for e in epochs], [f * beta for f in factors])
     if not training.kl_warmup_epochs:
         return beta
     return keras.optimizers.schedules.PolynomialDecay(

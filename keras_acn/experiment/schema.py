@@ -2,7 +2,7 @@
 
 import typing
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -141,6 +141,10 @@ class TrainingSection(Section):
     clipnorm: float | None = Field(None, gt=0)
     kl_warmup_epochs: float = Field(0, ge=0)
     kl_warmup_from: float = Field(0, ge=0, le=1)
+    # Pairs (epoch, factor) of model.beta, joined by straight lines; instead of a warm-up.
+    kl_schedule: (
+        list[tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]] | None
+    ) = Field(None, min_length=1)
     ema: float | None = Field(None, gt=0, lt=1)
     jit_compile: Literal["auto", True, False] = "auto"
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
@@ -151,6 +155,22 @@ class TrainingSection(Section):
     checkpoint_minutes: float = Field(10, ge=0)
     # Of every n-th epoch a frame for the training movie; 0 for none.
     snapshots_every: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _one_schedule_of_the_kl(self):
+        if self.kl_schedule is None:
+            return self
+        if self.kl_warmup_epochs:
+            raise UserError(
+                "training.kl_schedule says all of the KL's weight: set training.kl_warmup_epochs=0."
+            )
+        epochs = [epoch for epoch, _ in self.kl_schedule]
+        if sorted(set(epochs)) != epochs:
+            raise UserError(
+                "training.kl_schedule is a list of pairs [epoch, factor] whose epochs rise, such "
+                "as [[0, 0.05], [5, 2], [10, 1]]."
+            )
+        return self
 
 
 class Config(Section):

@@ -12,7 +12,7 @@ from keras_acn._base.atomic import make_folder, replacing
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn._base.shell import expanded
 from keras_acn.experiment.folder import Run
-from keras_acn.figures import codes, images, training
+from keras_acn.figures import drawings
 from keras_acn.figures.subject import Source, Subject, columns
 
 # A plotnine chart, a `keras_acn.plots.Picture` or a `keras_acn.plots.Animation`.
@@ -22,23 +22,23 @@ DPI = 110
 
 # Every figure's name, and what it needs where not every run has it.
 FIGURES = {
-    "loss": (training.loss, "it needs a history"),
-    "loss-log-log": (training.loss_log_log, "it needs a history of two epochs"),
-    "gradients": (training.gradients, "it needs the gradient's columns, which a VHE logs"),
-    "reconstructions": (images.reconstructions, ""),
-    "many-from-one-code": (images.many_from_one_code, "it needs codes that are random"),
-    "members": (images.members, "it needs a VHE, and labels"),
-    "samples": (images.samples, ""),
-    "codes": (codes.codes, "it needs two latents and three images"),
-    "codes-tsne": (codes.codes_tsne, "it needs three latents and five images"),
-    "codes-images": (codes.codes_images, "it needs two latents and three images"),
-    "latent-grid": (codes.latent_grid, "it needs a model of two latents; see traversal"),
-    "traversal": (codes.traversal, "it needs three latents; see latent-grid"),
-    "neighbors": (codes.neighbors, "it needs a codebook of the run's training images"),
-    "daydream": (images.daydream, "it needs an ACN or a VHE"),
-    "daydream-grid": (images.daydream_grid, "it needs an ACN or a VHE"),
-    "daydream-movie": (images.daydream_movie, "it needs an ACN or a VHE"),
-    "movie": (training.movie, "it needs the frames that keras-acn train --movie keeps"),
+    "loss": (drawings.loss, "it needs a history"),
+    "loss-log-log": (drawings.loss_log_log, "it needs a history of two epochs"),
+    "gradients": (drawings.gradients, "it needs the gradient's columns, which a VHE logs"),
+    "reconstructions": (drawings.reconstructions, ""),
+    "many-from-one-code": (drawings.many_from_one_code, "it needs codes that are random"),
+    "members": (drawings.members, "it needs a VHE, and labels"),
+    "samples": (drawings.samples, ""),
+    "codes": (drawings.codes, "it needs two latents and three images"),
+    "codes-tsne": (drawings.codes_tsne, "it needs three latents and five images"),
+    "codes-images": (drawings.codes_images, "it needs two latents and three images"),
+    "latent-grid": (drawings.latent_grid, "it needs a model of two latents; see traversal"),
+    "traversal": (drawings.traversal, "it needs three latents; see latent-grid"),
+    "neighbors": (drawings.neighbors, "it needs a codebook of the run's training images"),
+    "daydream": (drawings.daydream, "it needs an ACN or a VHE"),
+    "daydream-grid": (drawings.daydream_grid, "it needs an ACN or a VHE"),
+    "daydream-movie": (drawings.daydream_movie, "it needs an ACN or a VHE"),
+    "movie": (drawings.movie, "it needs the frames that keras-acn train --movie keeps"),
 }
 # These take longer than a short training.
 SLOW = ("codes-tsne",)

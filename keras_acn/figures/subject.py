@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_acn import data as data_lib
 from keras_acn._base import lazy
+from keras_acn._base.checks import check_seed
 from keras_acn._base.errors import UserError
 from keras_acn.experiment.folder import Run, open_run
 
@@ -55,7 +56,7 @@ class Subject:
         self._model: Any = None if isinstance(of, Run) else of
         self._data = data
         self.split = split
-        self.seed = seed
+        self.seed = check_seed(seed)
         self.dims = dims
 
     @property

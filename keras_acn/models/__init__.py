@@ -7,6 +7,7 @@ from keras_acn.models.base import LatentModel as LatentModel
 from keras_acn.models.saved import load_model as load_model
 from keras_acn.models.saved import load_pretrained as load_pretrained
 from keras_acn.models.saved import pretrained_folders as pretrained_folders
+from keras_acn.models.schedules import PiecewiseLinear as PiecewiseLinear
 from keras_acn.models.vae import VAE as VAE
 from keras_acn.models.vhe import VHE as VHE
 

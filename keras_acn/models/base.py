@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import random
-import warnings
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +19,7 @@ from keras_acn._base.checks import check_image_shape, check_seed
 from keras_acn._base.errors import UserError, did_you_mean
 from keras_acn._base.lazy import late
 from keras_acn._base.noise import Noise
-from keras_acn._base.progress import Progress
+from keras_acn._base.progress import Progress, takes_tell
 from keras_acn.data.batches import (
     DEFAULT_BATCH_SIZE,
     Batches,
@@ -423,6 +422,7 @@ class LatentModel(KerasTrainer):
         x, kwargs["steps"] = self.distributed(x, "test_step", kwargs.get("steps"))
         return super().evaluate(x, **kwargs)
 
+    @takes_tell
     def image_nats(
         self,
         x: Any,
@@ -432,7 +432,6 @@ class LatentModel(KerasTrainer):
         batch_size: int = 128,
         exclude_self: Any = False,
         progress: Progress | None = None,
-        tell: Progress | None = None,
     ) -> dict[str, np.ndarray]:
         """Return what each image costs, a dict of float64 `[N]` in nats.
 
@@ -446,18 +445,10 @@ class LatentModel(KerasTrainer):
           batch_size: Images at a time.
           exclude_self: As for `evaluate`.
           progress: Called with the passes over a batch that are done, and their number.
-          tell: The name of `progress` in version 0.1.0.
 
         Raises:
           UserError: As for `evaluate`.
         """
-        if tell is not None:
-            warnings.warn(
-                "The argument `tell` of image_nats is now called `progress`.",
-                DeprecationWarning,
-                stacklevel=2,
-            )
-            progress = tell
         batches = self._evaluation_batches(x, y, batch_size, exclude_self)
         self._before_evaluation(batches)
         costs = self.graph("costs", self.costs)

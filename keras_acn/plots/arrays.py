@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_acn._base.errors import UserError
+from keras_acn.data.checks import white_of
 
 # A decoder's float32 sigmoid may leave [0, 1] by a rounding error, never by more.
 TOLERANCE = 1e-5
@@ -26,13 +28,17 @@ def as_array(values: Any, what: str) -> np.ndarray:
     return array
 
 
-def as_images(values: Any, what: str = "images", axes: str = "NHWC") -> np.ndarray:
-    """Return images as uint8, after checking what they are.
+def as_images(
+    values: Any, what: str = "images", axes: str = "NHWC", white: int | None = None
+) -> np.ndarray:
+    """Return images as uint8 from black 0 to white 255, after checking what they are.
 
     Args:
       values: Floats in [0, 1], booleans, or uint8, with one letter of `axes` an axis.
       what: The word for them in an error sentence.
       axes: The axes expected, ending in `"HWC"`; C is 1 (grey) or 3 (colour).
+      white: The uint8 that stands for white; by default, as everywhere in the package, 1 in
+        images without a pixel above 1, and 255 in others.
 
     Returns:
       A uint8 array of the same shape; a float x becomes round(255 * x).
@@ -53,7 +59,7 @@ def as_images(values: Any, what: str = "images", axes: str = "NHWC") -> np.ndarr
             f"The {what} must have 1 channel (grey) or 3 (colour), not {array.shape[-1]}."
         )
     if array.dtype == np.uint8:
-        return array
+        return array * np.uint8(255 // (white or white_of([array])))
     if array.dtype.kind == "b":
         return array.astype(np.uint8) * np.uint8(255)
     if array.dtype.kind in "iu":
@@ -69,6 +75,18 @@ def as_images(values: Any, what: str = "images", axes: str = "NHWC") -> np.ndarr
             "scale them, or give uint8."
         )
     return np.round(np.clip(array.astype(np.float64), 0, 1) * 255).astype(np.uint8)
+
+
+def as_image_sets(sets: Sequence[Any], names: Sequence[str]) -> list[np.ndarray]:
+    """Return several sets of images, each as `as_images` does, with one white for all of them.
+
+    Args:
+      sets: Arrays `[N, H, W, C]`; N may differ.
+      names: The word for each in an error sentence.
+    """
+    arrays = [as_array(each, name) for each, name in zip(sets, names, strict=True)]
+    white = white_of(arrays)
+    return [as_images(each, name, white=white) for each, name in zip(arrays, names, strict=True)]
 
 
 def as_codes(values: Any, what: str = "codes") -> np.ndarray:

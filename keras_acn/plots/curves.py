@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from keras_acn._base import lazy
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn.plots.line_chart import (
     NATS,
@@ -22,6 +23,9 @@ from keras_acn.plots.picture import line_colors
 
 if TYPE_CHECKING:
     import plotnine
+
+pd = lazy.module("pandas")
+p9 = lazy.module("plotnine")
 
 # The columns that a VHE logs.
 GRADIENTS = ("gradient_share_z", "gradient_share_c")
@@ -127,9 +131,6 @@ def gradient_curves(
     Raises:
       UserError: If the history is empty or lacks a column, or not two columns are named.
     """
-    import pandas as pd
-    import plotnine as p9
-
     if len(columns) != 2 or len(names) != 2:
         raise UserError("A gradient's two columns are drawn, under two names: give two of each.")
     runs = as_runs(history)
@@ -194,8 +195,6 @@ def sweep_curves(
     Raises:
       UserError: As `loss_curves`.
     """
-    import pandas as pd
-
     metrics = [metrics] if isinstance(metrics, str) else list(metrics)
     frame: Any = as_table(table, "sweep", x)  # a DataFrame
     runs = {"": frame}

@@ -76,9 +76,10 @@ def daydream_grid(
     Returns:
       A `Picture`.
     """
-    pixels = as_images(frames, "frames", "THWC")
-    captions = ["input" if t == 0 else t for t in range(len(pixels))]
-    return grid(pixels, columns, captions=captions, title=title, scale=scale)
+    # Checked here under their own name; `grid` must see them as they were given.
+    count = len(as_images(frames, "frames", "THWC"))
+    captions = ["input" if t == 0 else t for t in range(count)]
+    return grid(frames, columns, captions=captions, title=title, scale=scale)
 
 
 def daydream_gif(

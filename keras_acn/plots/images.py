@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from numpy.typing import ArrayLike
 
 from keras_acn._base.errors import UserError
-from keras_acn.plots.arrays import as_array, as_images, positive_int, same_count
+from keras_acn.plots.arrays import as_array, as_image_sets, as_images, positive_int, same_count
 from keras_acn.plots.picture import Picture, sheet
 
 
@@ -86,13 +86,13 @@ def rows(
     """
     if not isinstance(images, dict) or not images:
         raise UserError("Rows of images are given as {name: images [N, H, W, C]}, at least one.")
-    pixels = {str(name): as_images(row, f'images "{name}"') for name, row in images.items()}
-    shapes = {row.shape for row in pixels.values()}
+    pixels = as_image_sets([*images.values()], [f'images "{name}"' for name in images])
+    shapes = {row.shape for row in pixels}
     if len(shapes) > 1:
         shown = " and ".join(str(list(shape)) for shape in sorted(shapes))
         raise UserError(f"Rows of images must all have one shape, not {shown}.")
     return sheet(
-        [list(row) for row in pixels.values()], row_labels=[*pixels], title=title, scale=scale
+        [list(row) for row in pixels], row_labels=[*map(str, images)], title=title, scale=scale
     )
 
 
@@ -123,10 +123,9 @@ def comparison(
     if isinstance(reconstructions, dict):
         if not reconstructions:
             raise UserError("There are no reconstructions to draw: the dict is empty.")
-        below = {
-            str(name): as_images(r, f'reconstructions "{name}"')
-            for name, r in reconstructions.items()
-        }
+        words = [f'reconstructions "{name}"' for name in reconstructions]
+        drawn = as_image_sets([*reconstructions.values()], words)
+        below = dict(zip(map(str, reconstructions), drawn, strict=True))
     else:
         array = as_array(reconstructions, "reconstructions")
         if array.ndim == 5:
@@ -225,8 +224,8 @@ def members_picture(
     Raises:
       UserError: If there are no sets, or not one of drawn images for each of given ones.
     """
-    left = [as_images(each, "given images") for each in given]
-    right = [as_images(each, "drawn images") for each in drawn]
+    left = as_image_sets(given, ["given images"] * len(given))
+    right = as_image_sets(drawn, ["drawn images"] * len(drawn))
     if not left:
         raise UserError("There are no sets of images to draw: give at least one.")
     same_count("sets of drawn images", len(right), "sets of given ones", len(left))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_acn._base import lazy
+from keras_acn._base.checks import check_seed
 from keras_acn._base.errors import UserError
 from keras_acn.plots.arrays import (
     as_array,
@@ -32,6 +34,11 @@ from keras_acn.plots.projection import project
 
 if TYPE_CHECKING:
     import plotnine
+
+pd = lazy.module("pandas")
+p9 = lazy.module("plotnine")
+Image = lazy.module("PIL.Image")
+ImageDraw = lazy.module("PIL.ImageDraw")
 
 __all__ = ["grid", "image_scatter", "scatter", "traversal"]
 
@@ -68,9 +75,6 @@ def scatter(
       >>> list(chart.data.columns)
       ['x', 'y', 'label']
     """
-    import pandas as pd
-    import plotnine as p9
-
     codes = as_codes(codes)
     labels, classes = as_labels(labels, len(codes))
     chosen = _sample(len(codes), limit, seed)
@@ -138,8 +142,6 @@ def image_scatter(
     Raises:
       UserError: For the wrong rank, NaN, or counts that don't match.
     """
-    from PIL import Image, ImageDraw
-
     codes = as_codes(codes)
     pixels = as_images(images)
     same_count("images", len(pixels), "codes", len(codes))
@@ -282,7 +284,7 @@ def traversal(
 
 def _sample(count, limit, seed):
     """Indices of at most `limit` of `count` things, in order."""
-    limit = positive_int(limit, "limit")
+    limit, seed = positive_int(limit, "limit"), check_seed(seed)
     if count <= limit:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))

@@ -7,8 +7,13 @@ import math
 
 import numpy as np
 
+from keras_acn._base import lazy
 from keras_acn._base.errors import UserError, did_you_mean
 from keras_acn.plots.picture import line_colors
+
+pd = lazy.module("pandas")
+p9 = lazy.module("plotnine")
+ticker = lazy.module("matplotlib.ticker")
 
 NATS = "nats per image"
 TERMS = {"total_nats": "total", "reconstruction_nats": "reconstruction", "kl_nats": "KL"}
@@ -16,8 +21,6 @@ TERMS = {"total_nats": "total", "reconstruction_nats": "reconstruction", "kl_nat
 
 def as_runs(histories):
     """Return {name: DataFrame} from one history or several."""
-    import pandas as pd
-
     if isinstance(histories, dict):
         if not histories:
             raise UserError("There is no history to draw: the dict is empty.")
@@ -31,8 +34,6 @@ def as_runs(histories):
 
 def as_table(history, name, x="epoch"):
     """Return one history as a DataFrame with a column `x`, at least one row."""
-    import pandas as pd
-
     history = getattr(history, "history", history)
     if not isinstance(history, (dict, pd.DataFrame)):
         raise UserError(
@@ -58,8 +59,6 @@ def long_table(runs, metrics, validation, x="epoch"):
     The part is "training", or "held out" for the columns `val_...` and `test_...`: a run that
     has no validation split has the latter.
     """
-    import pandas as pd
-
     pieces = []
     for name, table in runs.items():
         for metric in [x, *metrics]:
@@ -121,8 +120,6 @@ def line_chart(data, x, color, y_label, *, log, title, facet=False, ticks=None):
       facet: Whether each metric has a panel of its own.
       ticks: Values along the x axis to put ticks at; or words, for x = 0, 1, 2, ...
     """
-    import plotnine as p9
-
     caption = None
     if log:
         log_x = log != "y" and ticks is None
@@ -174,24 +171,18 @@ def line_chart(data, x, color, y_label, *, log, title, facet=False, ticks=None):
 
 def page(width, height, **options):
     """Return the look of every chart as plotnine's parts, its sides in inches."""
-    import plotnine as p9
-
     look = {"panel_grid_minor": p9.element_blank(), "plot_caption": p9.element_text(size=8)}
     return [p9.theme_bw(), p9.theme(figure_size=(width, height), dpi=100, **look, **options)]
 
 
 def lines_and_points(most, mapping=None):
     """Return the marks of lines with at most `most` points each: points only where few."""
-    import plotnine as p9
-
     marks = [p9.geom_line(size=0.8)] if most > 1 else []
     return marks + ([p9.geom_point(mapping, size=2, fill="white")] if most <= 25 else [])
 
 
 def _ticks_at(ticks):
     """The x axis with ticks at given words, or at those of given numbers that have room."""
-    import plotnine as p9
-
     if isinstance(ticks[0], str):
         return p9.scale_x_continuous(
             breaks=list(range(len(ticks))), labels=ticks, minor_breaks=None, expand=(0, 0.5)
@@ -217,8 +208,6 @@ def ticks_of_epochs(limits):
 
 def _log_ticks(limits):
     """Tick at 1, 2, 5 times the powers of ten, or at round steps where those are too few."""
-    from matplotlib.ticker import MaxNLocator
-
     low, high = (float(v) for v in limits)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [m * 10.0**p for p in powers for m in (1, 2, 5)]
@@ -226,7 +215,7 @@ def _log_ticks(limits):
     if len(ticks) > 8:
         ticks = [t for t in ticks if math.isclose(math.log10(t) % 1, 0, abs_tol=1e-6)]
     if len(ticks) < 3 and high > low:
-        even = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
+        even = ticker.MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
         ticks = [t for t in even if low <= t <= high and t > 0]
     return np.asarray(ticks or [low])
 

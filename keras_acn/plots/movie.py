@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from keras_acn._base.atomic import replacing
 from keras_acn._base.errors import UserError
-from keras_acn.plots.arrays import as_codes, as_images, as_labels, positive_int
+from keras_acn.plots.arrays import as_codes, as_image_sets, as_labels, positive_int
 from keras_acn.plots.picture import class_colors, sheet, writable
 from keras_acn.plots.projection import fit_pca, pca_axis_names
 
@@ -184,8 +184,9 @@ def training_movie(
     draw = _scatter_painter(points, names, labels, classes)
 
     pictures = []
+    images = _images_of(frames)
     for i, frame in enumerate(frames):
-        left = _images_side(frame, columns)
+        left = _images_side({key: images[key][i] for key in images}, columns)
         right = draw(points[i], f"epoch {frame.get('epoch', i + 1)}")
         pictures.append(_beside(left, right))
     return Animation(pictures, fps, colors=64)
@@ -198,17 +199,25 @@ def _project_all(codes):
     return [pca(c) for c in codes], pca_axis_names(pca)
 
 
-def _images_side(frame, columns):
+def _images_of(frames):
+    """Return `{key: list of uint8 [n, H, W, C]}` of originals and of reconstructions."""
+    for frame in frames:
+        shapes = [np.shape(frame[key]) for key in NEEDED[:2]]
+        if shapes[0] != shapes[1]:
+            raise UserError(
+                f"The movie's originals have shape {list(shapes[0])} and its reconstructions "
+                f"{list(shapes[1])}: give one reconstruction for each original."
+            )
+    return {
+        key: as_image_sets([frame[key] for frame in frames], [key] * len(frames))
+        for key in NEEDED[:2]
+    }
+
+
+def _images_side(images, columns):
     """Originals above, reconstructions below, as uint8 [h, w, 3]."""
     halves = []
-    shapes = [np.shape(frame[key]) for key in NEEDED[:2]]
-    if shapes[0] != shapes[1]:
-        raise UserError(
-            f"The movie's originals have shape {list(shapes[0])} and its reconstructions "
-            f"{list(shapes[1])}: give one reconstruction for each original."
-        )
-    for key in NEEDED[:2]:
-        pixels = as_images(frame[key], key)
+    for key, pixels in images.items():
         rows = [list(pixels[s : s + columns]) for s in range(0, len(pixels), columns)]
         halves.append(sheet(rows, title=key, cell=48).to_array())
     return np.concatenate(halves)

@@ -8,9 +8,16 @@ import pathlib
 
 import numpy as np
 
+from keras_acn._base import lazy
 from keras_acn._base.atomic import replacing
 from keras_acn._base.errors import UserError
 from keras_acn.plots.arrays import positive_int
+
+matplotlib = lazy.module("matplotlib")
+colors = lazy.module("matplotlib.colors")
+Image = lazy.module("PIL.Image")
+ImageDraw = lazy.module("PIL.ImageDraw")
+ImageFont = lazy.module("PIL.ImageFont")
 
 CELL = 64  # pixels: what a small image is blown up to, if the sheet has room
 WIDEST = 900  # pixels: about the width of a notebook's output
@@ -107,11 +114,8 @@ def class_colors(classes):
     """Return {class: "#rrggbb"}; above ten classes, even steps through a colour map."""
     if len(classes) <= len(TEN):
         return dict(zip(classes, TEN, strict=False))
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-
-    steps = colormaps["turbo"]
-    return {name: to_hex(steps(i / (len(classes) - 1))) for i, name in enumerate(classes)}
+    steps = matplotlib.colormaps["turbo"]
+    return {name: colors.to_hex(steps(i / (len(classes) - 1))) for i, name in enumerate(classes)}
 
 
 def line_colors(names):
@@ -123,9 +127,6 @@ def line_colors(names):
 
 def font(size=FONT_SIZE):
     """Return the font that comes with matplotlib, the same on every machine."""
-    import matplotlib
-    from PIL import ImageFont
-
     return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
 
 
@@ -172,8 +173,6 @@ def sheet(
     Returns:
       A `Picture` with `boxes`.
     """
-    from PIL import Image, ImageDraw
-
     columns = max(len(row) for row in rows)
     height, width = next(image for row in rows for image in row if image is not None).shape[:2]
     if scale is None:

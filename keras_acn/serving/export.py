@@ -1,17 +1,22 @@
-"""A trained model into a folder that TensorFlow Serving serves."""
+"""A trained model into a version folder that TensorFlow Serving serves."""
 
+from __future__ import annotations
+
+import contextlib
 import dataclasses
 import os
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from keras_acn._base.atomic import NewFolder
 from keras_acn._base.errors import UserError
 from keras_acn._base.quiet import tensorflow_errors_only
 from keras_acn.serving import card as model_card
-from keras_acn.serving import recorded, version_folder, warmup
+from keras_acn.serving import warmup
 from keras_acn.serving.images import ImageDecoder
 from keras_acn.serving.signatures import signatures_of, trace
 from keras_acn.serving.weights import StoredWeights
@@ -97,7 +102,8 @@ def export_model(
     weights = StoredWeights(model, quantize)
     table = signatures_of(model, decoder, codebook)
 
-    with version_folder.new_version(folder, version) as (path, finish):
+    with new_version(folder, version) as new:
+        path = new.path
         concrete = trace(table, weights.scope)
         archive = tf.Module()
         archive.weights = weights.used_by(concrete.values())
@@ -107,13 +113,13 @@ def export_model(
             tf.saved_model.save(archive, str(path), signatures=concrete, options=options)
         check_servable(path)
 
-        requests = recorded.requests(model, table, decoder, examples)
+        requests = warmup.requests(model, table, decoder, examples)
         extra = path / "assets.extra"
         extra.mkdir()
         first = [(each, {k: v[:1] for k, v in inputs.items()}) for each, inputs in requests.items()]
         warmup.write(extra / warmup.FILE, name, first)
         answers = {each: _answers(concrete[each], inputs) for each, inputs in requests.items()}
-        recorded.write(extra / recorded.FILE, requests, answers)
+        warmup.write_recorded(extra / warmup.RECORDED, requests, answers)
         if config is not None:
             (extra / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
 
@@ -136,8 +142,60 @@ def export_model(
         card = model_card.text(model, export, table, decoder, quantize, codebook, config, metrics)
         (extra / model_card.FILE).write_text(card, encoding="utf-8")
         total = sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
-        path = finish()
-    return dataclasses.replace(export, path=path, version=int(path.name), total_bytes=total)
+    return dataclasses.replace(export, path=new.path, version=int(new.path.name), total_bytes=total)
+
+
+def versions(folder: str | os.PathLike) -> list[int]:
+    """Return the versions in a folder, ascending: what a polling server would see."""
+    folder = pathlib.Path(folder)
+    names = [each.name for each in folder.iterdir()] if folder.is_dir() else []
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+
+
+@contextlib.contextmanager
+def new_version(folder: str | os.PathLike, version: int | None = None) -> Iterator[NewFolder]:
+    """Yield the `NewFolder` of a version, which a server sees once the `with` block has ended.
+
+    Before that it has a hidden name; names that are no numbers are none of a server's business.
+
+    Args:
+      folder: The model's folder; made where it is missing.
+      version: A number of at least 1, by default the next free one.
+
+    Raises:
+      UserError: If the version exists, or the folder cannot be written to.
+    """
+    folder = pathlib.Path(folder).expanduser()
+    if version is not None and (
+        isinstance(version, bool) or not isinstance(version, int) or not 1 <= version < 2**63
+    ):
+        raise UserError(f"A version is a whole number of at least 1, not {version!r}.")
+
+    def name():
+        there = versions(folder)
+        # A server reads 007 as version 7.
+        if version in there:
+            raise UserError(
+                f"{folder} has a version {version} already: leave the version out for "
+                f"{there[-1] + 1}, the next free one."
+            )
+        return str(version or max(there, default=0) + 1)
+
+    new = NewFolder(folder, name)
+    with contextlib.ExitStack() as stack:
+        try:
+            if folder.is_dir():
+                name()
+            stack.enter_context(new)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UserError(f"{folder} is no folder: choose another one to export to.") from error
+        except OSError as error:
+            reason = (error.strerror or "unknown").lower()
+            raise UserError(
+                f"The folder {folder} cannot be written to ({reason}): choose another one to "
+                "export to."
+            ) from error
+        yield new
 
 
 def _specs(tensors):

@@ -60,6 +60,28 @@ def test_what_waits_is_in_the_same_room_or_below_it():
         assert parts[1] == room_of(path) or FLOOR[parts[1]] < FLOOR[room_of(path)], path
 
 
+def test_functions_import_only_what_they_alone_need():
+    """A module that several functions use, or that costs nothing, is named at the top."""
+    wrong = []
+    for room in ("_base", "data", "evaluation", "figures", "plots"):
+        for path in (PACKAGE / room).rglob("*.py"):
+            found = []
+            for function in ast.walk(ast.parse(path.read_text())):
+                if isinstance(function, ast.FunctionDef):
+                    nodes = [n for n in ast.walk(function) if isinstance(n, ast.Import)]
+                    found += [alias.name for node in nodes for alias in node.names]
+                    nodes = [n for n in ast.walk(function) if isinstance(n, ast.ImportFrom)]
+                    found += [node.module for node in nodes]
+            wrong += [
+                f"{path}: {name}"
+                for name in set(found)
+                if name.split(".")[0]
+                in {"keras_acn", "numpy", "tensorflow", *sys.stdlib_module_names}
+                or name in ("pandas", "plotnine")
+            ]
+    assert not wrong
+
+
 def test_no_package_has_a_mechanism_of_its_own():
     own = [
         str(path)

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from keras_acn._base.errors import UserError
 from keras_acn._base.noise import Noise, RowNoise
 from keras_acn.decoders import GatedPixelCNN, MLPDecoder
 from keras_acn.distribute import exchange
@@ -73,3 +74,26 @@ def test_a_posterior_is_sampled_as_tensorflow_probability_does():
 def test_one_replica_has_the_noise_of_the_whole_batch():
     assert type(exchange.noise([1, 2])) is Noise
     assert exchange.noise([1, 2]).whole() is not None
+
+
+def test_a_noise_does_for_a_seed_where_one_seed_does():
+    noise = Noise([3, 4])
+    for draw in (
+        lambda seed: tf.random.stateless_normal([5], seed),
+        lambda seed: tfd.Normal(tf.zeros([5]), 1.0).sample(seed=seed),
+        lambda seed: tf.random.stateless_normal([5], tf.constant([1, 0]) + seed),
+        lambda seed: tf.random.stateless_normal([5], [seed[0], seed[1] + 1]),
+        tf.function(lambda seed: tf.random.stateless_uniform([5], tf.random.fold_in(seed, 1))),
+    ):
+        np.testing.assert_array_equal(draw(noise), draw(tf.constant([3, 4])))
+
+
+@pytest.mark.parametrize("noise", [RowNoise(tf.constant([1, 2])), exchange.ReplicaNoise([3, 4])])
+def test_rows_and_replicas_have_no_one_seed(noise):
+    for use in (
+        lambda: tf.random.stateless_normal([2], noise),
+        lambda: tfd.Normal(0.0, 1.0).sample(seed=noise),
+        lambda: noise[0],
+    ):
+        with pytest.raises(UserError, match="draw by noise.uniform"):
+            use()

@@ -150,12 +150,18 @@ def test_runs_of_one_name_are_told_apart_by_their_paths(runs, tmp_path, monkeypa
     assert seen[-1] == ["acn", "vae"]
 
 
+def test_the_seed_of_figures_is_checked(runs):
+    for figures in (draw, daydreams):
+        with pytest.raises(UserError, match="The seed must be at least 0"):
+            figures(runs[0], seed=-1)
+
+
 def test_many_from_one_code_are_draws_from_the_posterior(runs, monkeypatch):
-    from keras_acn.figures import images as figures_of_images
+    from keras_acn.figures import drawings
 
     subject, seen = Subject(open_run(runs[1])), []
-    monkeypatch.setattr(figures_of_images.plots, "comparison", lambda *images: seen.extend(images))
-    figures_of_images.many_from_one_code(subject)
+    monkeypatch.setattr(drawings.plots, "comparison", lambda *images: seen.extend(images))
+    drawings.many_from_one_code(subject)
     originals, rows = seen
     assert rows.shape == (5, *originals.shape)
     q = subject.model.encode(originals)

@@ -2,42 +2,23 @@
 
 import itertools
 
-import keras
 import numpy as np
 import pytest
+import small_decoders
 import tensorflow as tf
+from small_decoders import FAMILIES
 
 from keras_acn._base.errors import UserError
 from keras_acn.decoders.pixelcnn import GatedPixelCNN
 from keras_acn.decoders.pixelcnn.blocks import from_blocks, to_blocks
 from keras_acn.decoders.pixelcnn.head import JointHead, PixelHead
 
-FAMILIES = {
-    "bernoulli": "bernoulli",
-    "categorical": "categorical",
-    "logistic": {"name": "discretized_logistic_mixture", "components": 2},
-}
-
 
 def make(image_shape, seed=0, **options):
-    """A small decoder with weights far enough from zero that every path shows."""
-    keras.utils.set_random_seed(seed)
-    options = {
-        "latent_dim": 3,
-        "layers": 2,
-        "filters": 8,
-        "kernel_size": 3,
-        "first_kernel_size": 3,
-        "conditioning": "spatial",
-        "map_filters": 4,
-        "block": 2,
-    } | options
-    decoder = GatedPixelCNN(image_shape, **options)
-    rng = np.random.default_rng(seed)
-    for variable in decoder.trainable_variables:
-        if variable.name == "bias":
-            variable.assign(0.5 * rng.normal(size=variable.shape))
-    return decoder
+    """A small decoder by blocks of pixels."""
+    blocks = {"layers": 2, "first_kernel_size": 3, "output_hidden": None}
+    blocks |= {"conditioning": "spatial", "map_filters": 4, "block": 2}
+    return small_decoders.make(image_shape, seed, **blocks | options)
 
 
 def all_binary_images(shape):

@@ -2,37 +2,12 @@
 
 import itertools
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_decoders import FAMILIES, make
 
-from keras_acn.decoders.pixelcnn import GatedPixelCNN
 from keras_acn.decoders.pixelcnn.blocks import from_blocks, to_blocks
-
-FAMILIES = {
-    "bernoulli": "bernoulli",
-    "categorical": "categorical",
-    "logistic": {"name": "discretized_logistic_mixture", "components": 2},
-}
-
-
-def make(image_shape, seed=0, **options):
-    keras.utils.set_random_seed(seed)
-    options = {
-        "latent_dim": 3,
-        "layers": 3,
-        "filters": 8,
-        "kernel_size": 3,
-        "first_kernel_size": 5,
-        "output_hidden": 16,
-    } | options
-    decoder = GatedPixelCNN(image_shape, **options)
-    rng = np.random.default_rng(seed)
-    for variable in decoder.trainable_variables:
-        if variable.name == "bias":
-            variable.assign(0.5 * rng.normal(size=variable.shape))
-    return decoder
 
 
 def stepwise_parameters(decoder, image, z):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_decoders import make as small
 
 from keras_acn._base.errors import UserError
 from keras_acn.decoders.pixelcnn import GatedPixelCNN
@@ -17,24 +18,6 @@ FAMILIES = {
     "logistic": {"likelihood": {"name": "discretized_logistic_mixture", "components": 2}},
 }
 CASES = [(f, c) for f in FAMILIES for c in (1, 3)]
-
-
-def small(image_shape, seed=0, **options):
-    """A small decoder with weights far enough from zero that every path shows."""
-    keras.utils.set_random_seed(seed)
-    options = {
-        "latent_dim": 3,
-        "layers": 3,
-        "filters": 8,
-        "kernel_size": 3,
-        "first_kernel_size": 5,
-        "output_hidden": 16,
-    } | options
-    decoder = GatedPixelCNN(image_shape, **options)
-    for variable in decoder.trainable_variables:
-        if variable.name == "bias":
-            variable.assign(0.3 * np.random.default_rng(seed).normal(size=variable.shape))
-    return decoder
 
 
 def random_images(n, image_shape, seed=0):

@@ -70,7 +70,7 @@ def test_errors_name_the_fix():
         few_shot_accuracy(ByPixels(), IMAGES, LABELS, ways=3, shots=6)
     with pytest.raises(UserError, match="needs labels"):
         few_shot_accuracy(ByPixels(), IMAGES, None)
-    with pytest.raises(UserError, match="shots of at least 1"):
+    with pytest.raises(UserError, match="shots must be at least 1, not 0"):
         few_shot_accuracy(ByPixels(), IMAGES, LABELS, shots=0)
     with pytest.raises(UserError, match="this is a VAE"):
         few_shot_accuracy(VAE((4, 4, 1), 2, **PARTS), IMAGES, LABELS)

@@ -99,5 +99,5 @@ def test_same_seed_same_bound(linear_gaussian):
 
 def test_no_samples(linear_gaussian):
     model = linear_gaussian()
-    with pytest.raises(UserError, match="at least 1 sample"):
+    with pytest.raises(UserError, match="samples must be at least 1, not 0"):
         importance_weighted_bound(model, model.data(3), StandardNormalPrior(), samples=0)

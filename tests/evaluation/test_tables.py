@@ -9,7 +9,17 @@ import pytest
 
 from keras_acn._base.errors import UserError
 from keras_acn.decoders import get_likelihood
-from keras_acn.evaluation import Report, encode_images, evaluate_model, tables
+from keras_acn.evaluation import (
+    Report,
+    code_lengths,
+    encode_images,
+    evaluate_model,
+    fit_gaussian_mixture,
+    importance_weighted_bound,
+    linear_probe,
+    pca_probe,
+    tables,
+)
 
 OPTIONS = {"iwae_samples": 4, "iwae_images": 30, "seed": 1}
 
@@ -127,6 +137,47 @@ def test_without_labels_the_probes_are_left_out(linear_gaussian):
         model, labelled(model, 50, 1), labelled(model, 20, 2), probes=False, **OPTIONS
     )
     assert asked.probes is None
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"seed": 2**31}, r"seed must be less than 2\*\*31"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"samples": 0}, "samples must be at least 1, not 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"iwae_samples": -1}, "iwae_samples must be at least 0"),
+        ({"limit": 0}, "number of images to evaluate must be at least 1"),
+        ({"iwae_images": 2.5}, "number of images to evaluate must be a whole number"),
+    ],
+)
+def test_numbers_out_of_range_are_told_in_a_sentence(linear_gaussian, options, sentence):
+    model = linear_gaussian()
+    with pytest.raises(UserError, match=sentence):
+        evaluate_model(model, model.data(9), model.data(9, 1), **{**OPTIONS, **options})
+
+
+def test_the_largest_seed_is_one(linear_gaussian):
+    model, options = linear_gaussian(), {**OPTIONS, "seed": 2**31 - 1, "limit": 8}
+    report = evaluate_model(model, model.data(9), model.data(9, 1), **options)
+    assert np.isfinite(report.code_lengths.mean("ordered_nats"))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, "0"])
+def test_every_seed_of_the_room_is_checked(linear_gaussian, seed):
+    model = linear_gaussian()
+    images, labels = model.data(9), np.arange(9) % 2
+    q = encode_images(model, images)
+    for measure in (
+        lambda: code_lengths(model, images, {"normal": None}, q=q, seed=seed),
+        lambda: fit_gaussian_mixture(q, components=(1,), seed=seed),
+        lambda: importance_weighted_bound(model, images, None, seed=seed),
+        lambda: linear_probe(images, labels, images, labels, seed=seed),
+        lambda: pca_probe(images, labels, images, labels, components=2, seed=seed),
+    ):
+        with pytest.raises(UserError, match="The seed must be"):
+            measure()
 
 
 def test_one_class_has_no_probe(linear_gaussian):
@@ -257,11 +308,6 @@ def test_bad_input(linear_gaussian):
         evaluate_model(model, images, images[:, :1])
     with pytest.raises(UserError, match="N >= 1"):
         evaluate_model(model, images, images[:0])
-    for option in ({"samples": 0}, {"batch_size": 0}):
-        with pytest.raises(UserError, match=f"needs {next(iter(option))} of at least 1, not 0"):
-            evaluate_model(model, images, images, **option)
-    with pytest.raises(UserError, match="At least 1"):
-        evaluate_model(model, images, images, limit=0)
 
 
 def test_import_is_light():

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import keras_acn
 from keras_acn import ACN, VAE, VHE, Autoencoder, KNNCodebook, UserError
+from keras_acn._base.noise import Noise
 from keras_acn.distribute.keras_trainer import Ratio
 
 RNG = np.random.default_rng(3)
@@ -142,3 +143,25 @@ def test_a_loss_of_ones_own_gets_a_noise_that_does_for_a_seed():
         model.compile("adam")
     a, b = (m.evaluate(IMAGES, verbose=0, return_dict=True) for m in (plain, noisy))
     assert a == b
+
+
+def test_a_loss_written_for_a_seed_is_trained_and_evaluated():
+    """In version 0.1.0 `nats` got a stateless seed, and could hand it to TensorFlow."""
+
+    class Dropped(VAE):
+        def nats(self, image, index, seed, training=False):
+            reconstruction, kl = super().nats(image, index, seed, training)
+            return reconstruction, kl + tf.random.stateless_uniform(tf.shape(kl), seed)
+
+    model = Dropped((4, 4, 1), 3, **SMALL)
+    model.compile("adam")
+    assert np.isfinite(model.fit(IMAGES, epochs=1, verbose=0).history["loss"]).all()
+    seed = np.array([3, 4], np.int32)
+    added = tf.random.stateless_uniform([60], seed)
+    for noise in (Noise(seed), seed):
+        kl = model.nats(IMAGES, None, noise)[1]
+        np.testing.assert_allclose(kl - VAE.nats(model, IMAGES, None, noise)[1], added, atol=1e-5)
+    costs = model.image_nats(IMAGES)["kl_nats"].mean()
+    assert model.evaluate(IMAGES, batch_size=60, verbose=0, return_dict=True)["kl_nats"] == (
+        pytest.approx(costs, rel=1e-5)
+    )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_acn._base.errors import UserError
+from keras_acn.plots import comparison, daydream_grid, image_scatter, latents, members_picture, rows
 from keras_acn.plots.arrays import as_codes, as_images, as_labels, positive_int
 
 GOOD = np.zeros((2, 4, 4, 1), np.float32)
@@ -19,6 +20,33 @@ def test_uint8_and_booleans_pass_through():
     pixels = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)
     np.testing.assert_array_equal(as_images(pixels), pixels)
     assert as_images(np.ones((1, 2, 2, 1), bool)).max() == 255
+
+
+def test_zeros_and_ones_are_black_and_white():
+    """As in `fit` and in tables: uint8 images without a pixel above 1 are 0/1 images."""
+    binary = np.random.default_rng(0).integers(0, 2, (4, 8, 8, 1), np.uint8)
+    np.testing.assert_array_equal(as_images(binary), binary * 255)
+    codes = np.random.default_rng(1).normal(size=(4, 2))
+    for picture in (
+        comparison(binary, binary),
+        comparison(binary, {"a": binary, "b": binary.astype(np.float32)}),
+        rows({"a": binary, "b": binary}),
+        members_picture([binary[:2]], [binary]),
+        daydream_grid(binary),
+        latents.grid(lambda z: np.ones([len(z), 8, 8, 1], np.uint8), 2, n=2),
+    ):
+        assert picture.cell(0, 0).max() == 255
+    place = next(i for i, box in enumerate(image_scatter(codes, binary).boxes[0]) if box)
+    assert image_scatter(codes, binary).cell(0, place).max() == 255
+
+
+def test_a_dark_image_of_several_is_not_white():
+    dark = np.full((2, 8, 8, 1), 1, np.uint8)
+    bright = np.full((2, 8, 8, 1), 200, np.uint8)
+    assert rows({"dark": dark, "bright": bright}).cell(0, 0).max() == 1
+    assert members_picture([dark, bright], [bright, bright]).cell(0, 0).max() == 1
+    # A float so dark that it is rounded to 1 of 255 stays that.
+    assert daydream_grid(dark / 255.0).cell(0, 0).max() == 1
 
 
 @pytest.mark.parametrize(

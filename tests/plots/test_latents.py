@@ -195,3 +195,11 @@ def test_importing_the_room_loads_no_heavy_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "draw", [latents.scatter, lambda c, **o: latents.image_scatter(c, DIGITS, **o)]
+)
+def test_a_seed_that_is_none_is_told_in_a_sentence(draw):
+    with pytest.raises(UserError, match=r"seed must be less than 2\*\*31"):
+        draw(CODES, seed=2**31)

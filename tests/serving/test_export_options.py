@@ -17,7 +17,7 @@ from served_process import Served
 from keras_acn import ACN, VAE, MLPEncoder, UserError, cli
 from keras_acn._base import lazy
 from keras_acn.experiment import load_config
-from keras_acn.serving import recorded
+from keras_acn.serving import warmup
 from keras_acn.serving.weights import StoredWeights
 
 # Two channels, which no file holds: a model with few signatures is exported quickly.
@@ -59,8 +59,8 @@ def test_the_model_is_as_it_was(tmp_path):
     # And it still draws, by functions that are its own.
     assert model.daydream(images, steps=1).shape == (2, 6, *BARE)
     # The examples are what the server warms up with.
-    stored = recorded.read(export.path / "assets.extra" / recorded.FILE)
-    np.testing.assert_array_equal(stored["encode"][0]["image"], images[: recorded.ROWS])
+    stored = warmup.read_recorded(export.path / "assets.extra" / warmup.RECORDED)
+    np.testing.assert_array_equal(stored["encode"][0]["image"], images[: warmup.ROWS])
 
 
 def test_float16_halves_the_weights_and_keeps_the_answers(tmp_path):
@@ -140,11 +140,8 @@ def test_a_crop_larger_than_the_image(tmp_path):
     config = load_config("digits", overrides=["data.crop=20", "data.resize=8"])
     export = make_vae().export(tmp_path, config=config)
     served = Served(export.path)
-    [(inputs, outputs)] = [
-        pair
-        for name, pair in recorded.read(export.path / "assets.extra" / recorded.FILE).items()
-        if name == "encode_png"
-    ]
+    recorded = warmup.read_recorded(export.path / "assets.extra" / warmup.RECORDED)
+    inputs, outputs = recorded["encode_png"]
     np.testing.assert_allclose(served("encode_png", inputs)["mean"], outputs["mean"], atol=1e-6)
     with pytest.raises(Exception, match="image_bytes must hold images of at least 20x20"):
         served("encode_png", {"image_bytes": np.array([png(pictures(1)[0])], object)})
@@ -164,6 +161,19 @@ def test_a_model_with_a_loss_of_its_own(tmp_path):
         want = model.nats(images[i : i + 1], None, np.array([seed[i], 0], np.int32))
         np.testing.assert_allclose(nats["reconstruction"][i], want[0][0], rtol=1e-5)
         np.testing.assert_allclose(nats["kl"][i], want[1][0], rtol=1e-5)
+
+
+def test_a_loss_that_uses_its_noise_as_a_seed_is_told_how_to_draw(tmp_path):
+    class Dropped(VAE):
+        def nats(self, image, index, seed, training=False):
+            reconstruction, kl = super().nats(image, index, seed, training)
+            return reconstruction, kl + tf.random.stateless_uniform(tf.shape(kl), seed)
+
+    model = Dropped(BARE, 2, encoder=MLP, decoder=DECODER)
+    # TensorFlow puts a few words before it, in a `ValueError` of its own.
+    with pytest.raises(ValueError, match=r"as a TensorFlow seed.* draw by noise\.uniform\(like"):
+        model.export(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

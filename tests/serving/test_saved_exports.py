@@ -7,13 +7,14 @@ import pytest
 from served_process import Served
 
 from keras_acn.models import pretrained_folders
-from keras_acn.serving import recorded, version_folder
+from keras_acn.serving import warmup
+from keras_acn.serving.export import versions
 
 FOLDERS = pretrained_folders()
 
 
 def latest(name):
-    return FOLDERS[name] / str(version_folder.versions(FOLDERS[name])[-1])
+    return FOLDERS[name] / str(versions(FOLDERS[name])[-1])
 
 
 def test_there_are_two():
@@ -29,11 +30,11 @@ def test_there_are_two():
 @pytest.mark.fast("acn-digits")
 @pytest.mark.parametrize("name", FOLDERS)
 def test_recorded_answers(name):
-    if not version_folder.versions(FOLDERS[name]):
+    if not versions(FOLDERS[name]):
         pytest.skip(f"{name} comes as a Keras model only")
     path = latest(name)
     served = Served(path)
-    stored = recorded.read(pathlib.Path(path, "assets.extra", recorded.FILE))
+    stored = warmup.read_recorded(pathlib.Path(path, "assets.extra", warmup.RECORDED))
     assert set(stored) == {n for n in served.signatures if not n.startswith("__")}
     for signature, (inputs, outputs) in stored.items():
         # What comes after the file is decoded is one function with the signature's twin.

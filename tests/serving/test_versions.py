@@ -7,14 +7,14 @@ import threading
 import pytest
 
 from keras_acn import UserError
-from keras_acn.serving.version_folder import new_version, versions
+from keras_acn.serving.export import new_version, versions
 
 
 def write(folder, version=None, text="whole"):
-    with new_version(folder, version) as (path, finish):
-        (path / "variables").mkdir()
-        (path / "variables" / "data").write_text(text)
-        return finish()
+    with new_version(folder, version) as new:
+        (new.path / "variables").mkdir()
+        (new.path / "variables" / "data").write_text(text)
+    return new.path
 
 
 def test_the_next_free_number(tmp_path):
@@ -49,30 +49,29 @@ def test_a_version_is_never_written_over(tmp_path):
 
 
 def test_one_that_comes_in_between(tmp_path):
-    with new_version(tmp_path) as (path, finish):
-        (path / "data").write_text("mine")
+    with new_version(tmp_path) as new:
+        (new.path / "data").write_text("mine")
         (tmp_path / "1").mkdir()
-        assert finish().name == "2"
+    assert new.path.name == "2"
     with pytest.raises(UserError, match="version 3 already"):
-        with new_version(tmp_path, 3) as (_, finish):
+        with new_version(tmp_path, 3):
             (tmp_path / "3").mkdir()
-            finish()
 
 
 def test_two_that_write_at_the_same_time(tmp_path):
-    with new_version(tmp_path) as (one, finish_one), new_version(tmp_path) as (other, finish_other):
-        (one / "data").write_text("one")
-        (other / "data").write_text("other")
+    with new_version(tmp_path) as one, new_version(tmp_path) as other:
+        (one.path / "data").write_text("one")
+        (other.path / "data").write_text("other")
         assert versions(tmp_path) == []
-        assert (finish_other().name, finish_one().name) == ("1", "2")
+    assert (other.path.name, one.path.name) == ("1", "2")
     assert [(tmp_path / n / "data").read_text() for n in "12"] == ["other", "one"]
     assert sorted(os.listdir(tmp_path)) == ["1", "2"]
 
 
 def test_a_failure_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError):
-        with new_version(tmp_path) as (path, _):
-            (path / "half").write_text("half")
+        with new_version(tmp_path) as new:
+            (new.path / "half").write_text("half")
             raise RuntimeError
     assert os.listdir(tmp_path) == []
 
@@ -91,10 +90,9 @@ def test_a_polling_server_never_sees_a_half(tmp_path):
     thread.start()
     try:
         for _ in range(4):
-            with new_version(tmp_path) as (path, finish):
+            with new_version(tmp_path) as new:
                 for name in names:
-                    (path / name).touch()
-                finish()
+                    (new.path / name).touch()
     finally:
         stop.set()
         thread.join()

@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from keras_acn._base import lazy
 from keras_acn._base.errors import UserError
+
+PIL = lazy.module("PIL")
+Image = lazy.module("PIL.Image")
+ImageColor = lazy.module("PIL.ImageColor")
+ImageOps = lazy.module("PIL.ImageOps")
 
 # The still formats that Pillow decodes by itself. Not among them: what another program is
 # started for (EPS, WMF), what has layers or frames rather than a picture (PSD, FLI), and what is
@@ -50,16 +56,12 @@ class Unreadable(UserError):
 
 @functools.cache
 def _readable(formats: tuple[str, ...] = _FORMATS) -> tuple[str, ...]:
-    from PIL import Image
-
     Image.init()
     return tuple(name for name in formats if name in Image.OPEN)
 
 
 @functools.cache
 def _endings() -> frozenset[str]:
-    from PIL import Image
-
     known = Image.registered_extensions().items()
     return frozenset(ending for ending, name in known if name in _FORMATS)
 
@@ -77,8 +79,6 @@ def is_picture(path: str) -> bool:
     ending = os.path.splitext(path)[1].lower()
     if ending in _endings() or ending in _NOT_READ:
         return True
-    from PIL import Image
-
     try:
         with Image.open(path, formats=_readable(_MARKED)):
             return True
@@ -103,8 +103,6 @@ def check_background(background: Any) -> tuple[int, int, int] | None:
     """
     if background is None:
         return None
-    from PIL import ImageColor
-
     color = background
     if isinstance(color, str):
         text = color.strip()
@@ -128,8 +126,6 @@ def check_background(background: Any) -> tuple[int, int, int] | None:
 
 def _opened(path: str, read: Callable) -> Any:
     """Return `read(image)` of an opened file; `Unreadable` says why there is none."""
-    from PIL import Image, UnidentifiedImageError
-
     try:
         with Image.open(path, formats=_readable()) as image:
             return read(image)
@@ -137,7 +133,7 @@ def _opened(path: str, read: Callable) -> Any:
         raise
     except Image.DecompressionBombError as error:
         raise Unreadable(path, "too large, of more pixels than Pillow takes") from error
-    except UnidentifiedImageError as error:
+    except PIL.UnidentifiedImageError as error:
         raise Unreadable(path, _what_else(path)) from error
     except OSError as error:
         why = "cut off or damaged"
@@ -209,8 +205,6 @@ def read_image(
     Raises:
       Unreadable: If the file is not a readable picture. A `UserError`.
     """
-    from PIL import Image, ImageOps
-
     background = background or (255, 255, 255)
     say = notice or (lambda kind: None)
 

@@ -164,7 +164,47 @@ def stateless_seed(seed):
     return tf.stack([tf.zeros_like(seed), seed]) if seed.shape.rank == 0 else seed
 
 
-class ImageDistribution(tfd.Distribution):
+class OverImages(tfd.Distribution):
+    """What distributions over images of one output family have in common.
+
+    Args:
+      likelihood: The `Likelihood`.
+      image_shape: (H, W, C).
+      parameters: The subclass's arguments, as `tfd.Distribution` takes them.
+      name: Name of the distribution.
+    """
+
+    def __init__(self, likelihood, image_shape, *, parameters, name):
+        self._likelihood = likelihood
+        self._image_shape = tuple(int(n) for n in image_shape)
+        super().__init__(
+            dtype=tf.float32,
+            reparameterization_type=tfd.NOT_REPARAMETERIZED,
+            validate_args=False,
+            allow_nan_stats=True,
+            parameters=parameters,
+            name=name,
+        )
+
+    @property
+    def likelihood(self):
+        """The output family."""
+        return self._likelihood
+
+    @property
+    def noise_shape(self):
+        """Shape (H, W, n) of the uniform numbers that one image is drawn from."""
+        height, width, channels = self._image_shape
+        return (height, width, self._likelihood.noise_size(channels))
+
+    def _event_shape(self):
+        return tf.TensorShape(self._image_shape)
+
+    def _event_shape_tensor(self):
+        return tf.constant(self._image_shape, tf.int32)
+
+
+class ImageDistribution(OverImages):
     """Images with independent pixels, each from the same output family.
 
     `log_prob` is in nats, summed over the pixels of an image. `sample(seed=...)` gives the
@@ -190,32 +230,19 @@ class ImageDistribution(tfd.Distribution):
 
     def __init__(self, likelihood, params, image_shape, name="ImageDistribution"):
         parameters = dict(locals())
-        self._likelihood = likelihood
-        self._image_shape = tuple(int(n) for n in image_shape)
         self._params = tf.cast(params, tf.float32)
-        expected = self._image_shape[:2] + (likelihood.parameters_per_pixel(self.channels),)
+        height, width, channels = image_shape
+        expected = (height, width, likelihood.parameters_per_pixel(channels))
         if not self._params.shape[-3:].is_compatible_with(expected):
             raise UserError(
-                f"{likelihood!r} on images {self._image_shape} takes parameters of shape "
+                f"{likelihood!r} on images {tuple(image_shape)} takes parameters of shape "
                 f"[..., {', '.join(map(str, expected))}], not {self._params.shape}."
             )
-        super().__init__(
-            dtype=tf.float32,
-            reparameterization_type=tfd.NOT_REPARAMETERIZED,
-            validate_args=False,
-            allow_nan_stats=True,
-            parameters=parameters,
-            name=name,
-        )
+        super().__init__(likelihood, image_shape, parameters=parameters, name=name)
 
     @classmethod
     def _parameter_properties(cls, dtype, num_classes=None):
         return {"params": tfp.util.ParameterProperties(event_ndims=3)}
-
-    @property
-    def likelihood(self):
-        """The output family."""
-        return self._likelihood
 
     @property
     def params(self):
@@ -227,11 +254,6 @@ class ImageDistribution(tfd.Distribution):
         """C, the number of channels."""
         return self._image_shape[2]
 
-    @property
-    def noise_shape(self):
-        """Shape (H, W, n) of the uniform numbers that one image is drawn from."""
-        return (*self._image_shape[:2], self._likelihood.noise_size(self.channels))
-
     def sample_from(self, noise):
         """Return one image for each of a batch `[B]`, from uniform numbers [B, H, W, n]."""
         return self._likelihood.sample(self._params, self.channels, noise)
@@ -241,12 +263,6 @@ class ImageDistribution(tfd.Distribution):
 
     def _batch_shape_tensor(self, **kwargs):
         return tf.shape(self._params)[:-3]
-
-    def _event_shape(self):
-        return tf.TensorShape(self._image_shape)
-
-    def _event_shape_tensor(self):
-        return tf.constant(self._image_shape, tf.int32)
 
     def _log_prob(self, image):
         nats = self._likelihood.log_prob(self._params, image)  # [..., H, W]

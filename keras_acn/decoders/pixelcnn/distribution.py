@@ -5,12 +5,10 @@ from __future__ import annotations
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_acn.decoders.families.base import stateless_seed
-
-tfd = tfp.distributions
+from keras_acn.decoders.families.base import OverImages, stateless_seed
 
 
-class AutoregressiveImage(tfd.Distribution):
+class AutoregressiveImage(OverImages):
     """r(x|z) of an autoregressive decoder: it carries z and the network.
 
     `log_prob(x)` runs the network once on all pixels in parallel and returns nats, [...].
@@ -36,23 +34,11 @@ class AutoregressiveImage(tfd.Distribution):
         self._decoder = decoder
         self._z = tf.convert_to_tensor(z)
         self._training = training
-        super().__init__(
-            dtype=tf.float32,
-            reparameterization_type=tfd.NOT_REPARAMETERIZED,
-            validate_args=False,
-            allow_nan_stats=True,
-            parameters=parameters,
-            name=name,
-        )
+        super().__init__(decoder.likelihood, decoder.image_shape, parameters=parameters, name=name)
 
     @classmethod
     def _parameter_properties(cls, dtype, num_classes=None):
         return {"z": tfp.util.ParameterProperties(event_ndims=1)}
-
-    @property
-    def likelihood(self):
-        """The output family."""
-        return self._decoder.likelihood
 
     @property
     def z(self):
@@ -64,12 +50,6 @@ class AutoregressiveImage(tfd.Distribution):
 
     def _batch_shape_tensor(self, **kwargs):
         return tf.shape(self._z)[:-1]
-
-    def _event_shape(self):
-        return tf.TensorShape(self._decoder.image_shape)
-
-    def _event_shape_tensor(self):
-        return tf.constant(self._decoder.image_shape, tf.int32)
 
     def conditional(self, image):
         """Return the distribution of each pixel given z and the earlier pixels of `image`.
@@ -94,12 +74,6 @@ class AutoregressiveImage(tfd.Distribution):
         if batch is not None:
             params = tf.reshape(params, tf.concat([batch, params.shape[-3:]], 0))
         return self.likelihood.distribution(params, image_shape)
-
-    @property
-    def noise_shape(self):
-        """Shape (H, W, n) of the uniform numbers that one image is drawn from."""
-        height, width, channels = self._decoder.image_shape
-        return (height, width, self.likelihood.noise_size(channels))
 
     def sample_from(self, noise):
         """Return one image for each z, of a batch `[B]`, from uniform numbers [B, H, W, n]."""

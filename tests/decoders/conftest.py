@@ -1,0 +1,6 @@
+"""Makes `small_decoders`, which lies beside this file, importable."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
