@@ -14,12 +14,13 @@ from keras_acn.cli.output import load_tensorflow, stage_line
 @click.argument("output", metavar="OUTPUT.acn")
 @click.option(
     "--mode",
-    type=click.Choice(["stream", "set"]),
+    type=click.Choice(["stream", "set", "tour"]),
     default="stream",
     show_default=True,
-    help="stream: the images come back in their order. set: in another one, for fewer bits.",
+    help="stream: the images come back in their order. set: sorted, for log2(N!) bits less. tour: "
+    "from each to one that is like it, as in the ACN paper, which saves less than set.",
 )
-@click.option("--keep-order", is_flag=True, help="With --mode set: store the order too.")
+@click.option("--keep-order", is_flag=True, help="With --mode set or tour: store the order too.")
 @click.option(
     "--binarize",
     type=click.Choice(["none", "threshold", "static"]),
@@ -57,7 +58,8 @@ from keras_acn.cli.output import load_tensorflow, stage_line
     "block_images",
     type=click.IntRange(1),
     metavar="N",
-    help="Images in memory at a time; a set's tour goes through so many.  [default: 16,384]",
+    help="Images in memory at a time; the order of so many costs nothing in a set.  [default: "
+    "16,384, or 65,536 of a set]",
 )
 @click.option(
     "--nearest",

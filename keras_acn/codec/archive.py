@@ -29,8 +29,9 @@ from keras_acn.codec.values import PixelValues
 from keras_acn.data.readers.base import SCAN, Source
 
 # Images of a block at most, and its pixels: what is in memory at a time, and what the tour,
-# whose time grows with the square, goes through.
+# whose time grows with the square, goes through. A set is worth the more the larger a block is.
 BLOCK_IMAGES, BLOCK_VALUES = 2**14, 2**28
+BLOCK_IMAGES_OF_A_SET = 2**16
 
 # `tell(stage, done, total)`, with the images done and their number.
 Tell = Callable[[str, int, int], None]
@@ -61,7 +62,8 @@ def header_of(
     levels = model.decoder.likelihood.levels
     values = PixelValues.of(source.blocks(SCAN), source.dtype, levels, source.scale)
     pixels = math.prod(model.image_shape)
-    most = block_images or min(BLOCK_IMAGES, max(1, BLOCK_VALUES // pixels))
+    usual = BLOCK_IMAGES_OF_A_SET if mode == "set" else BLOCK_IMAGES
+    most = block_images or min(usual, max(1, BLOCK_VALUES // pixels))
     most = min(most, max(1, MAX_BLOCK_VALUES // pixels))
     # Blocks of about one size.
     blocks = max(1, -(-len(source) // most))

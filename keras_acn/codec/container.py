@@ -25,9 +25,10 @@ from keras_acn.codec.grid import MIN_EXPONENT, LatentGrid
 from keras_acn.codec.values import PixelValues
 
 MAGIC = b"\x93ACN"
-FORMAT = 1
-# In the order of their numbers in a file.
-MODES = ("stream", "set")
+FORMAT = 2
+# In the order of their numbers in a file. Format 1 had the first two, and called the tour "set".
+MODES = ("stream", "tour", "set")
+MODES_OF_FORMAT_1 = MODES[:2]
 # Codes that are taken to matter at a latent, where it is not said. Of 50,000 codes, leaving
 # out all but 128 costs 0.015 nats an image.
 NEAREST = 128
@@ -56,7 +57,7 @@ class Header:
     """What a file says before its blocks.
 
     Attributes:
-      mode: `"stream"` or `"set"`.
+      mode: `"stream"`, `"set"` or `"tour"`.
       keep_order: Whether a set's original order is kept, too.
       fingerprint: 16 bytes that stand for the model.
       model_name: Name of the model in `saved_models/`; empty if it has none.
@@ -69,6 +70,7 @@ class Header:
       nearest: Codes taken to matter at a z; of no meaning where no prior is a mixture of codes.
       values: `PixelValues`.
       writer: Version of the package that wrote the file.
+      format: Version of the format: 1 or 2.
 
     Example:
       >>> numbers = PixelValues("|u1", scale=1, levels=2)
@@ -96,6 +98,7 @@ class Header:
     nearest: int
     values: PixelValues
     writer: str
+    format: int = FORMAT
 
     @property
     def array_shape(self) -> tuple[int, ...]:
@@ -111,7 +114,7 @@ class Header:
         numbers = [getattr(self, name) for name in _NUMBERS]
         for number in (*self.image_shape, *numbers, self.values.scale, self.values.levels):
             body += varint(number)
-        head = MAGIC + struct.pack("<B", FORMAT) + varint(len(body)) + body
+        head = MAGIC + struct.pack("<B", self.format) + varint(len(body)) + body
         return head + _checksum(head)
 
     @classmethod
@@ -128,7 +131,13 @@ class Header:
         body = Reader(reader.take(size), reader.name)
         reader.checksum()
         mode, flags = body.take(1)[0], body.take(1)[0]
-        if version != FORMAT or mode >= len(MODES) or flags > 3:
+        known = MODES_OF_FORMAT_1 if version == 1 else MODES
+        if (
+            version < 1
+            or mode >= len(known)
+            or flags > 3
+            or (flags & 1 and known[mode] == "stream")
+        ):
             raise body.damaged()
         fingerprint = body.take(16)
         name, dtype, writer = body.text(), body.text(), body.text()
@@ -146,6 +155,7 @@ class Header:
             **{name: body.number(most, least) for name, (least, most) in _NUMBERS.items()},
             values=_values(body, dtype),
             writer=writer,
+            format=version,
         )
         if not body.at_end() or (shape[2] != 1 and not header.has_channel_axis):
             raise body.damaged()

@@ -1,8 +1,8 @@
 """The modes: in which order, and under which priors, the images of a block are coded.
 
-Images are dealt out to lanes: sequences of images that are coded side by side, one of each lane in
-a step. The lanes share one stack, so a lane costs no bits of its own: only where each begins. A
-sender pushes the steps from the last to the first, and so a receiver pops them from the first.
+Images are coded in steps, some side by side in each: as many as there are lanes. The lanes share
+one stack, so a lane costs no bits of its own: only where each begins. A sender pushes the steps
+from the last to the first, and so a receiver pops them from the first.
 
 A new mode is a subclass of `Mode` and an entry in `MODES`, which also gives it the number
 that files know it by.
@@ -21,6 +21,7 @@ from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress
 from keras_acn.codebook.tour import greedy_tour
 from keras_acn.codec import container
+from keras_acn.codec.arrivals import FromASet, InRows, canonical_order
 from keras_acn.codec.bits_back import Costs, Images, image_step
 from keras_acn.codec.container import NEAREST, Block
 from keras_acn.codec.grid import LatentGrid
@@ -48,6 +49,7 @@ class Mode:
     """Base of the modes.
 
     Attributes:
+      arrivals: The class of what says which images are coded next: `InRows` or `FromASet`.
       needs_codes: Whether the mode is of use to associative models only.
       reorders: Whether the images come out in another order.
       lanes_differ: Whether the first image of a lane has another prior than the rest.
@@ -64,6 +66,7 @@ class Mode:
       [array([0, 3, 5]), array([1, 4, 6]), array([2])]
     """
 
+    arrivals: type[InRows] | type[FromASet] = InRows
     needs_codes = False
     reorders = False
     lanes_differ = False
@@ -80,7 +83,7 @@ class Mode:
     @staticmethod
     def rows(count: int, lanes: int) -> list[np.ndarray]:
         """Return the rows of the images of each step, int `[n]`, n at most `lanes`."""
-        raise NotImplementedError
+        return [np.arange(at, min(at + lanes, count)) for at in range(0, count, lanes)]
 
     def prior(self, before: np.ndarray | None, count: int) -> Any:
         """Return the prior of the latents of a step's `count` images.
@@ -110,21 +113,34 @@ class Stream(Mode):
       See `Mode`.
     """
 
-    @staticmethod
-    def rows(count, lanes):
-        return [np.arange(at, min(at + lanes, count)) for at in range(0, count, lanes)]
-
     def prior(self, before, count):
         return self.without_predecessor(count)
 
 
-class Tour(Mode):
-    """Images as a set: each under the prior conditioned on the code of the image before.
+class Set(Stream):
+    """Images as a set: which of them comes next is drawn from the stack, and so costs nothing.
 
-    The order is the greedy tour over the images' codes, cut into one segment for each lane. The
-    code that a prior is conditioned on is that of an image which the receiver has just decoded
-    in the same lane, so the receiver needs no codes and no order. The first image of a lane is
-    coded as in `Stream`.
+    That gives back all that an order is worth, log2(N!) bits, under any prior. The images come
+    out sorted by their bytes.
+
+    Example:
+      See `Mode`.
+    """
+
+    arrivals = FromASet
+    reorders = True
+
+    def arrange(self, images, progress=None):
+        return canonical_order(images.levels)
+
+
+class Tour(Mode):
+    """Images as a set, in an order in which each is like the one before.
+
+    The prior of an image is conditioned on the code of the one before. The order is the greedy tour
+    over the images' codes, cut into one segment for each lane. The code that a prior is conditioned
+    on is that of an image which the receiver has just decoded in the same lane, so the receiver
+    needs no codes and no order. The first image of a lane is coded as in `Stream`.
 
     Example:
       See `Mode`.
@@ -153,7 +169,7 @@ class Tour(Mode):
 
 
 # Under their names, in the order of their numbers in a file.
-MODES = dict(zip(container.MODES, (Stream, Tour), strict=True))
+MODES = dict(zip(container.MODES, (Stream, Tour, Set), strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +200,7 @@ class BlockCodec:
 
     Args:
       model: An `ACN` or a `VAE`.
-      mode: `"stream"` or `"set"`.
+      mode: `"stream"`, `"set"` or `"tour"`.
       lanes: Images side by side.
       keep_order: Whether a set's original order is coded too.
       nearest: Codes that are taken to matter at a z.
@@ -222,8 +238,8 @@ class BlockCodec:
         check_lanes(model, lanes, min(nearest, len(codes)))
         if kind.needs_codes and not associative:
             raise UserError(
-                "The prior of this model does not depend on other images, so their order is "
-                "worth nothing to it: use the stream mode."
+                "The prior of this model does not depend on other images, so a tour of them is "
+                'worth nothing to it: take the mode "set", which saves the whole order.'
             )
         if kind.codes is not None and len(codes) > kind.codes:
             codes = codes[np.arange(kind.codes) * len(codes) // kind.codes]
@@ -259,10 +275,12 @@ class BlockCodec:
             images = images[order]
         if self._keeps_order:
             permutation(count).push(stack, order)
+        arrivals = self.mode.arrivals(images)
         steps = self._steps(grid, count, costs, functools.partial(stage, "compress"))
-        steps.push(stack, images)
+        steps.push(stack, arrivals)
+        initial_bits = costs.initial_bits + arrivals.unpaid_bits
         lane_bits = costs.lane_bits() if self.mode.lanes_differ else 0.0
-        return Coded(Block(count, grid, stack.words()), order, costs.initial_bits, lane_bits)
+        return Coded(Block(count, grid, stack.words()), order, initial_bits, lane_bits)
 
     def decode(self, block: Block, progress: Progress | None = None) -> np.ndarray:
         """Return the images of a block in the order in which they come out, uint8 `[n, H, W, C]`.
@@ -284,31 +302,33 @@ class BlockCodec:
         return levels
 
     def _steps(self, grid, count, costs=None, progress=None):
-        """Return the codec of all steps of a block; it pushes `Images` and pops levels."""
+        """Return the codec of all steps of a block; it pushes arrivals and pops levels."""
         rows = self.mode.rows(count, self.networks.lanes)
         tell = progress or (lambda done, total: None)
 
-        def step(before, size):
-            prior = self.mode.prior(before, size)
+        def step(arrivals, t):
+            """Return the codec of step t, of which all images before it are there."""
+            before = arrivals.images.mean[rows[t - 1]] if t else None
+            prior = self.mode.prior(before, len(rows[t]))
             return image_step(grid, self.networks.encode, self._pixels, prior, costs)
 
-        def push(stack, images):
+        def push(stack, arrivals):
             done = 0
             for t in reversed(range(len(rows))):
-                before = images.mean[rows[t - 1]] if t else None
-                step(before, len(rows[t])).push(stack, images[rows[t]])
+                images = arrivals.take(stack, rows[t])
+                step(arrivals, t).push(stack, images)
                 done += len(rows[t])
                 tell(done, count)
 
         def pop(stack):
-            levels = np.zeros((count, *self.networks.image_shape), np.uint8)
-            before, done = None, 0
-            for each in rows:
-                images = step(before, len(each)).pop(stack)
-                levels[each], before = images.levels, images.mean
-                done += len(each)
+            room = Images.room(count, self.networks.image_shape, self.networks.latent_dim)
+            arrivals, done = self.mode.arrivals(room), 0
+            for t in range(len(rows)):
+                images = step(arrivals, t).pop(stack)
+                arrivals.put(stack, rows[t], images)
+                done += len(rows[t])
                 tell(done, count)
-            return levels
+            return arrivals.levels()
 
         return Codec(push, pop)
 

@@ -18,7 +18,7 @@ class Report:
     Attributes:
       images: N.
       values_per_image: H W C.
-      mode: `"stream"` or `"set"`.
+      mode: `"stream"`, `"set"` or `"tour"`.
       lanes: Images side by side.
       file_bytes: Bytes of the file, all told.
       initial_bits: Of these, bits that bits-back coding did not get back: what went into the
@@ -126,7 +126,8 @@ class Report:
         elif self.order_bits:
             lines.append("order    as it was (kept beside the set)")
         else:
-            lines.append("order    that of the tour: the set is kept, its order is not")
+            order = "that of the tour" if self.mode == "tour" else "sorted"
+            lines.append(f"order    {order}: the set is kept, its order is not")
         if self.seconds:
             speed = self.images / self.seconds
             checked = ", decoded again to verify" if self.verified else ""
