@@ -164,6 +164,11 @@ def notes_of_code_lengths(
             f"each image, which makes it {mixture['truncation_nats']:.4f} nats dearer than all of "
             f"them would (measured on {min(TRUNCATION_IMAGES, len(lengths))} images)."
         )
+    if bound is not None:
+        notes.append(
+            f"the importance-weighted bound takes {bound.samples} samples on "
+            f"{len(bound.log_likelihood_nats)} images under the same prior."
+        )
     of_a_set, ordered = lengths.set_nats, lengths.mean("ordered_nats")
     if of_a_set is not None and ordered is not None and of_a_set <= ordered:
         notes.append(
@@ -171,11 +176,6 @@ def notes_of_code_lengths(
             "comes next is drawn by bits of the message, so that all N! orders are paid back, "
             "while the tour keeps to one of them and saves what a single neighbour's code tells "
             "(keras-acn compress --mode set)."
-        )
-    if bound is not None:
-        notes.append(
-            f"the importance-weighted bound takes {bound.samples} samples on "
-            f"{len(bound.log_likelihood_nats)} images under the same prior."
         )
     return notes
 
