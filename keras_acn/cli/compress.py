@@ -67,7 +67,15 @@ from keras_acn.cli.output import load_tensorflow, stage_line
     default=128,
     show_default=True,
     metavar="N",
-    help="Training codes that are considered for an image.",
+    help="Codes that are considered for an image.",
+)
+@click.option(
+    "--codes",
+    type=click.Choice(["training", "seen", "both"]),
+    default="training",
+    show_default=True,
+    help="Whose codes an image's prior is made of: those of the training data; those of the "
+    "images coded before it, for which the model needs no codebook; or both.",
 )
 @click.option(
     "--verify/--no-verify",

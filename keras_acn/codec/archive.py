@@ -24,7 +24,7 @@ from keras_acn.codec.container import (
 )
 from keras_acn.codec.fingerprints import fingerprint, is_of
 from keras_acn.codec.modes import BlockCodec, default_lanes
-from keras_acn.codec.networks import check_model
+from keras_acn.codec.networks import check_codes, check_model
 from keras_acn.codec.values import PixelValues
 from keras_acn.data.readers.base import SCAN, Source
 
@@ -47,6 +47,7 @@ def header_of(
     nearest: int,
     block_images: int | None,
     model_name: str,
+    codes: str,
 ) -> Header:
     """Return the header of a file of the source's images: see `compress` for the options.
 
@@ -55,6 +56,7 @@ def header_of(
     """
     if mode not in MODES:
         raise unknown_name("mode", mode, MODES)
+    check_codes(model, mode, codes)
     if len(model_name.encode(errors="replace")) > 255:
         raise UserError(
             "model_name is longer than the 255 bytes that a file has for it: shorten it."
@@ -71,7 +73,7 @@ def header_of(
     return Header(
         mode=mode,
         keep_order=keep_order,
-        fingerprint=fingerprint(model),
+        fingerprint=fingerprint(model, codes=codes != "seen"),
         model_name="".join(c for c in model_name if c.isprintable()),
         image_shape=tuple(model.image_shape),
         has_channel_axis=len(source.shape) == 4,
@@ -82,6 +84,7 @@ def header_of(
         nearest=nearest,
         values=values,
         writer=__version__,
+        codes=codes,
     )
 
 
@@ -100,6 +103,7 @@ def codec_of(header: Header, model: Any, tell: Tell | None = None) -> BlockCodec
         header.lanes,
         keep_order=header.keep_order,
         nearest=max(1, header.nearest),
+        codes=header.codes,
         progress=progress,
     )
 
@@ -215,12 +219,14 @@ def check_whole(content: bytes | BinaryIO, name: str) -> Header:
 def check_match(model: Any, header: Header, name: str) -> None:
     """Raise a `UserError` unless the file called `name` was written with this model."""
     check_model(model)
+    check_codes(model, header.mode, header.codes)
     alike = (
         tuple(model.image_shape) == header.image_shape
         and model.latent_dim == header.latent_dim
         and model.decoder.likelihood.levels == header.values.levels
     )
-    if not alike or not is_of(header.fingerprint, model):
+    codes = header.codes != "seen"
+    if not alike or not is_of(header.fingerprint, model, codes=codes):
         wanted = f' "{header.model_name}"' if header.model_name else ""
         raise UserError(
             f"{name} was compressed with another model{wanted}, of images "

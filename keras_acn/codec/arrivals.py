@@ -43,6 +43,10 @@ class InRows:
         """Put the images of a step in, as a receiver."""
         self.images[rows] = images
 
+    def there(self, rows: list[np.ndarray]) -> np.ndarray:
+        """Return the rows of the images that a receiver has after steps of the given rows."""
+        return np.concatenate([np.zeros(0, np.int64), *rows])
+
     def levels(self) -> np.ndarray:
         """Return all images that a receiver was given, uint8 `[N, H, W, C]`, by their rows."""
         return self.images.levels
@@ -120,6 +124,13 @@ class FromASet:
             keys.insert(first, key)
             self._rows.insert(first, int(row))
             _one_of(len(keys)).push(stack, [first + offset])
+
+    def there(self, rows: list[np.ndarray]) -> np.ndarray:
+        """Return the rows of the images that a receiver has by now, in the order of their bytes.
+
+        To a sender these are the ones that are left, once those of a step are taken out.
+        """
+        return np.array(self._rows if self._runs is None else self._left, np.int64)
 
     def levels(self) -> np.ndarray:
         """Return all images that a receiver was given, uint8 `[N, H, W, C]`, sorted."""

@@ -23,11 +23,13 @@ from keras_acn.codebook.tour import greedy_tour
 from keras_acn.codec import container
 from keras_acn.codec.arrivals import FromASet, InRows, canonical_order
 from keras_acn.codec.bits_back import Costs, Images, image_step
-from keras_acn.codec.container import NEAREST, Block
+from keras_acn.codec.container import CODES, NEAREST, Block
 from keras_acn.codec.grid import LatentGrid
+from keras_acn.codec.learned import LearnedPrior, scale_of
 from keras_acn.codec.networks import (
     MAX_BIAS_FLOATS,
     Networks,
+    check_codes,
     check_lanes,
     check_model,
     is_associative,
@@ -41,6 +43,8 @@ from keras_acn.codec.stack import Codec, Stack, permutation
 # a small part of a lane.
 IMAGES_PER_LANE = 64
 MAX_LANES = 256
+# In the first step, where later ones learn from it, a lane in so many is used.
+FIRST_SHARE = 16
 # Codes in the mixture that the first image of a lane is coded with, in a tour.
 FIRST_CODES = 4096
 
@@ -53,7 +57,7 @@ class Mode:
       needs_codes: Whether the mode is of use to associative models only.
       reorders: Whether the images come out in another order.
       lanes_differ: Whether the first image of a lane has another prior than the rest.
-      codes: Training codes in the mixture of an image without a predecessor; `None` for all.
+      most_codes: Training codes in the mixture of an image without a predecessor; `None` for all.
 
     Args:
       networks: `Networks`.
@@ -70,7 +74,7 @@ class Mode:
     needs_codes = False
     reorders = False
     lanes_differ = False
-    codes: int | None = None
+    most_codes: int | None = None
 
     def __init__(self, networks: Networks, index: CodeIndex | None):
         self.networks = networks
@@ -81,17 +85,35 @@ class Mode:
         return None
 
     @staticmethod
-    def rows(count: int, lanes: int) -> list[np.ndarray]:
-        """Return the rows of the images of each step, int `[n]`, n at most `lanes`."""
-        return [np.arange(at, min(at + lanes, count)) for at in range(0, count, lanes)]
-
-    def prior(self, before: np.ndarray | None, count: int) -> Any:
-        """Return the prior of the latents of a step's `count` images.
+    def rows(count: int, lanes: int, slowly: bool = False) -> list[np.ndarray]:
+        """Return the rows of the images of each step, int `[n]`, n at most `lanes`.
 
         Args:
-          before: The codes `[n, d]` of the images before them, each in its lane; `None` in
-            the first step.
-          count: Images of the step, at most n.
+          count: Images of the block.
+          lanes: Images of a step.
+          slowly: Whether the first steps are smaller, since the next ones learn from them.
+        """
+        at, size, rows = 0, max(1, lanes // FIRST_SHARE) if slowly else lanes, []
+        while at < count:
+            rows.append(np.arange(at, min(at + size, count)))
+            at += size
+            size = min(lanes, max(size, at))
+        return rows
+
+    def prior(
+        self,
+        arrivals: InRows | FromASet,
+        rows: list[np.ndarray],
+        step: int,
+        learned: LearnedPrior | None,
+    ) -> Any:
+        """Return the prior of the latents of a step's images.
+
+        Args:
+          arrivals: The images; those of all steps before are there.
+          rows: From `rows`.
+          step: Which step.
+          learned: What the block's images teach; `None` where they do not.
         """
         raise NotImplementedError
 
@@ -113,8 +135,10 @@ class Stream(Mode):
       See `Mode`.
     """
 
-    def prior(self, before, count):
-        return self.without_predecessor(count)
+    def prior(self, arrivals, rows, step, learned):
+        if learned is None:
+            return self.without_predecessor(len(rows[step]))
+        return learned.given(arrivals.there(rows[:step]), len(rows[step]))
 
 
 class Set(Stream):
@@ -149,23 +173,25 @@ class Tour(Mode):
     needs_codes = True
     reorders = True
     lanes_differ = True
-    codes = FIRST_CODES
+    most_codes = FIRST_CODES
 
     def arrange(self, images, progress=None):
         return greedy_tour(images.mean, start=0 if len(images) else None, progress=progress)
 
     @staticmethod
-    def rows(count, lanes):
+    def rows(count, lanes, slowly=False):
         lane = np.arange(min(lanes, count))
         # One more image for each of the first lanes.
         starts = lane * (count // lanes) + np.minimum(lane, count % lanes)
         steps = -(-count // lanes)
         return [starts[: min(lanes, count - t * lanes)] + t for t in range(steps)]
 
-    def prior(self, before, count):
-        if before is None:
+    def prior(self, arrivals, rows, step, learned):
+        count = len(rows[step])
+        if not step:
             return self.without_predecessor(count)
-        return GivenPrior(*self.networks.given(before[:count]))
+        before = arrivals.images.mean[rows[step - 1][:count]]
+        return GivenPrior(*self.networks.given(before))
 
 
 # Under their names, in the order of their numbers in a file.
@@ -204,6 +230,8 @@ class BlockCodec:
       lanes: Images side by side.
       keep_order: Whether a set's original order is coded too.
       nearest: Codes that are taken to matter at a z.
+      codes: `"training"`, `"seen"` or `"both"`: whose codes the prior of an image is made of. Of
+        no meaning where the model's prior knows no other image.
       progress: Called while the priors of the training codes are worked out, with how many
         are, and their number.
 
@@ -228,23 +256,29 @@ class BlockCodec:
         *,
         keep_order: bool = False,
         nearest: int = NEAREST,
+        codes: str = CODES[0],
         progress: Progress | None = None,
     ):
         kind = MODES[mode]
         Stack()  # Tells at once, and not after long work, if its library is missing.
         check_model(model)
         associative = is_associative(model)
-        codes = np.asarray(model.codebook.codes if associative else [])
-        check_lanes(model, lanes, min(nearest, len(codes)))
+        self._learns = associative and codes != "training"
+        check_codes(model, mode, codes)
+        with_training = associative and codes != "seen"
+        stored = np.asarray(model.codebook.codes if with_training else [])
+        candidates = min(nearest, len(stored)) + nearest * self._learns
+        check_lanes(model, lanes, candidates)
         if kind.needs_codes and not associative:
             raise UserError(
                 "The prior of this model does not depend on other images, so a tour of them is "
                 'worth nothing to it: take the mode "set", which saves the whole order.'
             )
-        if kind.codes is not None and len(codes) > kind.codes:
-            codes = codes[np.arange(kind.codes) * len(codes) // kind.codes]
+        if kind.most_codes is not None and len(stored) > kind.most_codes:
+            stored = stored[np.arange(kind.most_codes) * len(stored) // kind.most_codes]
         self.networks = Networks(model, lanes)
-        index = CodeIndex(self.networks, codes, nearest, progress) if associative else None
+        self._nearest = nearest
+        index = CodeIndex(self.networks, stored, nearest, progress) if with_training else None
         self.mode = kind(self.networks, index)
         self._pixels = image_coder(self.networks)
         self._keeps_order = keep_order and kind.reorders
@@ -276,11 +310,13 @@ class BlockCodec:
         if self._keeps_order:
             permutation(count).push(stack, order)
         arrivals = self.mode.arrivals(images)
-        steps = self._steps(grid, count, costs, functools.partial(stage, "compress"))
+        scale = scale_of(images.mean) if self._learns else None
+        steps = self._steps(grid, scale, count, costs, functools.partial(stage, "compress"))
         steps.push(stack, arrivals)
         initial_bits = costs.initial_bits + arrivals.unpaid_bits
         lane_bits = costs.lane_bits() if self.mode.lanes_differ else 0.0
-        return Coded(Block(count, grid, stack.words()), order, initial_bits, lane_bits)
+        block = Block(count, grid, stack.words(), scale)
+        return Coded(block, order, initial_bits, lane_bits)
 
     def decode(self, block: Block, progress: Progress | None = None) -> np.ndarray:
         """Return the images of a block in the order in which they come out, uint8 `[n, H, W, C]`.
@@ -293,7 +329,8 @@ class BlockCodec:
           UserError: If the block holds something else than images of this model.
         """
         stack = Stack(block.words)
-        levels = self._steps(block.grid, block.count, progress=progress).pop(stack)
+        steps = self._steps(block.grid, block.scale, block.count, progress=progress)
+        levels = steps.pop(stack)
         if self._keeps_order:
             order = permutation(block.count).pop(stack)
             levels[order] = levels.copy()
@@ -301,31 +338,40 @@ class BlockCodec:
             raise UserError("Something is left over at the end of a block: the file is damaged.")
         return levels
 
-    def _steps(self, grid, count, costs=None, progress=None):
+    def _steps(self, grid, scale, count, costs=None, progress=None):
         """Return the codec of all steps of a block; it pushes arrivals and pops levels."""
-        rows = self.mode.rows(count, self.networks.lanes)
+        rows = self.mode.rows(count, self.networks.lanes, self._learns)
         tell = progress or (lambda done, total: None)
 
-        def step(arrivals, t):
+        def learned():
+            if not self._learns:
+                return None
+            options = grid, scale, count, self._nearest, self.mode.index
+            return LearnedPrior(self.networks, *options)
+
+        def step(arrivals, t, learned):
             """Return the codec of step t, of which all images before it are there."""
-            before = arrivals.images.mean[rows[t - 1]] if t else None
-            prior = self.mode.prior(before, len(rows[t]))
+            prior = self.mode.prior(arrivals, rows, t, learned)
             return image_step(grid, self.networks.encode, self._pixels, prior, costs)
 
         def push(stack, arrivals):
-            done = 0
+            done, teacher = 0, learned()
+            if teacher is not None:
+                teacher.add(arrivals.images.mean)
             for t in reversed(range(len(rows))):
                 images = arrivals.take(stack, rows[t])
-                step(arrivals, t).push(stack, images)
+                step(arrivals, t, teacher).push(stack, images)
                 done += len(rows[t])
                 tell(done, count)
 
         def pop(stack):
             room = Images.room(count, self.networks.image_shape, self.networks.latent_dim)
-            arrivals, done = self.mode.arrivals(room), 0
+            arrivals, done, teacher = self.mode.arrivals(room), 0, learned()
             for t in range(len(rows)):
-                images = step(arrivals, t).pop(stack)
+                images = step(arrivals, t, teacher).pop(stack)
                 arrivals.put(stack, rows[t], images)
+                if teacher is not None:
+                    teacher.add(images.mean)
                 done += len(rows[t])
                 tell(done, count)
             return arrivals.levels()

@@ -1,6 +1,7 @@
 """Files written by earlier versions decode, to the bit, in this one."""
 
 import functools
+import itertools
 import pathlib
 
 import numpy as np
@@ -29,6 +30,9 @@ def test_they_are_there():
         assert len(of_it) >= 7 and {header.mode for header in of_it} == modes
         assert {header.mode for header in of_it if header.keep_order} == modes - {"stream"}
         assert {header.values.levels for header in of_it} == {2, 256}
+        learned = {(h.mode, h.codes) for h in of_it if h.codes != "training"}
+        both = itertools.product(("stream", "set"), ("seen", "both")) if version == 2 else ()
+        assert learned == set(both)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")

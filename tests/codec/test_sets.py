@@ -60,6 +60,21 @@ def test_every_edge(model, mode, edge):
     check(mode, kind, decoder, EDGES[edge]())
 
 
+@pytest.mark.fast(
+    *(f"mlp-set-seen-{edge}" for edge in EDGES),
+    *(f"mlp-stream-both-{edge}" for edge in EDGES),
+    "blocks-set-both-half copies",
+    "blocks-stream-seen-several blocks",
+)
+@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize("codes", ["seen", "both"])
+@pytest.mark.parametrize("mode", ["stream", "set"])
+@pytest.mark.parametrize("decoder", ["mlp", "conv", "blocks"])
+def test_every_edge_where_the_prior_learns(decoder, mode, codes, edge):
+    # Fewer codes than there are, so that they are ranked.
+    check(mode, "ACN", decoder, EDGES[edge](), codes=codes, nearest=6)
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_any_multiset_comes_out_as_it_went_in(seed):
     """Choices alone, without a model: the stack is restored to the bit, whatever was in it."""
