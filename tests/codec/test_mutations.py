@@ -63,16 +63,16 @@ def sealed(part):
     return part[:-4] + struct.pack("<I", zlib.crc32(part[:-4]))
 
 
-def changed(content, rng, start=0):
-    """Some of the content after `start` flipped, overwritten, cut out or put in."""
+def changed(content, rng, start=0, kinds=4):
+    """Some of the content after `start` flipped, overwritten or (of 4 kinds) cut out or put in."""
     content = bytearray(content)
     for _ in range(rng.integers(1, 4)):
         place = int(rng.integers(start, max(start + 1, len(content))))
-        kind = rng.integers(4)
+        kind = rng.integers(kinds)
         if kind == 0:
             content[place : place + 1] = bytes([content[place] ^ 1 << rng.integers(8)])
         elif kind == 1:
-            content[place : place + 4] = rng.bytes(4)
+            content[place : place + 4] = rng.bytes(len(content[place : place + 4]))
         elif kind == 2:
             del content[place : place + int(rng.integers(1, 6))]
         else:
@@ -94,8 +94,9 @@ def mutated(data, others, rng):
         return parts[0] + b"".join(pool[row] for row in rows)
     # By someone who knows about checksums: any part, the header twice as often.
     at = 0 if kind == 3 else int(rng.integers(len(parts)))
-    # After the magic, the version and the length, or after the tag.
-    parts[at] = sealed(changed(parts[at], rng, start=7 if at == 0 else 1))
+    # After the magic, the version and the length, or after the tag; and mostly of the same length.
+    kinds = 4 if rng.random() < 0.2 else 2
+    parts[at] = sealed(changed(parts[at][:-4], rng, 6 if at == 0 else 1, kinds) + bytes(4))
     return b"".join(parts)
 
 
