@@ -107,7 +107,8 @@ def compress(
         `"stream"` or `"set"`: those of the `"training"` data; those `"seen"`, of the images
         that the receiver has by then, for which a model needs no codebook and the data may
         be unlike those it was trained on; or `"both"`.
-      block_images: Images of a block: what is in memory at a time. By default 16,384 at most.
+      block_images: Images of a block: what is in memory at a time, and of how many the order
+        costs nothing in the mode `"set"`. By default 16,384 at most, or 65,536 of a set.
       verify: Whether to decode what was written and compare it; by default where that takes
         little time.
       binarize: What is done to the images first: `"none"`, `"threshold"` or `"static"`, as in

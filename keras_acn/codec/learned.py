@@ -20,6 +20,7 @@ the order that the images have on both sides.
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 import tensorflow as tf
@@ -216,9 +217,8 @@ class There:
         if nearest == count:
             places = np.tile(np.arange(count), (len(z), 1))
         else:
-            ranking = tf.constant(learned._ranking[self.rows].T)
             found = [
-                best_rows(tf.constant(z[at : at + RANKED]), ranking[:-1], ranking[-1], nearest)
+                best_rows(tf.constant(z[at : at + RANKED]), *self._ranking, nearest)
                 for at in range(0, len(z), RANKED)
             ]
             places = np.concatenate([each.numpy() for each in found])
@@ -228,6 +228,11 @@ class There:
             tables = (tf.constant(table[rows], tf.float64) for table in learned._tables)
             nats.append(log_densities(tf.constant(z[at : at + LOOK_UP]), *tables).numpy())
         return places, np.rint(np.concatenate(nats) * NATS_ROUNDING) / NATS_ROUNDING
+
+    @functools.cached_property
+    def _ranking(self):
+        ranking = tf.constant(self.learned._ranking[self.rows].T)
+        return ranking[:-1], ranking[-1]
 
     def prior(self, places: np.ndarray) -> GivenPrior:
         """Return the prior of latents that are each given one place, int `[b]`."""
