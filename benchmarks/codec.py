@@ -172,7 +172,7 @@ def speed(options):
     import keras
 
     import keras_acn
-    from keras_acn.codec.modes import BlockCodec, default_lanes
+    from keras_acn.codec.blocks import BlockCodec, default_lanes
 
     shape = (28, 28, 1)
     rng = np.random.default_rng(0)

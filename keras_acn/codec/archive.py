@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_acn import __version__
 from keras_acn._base.errors import UserError, unknown_name
+from keras_acn.codec.blocks import BlockCodec, default_lanes
 from keras_acn.codec.container import (
     DIGEST_SIZE,
     MAX_BLOCK_VALUES,
@@ -23,7 +24,6 @@ from keras_acn.codec.container import (
     read_parts,
 )
 from keras_acn.codec.fingerprints import fingerprint, is_of
-from keras_acn.codec.modes import BlockCodec, default_lanes
 from keras_acn.codec.networks import check_codes, check_model
 from keras_acn.codec.values import PixelValues
 from keras_acn.data.readers.base import SCAN, Source

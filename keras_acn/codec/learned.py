@@ -217,8 +217,9 @@ class There:
         if nearest == count:
             places = np.tile(np.arange(count), (len(z), 1))
         else:
+            weights, offset = self._ranking
             found = [
-                best_rows(tf.constant(z[at : at + RANKED]), *self._ranking, nearest)
+                best_rows(tf.constant(z[at : at + RANKED]), weights, offset, nearest)
                 for at in range(0, len(z), RANKED)
             ]
             places = np.concatenate([each.numpy() for each in found])

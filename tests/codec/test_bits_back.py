@@ -7,7 +7,7 @@ from codec_models import noise, small_model
 from keras_acn import codec
 from keras_acn.codec import bits_back as room
 from keras_acn.codec.bits_back import Costs, StepCost, bits_back
-from keras_acn.codec.modes import BlockCodec
+from keras_acn.codec.blocks import BlockCodec
 from keras_acn.codec.stack import Stack, bernoulli, categorical
 
 

@@ -12,8 +12,8 @@ import keras_acn
 from keras_acn import codec
 from keras_acn._base.errors import UserError
 from keras_acn.codec import archive
+from keras_acn.codec.blocks import BlockCodec
 from keras_acn.codec.container import Header, Reader, read_parts
-from keras_acn.codec.modes import BlockCodec
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 FILES = sorted((GOLDEN / "format-2").glob("*.acn"))

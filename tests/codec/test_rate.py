@@ -5,7 +5,7 @@ import pytest
 
 import keras_acn
 from keras_acn import codec
-from keras_acn.codec.modes import BlockCodec
+from keras_acn.codec.blocks import BlockCodec
 from keras_acn.evaluation.code_length import code_lengths
 from keras_acn.evaluation.unconditional import StandardNormalPrior
 from keras_acn.priors.codes_mixture import MixtureOfCodes

@@ -7,8 +7,9 @@ from codec_models import DECODERS, FAMILIES, as_set, noise, small_model
 import keras_acn
 from keras_acn import codec
 from keras_acn._base.errors import UserError
+from keras_acn.codec.blocks import BlockCodec
 from keras_acn.codec.container import MODES
-from keras_acn.codec.modes import BlockCodec, Set, Tour
+from keras_acn.codec.modes import Set, Tour
 
 model_of = functools.cache(small_model)
 
@@ -122,7 +123,7 @@ def test_the_same_input_gives_the_same_file():
 
 
 def test_verification_finds_a_file_that_does_not_come_back(tmp_path, monkeypatch):
-    from keras_acn.codec.modes import BlockCodec
+    from keras_acn.codec.blocks import BlockCodec
 
     decode = BlockCodec.decode
     monkeypatch.setattr(BlockCodec, "decode", lambda *arguments: 1 - decode(*arguments))

@@ -9,8 +9,8 @@ from codec_models import as_set, noise, small_model
 from keras_acn import codec
 from keras_acn.codec.arrivals import FromASet, canonical_order
 from keras_acn.codec.bits_back import Images
+from keras_acn.codec.blocks import BlockCodec
 from keras_acn.codec.container import MODES
-from keras_acn.codec.modes import BlockCodec
 from keras_acn.codec.stack import Stack
 
 model_of = functools.cache(small_model)
