@@ -108,12 +108,26 @@ def test_what_is_learned_depends_on_no_batch_and_no_order():
     """A sender has all codes at once and sorted, a receiver a few at a time, as they come."""
     codes = codes_of(50)
     order = np.random.default_rng(2).permutation(50)
-    sender, receiver = learned(codes), learned(codes)
+    sender, receiver, asked = learned(codes), learned(codes), []
+
+    class OtherDigits:
+        """What another batch, or another machine, makes of the last digits, and more than that."""
+
+        latent_dim = 4
+
+        def given(self, code):
+            asked.append(code)
+            log_weight, mean, stddev = networks().given(code)
+            return log_weight + 1e-9, mean * (1 + 1e-9), stddev * (1 + 1e-9)
+
+    receiver.networks = OtherDigits()
     sender.add(codes)
     for start in range(0, 50, 7):
-        # What another batch, or another machine, makes of the last digits.
-        receiver.add(codes[order[start : start + 7]] * (1 + 1e-15))
+        receiver.add(codes[order[start : start + 7]] * (1 + 1e-9))
     place = np.argsort(order)
+    # The networks are asked for the very codes.
+    units = 64 * 2.0 ** np.array(sender.grid.exponents)
+    np.testing.assert_array_equal(np.concatenate(asked)[place] * units, sender._codes)
     for mine, theirs in zip(sender._tables, receiver._tables, strict=True):
         np.testing.assert_array_equal(mine, theirs[place])
     np.testing.assert_array_equal(sender._codes, receiver._codes[place])
