@@ -194,7 +194,7 @@ class BlockCodec:
         def push(stack, arrivals):
             done, teacher = 0, learned()
             if teacher is not None:
-                teacher.add(arrivals.images.mean)
+                teacher.add(arrivals.images.mean, np.arange(count))
             for t in reversed(range(len(rows))):
                 images = arrivals.take(stack, rows[t])
                 step(arrivals, t, teacher).push(stack, images)
@@ -208,7 +208,7 @@ class BlockCodec:
                 images = step(arrivals, t, teacher).pop(stack)
                 arrivals.put(stack, rows[t], images)
                 if teacher is not None:
-                    teacher.add(images.mean)
+                    teacher.add(images.mean, rows[t])
                 done += len(rows[t])
                 tell(done, count)
             return arrivals.levels()

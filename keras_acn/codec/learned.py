@@ -79,8 +79,8 @@ class LearnedPrior:
       index: `CodeIndex` of the training codes; `None` to do without them.
 
     Example:
-      `LearnedPrior(...).add(mean)`, and then `.given(rows, 16)` is the prior of 16 images' latents
-      where the images with these rows are there.
+      `LearnedPrior(...).add(mean, np.arange(100))`, and then `.given(rows, 16)` is the prior of
+      16 images' latents where the images with these rows are there.
     """
 
     def __init__(
@@ -102,7 +102,6 @@ class LearnedPrior:
         self._stddev = CELLS_PER_STDDEV / self._units
         signs = np.random.RandomState(0).randint(0, 2, (PROBES, networks.latent_dim))
         self._noise = (2 * signs - 1) * self._stddev  # [PROBES, d]
-        self._added = 0
         # Codes in 1/64 of a cell; of their priors height, mean and slope as in `CodeIndex`, and
         # what they are ranked by.
         self._codes = np.zeros((count, networks.latent_dim), np.int64)
@@ -111,12 +110,13 @@ class LearnedPrior:
         self._tables = tuple(np.zeros(shape, np.float32) for _ in range(3))
         self._ranking = np.zeros((count, 2 * networks.latent_dim + 1))
 
-    def add(self, mean: np.ndarray) -> None:
-        """Take in the codes of images, float64 `[n, d]`: their rows are those after the last."""
-        if not len(mean):
-            return
-        rows = slice(self._added, self._added + len(mean))
-        self._added = rows.stop
+    def add(self, mean: np.ndarray, rows: np.ndarray) -> None:
+        """Take in the codes of images.
+
+        Args:
+          mean: float64 `[n, d]`.
+          rows: int `[n]`, the rows that they are known by.
+        """
         cells = self.grid.gaussian(mean, np.ones_like(mean))[0]
         self._codes[rows] = np.rint(cells * ROUNDING)
         log_weight, mean, stddev = self.networks.given(cells / self._units)

@@ -46,8 +46,8 @@ class Mode:
     Example:
       >>> Stream.rows(7, 3)
       [array([0, 1, 2]), array([3, 4, 5]), array([6])]
-      >>> Tour.rows(7, 3)
-      [array([0, 3, 5]), array([1, 4, 6]), array([2])]
+      >>> Stream.rows(7, 3, slowly=True)
+      [array([0]), array([3]), array([5]), array([1, 4, 6]), array([2])]
     """
 
     arrivals: type[InRows] | type[FromASet] = InRows
@@ -71,14 +71,17 @@ class Mode:
         Args:
           count: Images of the block.
           lanes: Images of a step.
-          slowly: Whether the first steps are smaller, since the next ones learn from them.
+          slowly: Whether later steps learn from earlier ones. Then each lane is a sequence of
+            images that followed each other, which may be alike, and the first image of each
+            lane is coded in smaller steps.
         """
-        at, size, rows = 0, max(1, lanes // FIRST_SHARE) if slowly else lanes, []
-        while at < count:
-            rows.append(np.arange(at, min(at + size, count)))
-            at += size
-            size = min(lanes, max(size, at))
-        return rows
+        if not slowly:
+            return [np.arange(at, min(at + lanes, count)) for at in range(0, count, lanes)]
+        first, *others = lane_by_lane(count, lanes)
+        sizes = [max(1, lanes // FIRST_SHARE)]
+        while sum(sizes) < len(first):
+            sizes.append(sum(sizes))
+        return [*np.split(first, np.cumsum(sizes[:-1])), *others]
 
     def prior(
         self,
@@ -160,11 +163,7 @@ class Tour(Mode):
 
     @staticmethod
     def rows(count, lanes, slowly=False):
-        lane = np.arange(min(lanes, count))
-        # One more image for each of the first lanes.
-        starts = lane * (count // lanes) + np.minimum(lane, count % lanes)
-        steps = -(-count // lanes)
-        return [starts[: min(lanes, count - t * lanes)] + t for t in range(steps)]
+        return lane_by_lane(count, lanes)
 
     def prior(self, arrivals, rows, step, learned):
         count = len(rows[step])
@@ -172,6 +171,20 @@ class Tour(Mode):
             return self.without_predecessor(count)
         before = arrivals.images.mean[rows[step - 1][:count]]
         return GivenPrior(*self.networks.given(before))
+
+
+def lane_by_lane(count: int, lanes: int) -> list[np.ndarray]:
+    """Return the rows of each step where images are cut into one segment for each lane.
+
+    Example:
+      >>> lane_by_lane(7, 3)
+      [array([0, 3, 5]), array([1, 4, 6]), array([2])]
+    """
+    lane = np.arange(min(lanes, count))
+    # One more image for each of the first lanes.
+    starts = lane * (count // lanes) + np.minimum(lane, count % lanes)
+    steps = -(-count // lanes)
+    return [starts[: min(lanes, count - t * lanes)] + t for t in range(steps)]
 
 
 # Under their names, in the order of their numbers in a file.

@@ -62,7 +62,7 @@ def test_latents_cost_the_mixtures_density(trained):
     stored = np.asarray(model_of().codebook.codes, float)
     index = CodeIndex(networks(), stored, 1000) if trained else None
     prior = learned(codes, index=index)
-    prior.add(codes)
+    prior.add(codes, np.arange(len(codes)))
     grid = prior.grid
     rng = np.random.default_rng(1)
     z = codes[rng.integers(0, 60, images)] + rng.normal(size=(images, 4))
@@ -87,7 +87,7 @@ def test_latents_cost_the_mixtures_density(trained):
 def test_the_broad_part_has_the_codes_moments():
     codes = codes_of(4000, far=3.0)
     prior = learned(codes)
-    prior.add(codes)
+    prior.add(codes, np.arange(len(codes)))
     mean, stddev = prior.given(np.arange(4000), 1).there.broad
     np.testing.assert_allclose(mean, codes.mean(0), atol=0.02)
     np.testing.assert_allclose(stddev, np.sqrt(codes.var(0) + 1), rtol=0.05)
@@ -121,9 +121,10 @@ def test_what_is_learned_depends_on_no_batch_and_no_order():
             return log_weight + 1e-9, mean * (1 + 1e-9), stddev * (1 + 1e-9)
 
     receiver.networks = OtherDigits()
-    sender.add(codes)
+    sender.add(codes, np.arange(50))
     for start in range(0, 50, 7):
-        receiver.add(codes[order[start : start + 7]] * (1 + 1e-9))
+        arrived = order[start : start + 7]
+        receiver.add(codes[arrived] * (1 + 1e-9), np.arange(start, start + len(arrived)))
     place = np.argsort(order)
     # The networks are asked for the very codes.
     units = 64 * 2.0 ** np.array(sender.grid.exponents)
@@ -166,7 +167,7 @@ def test_the_weights_follow_the_codes(digits):
         prior = LearnedPrior(
             parts, LatentGrid.around(mean, stddev), scale_of(mean), len(mean), 256, index
         )
-        prior.add(mean)
+        prior.add(mean, np.arange(len(mean)))
         return prior.given(np.arange(len(mean)), 1).weights
 
     # Images like the training data; then some that are not; then copies of those.

@@ -1,6 +1,7 @@
 """Sets come back as the same multiset, whatever is in them, and cost log2(N!) bits less."""
 
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from keras_acn.codec.arrivals import FromASet, canonical_order
 from keras_acn.codec.bits_back import Images
 from keras_acn.codec.blocks import BlockCodec
 from keras_acn.codec.container import MODES
+from keras_acn.codec.modes import Set, Stream, Tour
 from keras_acn.codec.stack import Stack
 
 model_of = functools.cache(small_model)
@@ -73,6 +75,27 @@ def test_every_edge(model, mode, edge):
 def test_every_edge_where_the_prior_learns(decoder, mode, codes, edge):
     # Fewer codes than there are, so that they are ranked.
     check(mode, "ACN", decoder, EDGES[edge](), codes=codes, nearest=6)
+
+
+@pytest.mark.parametrize("slowly", [False, True])
+@pytest.mark.parametrize("mode", [Stream, Set, Tour])
+def test_steps_take_every_image_once(mode, slowly):
+    for count, lanes in itertools.product((0, 1, 2, 5, 16, 37, 100), (1, 2, 5, 16, 40)):
+        rows = mode.rows(count, lanes, slowly) if count else []
+        assert sorted(np.concatenate([[], *rows])) == list(range(count))
+        assert all(1 <= len(each) <= lanes for each in rows)
+    # Frames of a movie stay with those before them, but for the lanes' first.
+    there: set[int] = set()
+    for each in Stream.rows(100, 16, slowly=True):
+        there.update(each)
+    assert [len(each) for each in Stream.rows(100, 16, slowly=True)][:6] == [1, 1, 2, 4, 8, 16]
+    alone = [
+        row
+        for before, each in itertools.pairwise(Stream.rows(100, 16, slowly=True))
+        for row in each
+        if len(before) == 16 and row - 1 not in before
+    ]
+    assert there == set(range(100)) and not alone
 
 
 @pytest.mark.parametrize("seed", range(8))
