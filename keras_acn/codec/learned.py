@@ -30,7 +30,7 @@ from keras_acn.codec.grid import CELLS_PER_STDDEV, ROUNDING, LatentGrid
 from keras_acn.codec.networks import Networks
 from keras_acn.codec.priors import (
     LOGIT_ROUNDING,
-    LOOK_UP,
+    LOOK_UP_FLOATS,
     NATS_ROUNDING,
     RANKED,
     CodeIndex,
@@ -223,11 +223,12 @@ class There:
                 for at in range(0, len(z), RANKED)
             ]
             places = np.concatenate([each.numpy() for each in found])
-        nats = []
-        for at in range(0, len(z), LOOK_UP):
-            rows = self.rows[places[at : at + LOOK_UP]]
+        nats, per_image = [], nearest * int(np.prod(learned._tables[0].shape[1:]))
+        size = max(1, min(RANKED, LOOK_UP_FLOATS // per_image))
+        for at in range(0, len(z), size):
+            rows = self.rows[places[at : at + size]]
             tables = (tf.constant(table[rows], tf.float64) for table in learned._tables)
-            nats.append(log_densities(tf.constant(z[at : at + LOOK_UP]), *tables).numpy())
+            nats.append(log_densities(tf.constant(z[at : at + size]), *tables).numpy())
         return places, np.rint(np.concatenate(nats) * NATS_ROUNDING) / NATS_ROUNDING
 
     @functools.cached_property
