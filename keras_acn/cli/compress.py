@@ -15,12 +15,13 @@ from keras_acn.cli.output import load_tensorflow, stage_line
 @click.argument("output", metavar="OUTPUT.acn", type=words.FILE)
 @click.option(
     "--mode",
-    type=click.Choice(["stream", "set"]),
+    type=click.Choice(["stream", "set", "tour"]),
     default="stream",
     show_default=True,
-    help="stream: the images come back in their order. set: in another one, for fewer bits.",
+    help="stream: the images come back in their order. set: sorted, for log2(N!) bits less. tour: "
+    "from each to one that is like it, as in the ACN paper, which saves less than set.",
 )
-@click.option("--keep-order", is_flag=True, help="With --mode set: store the order too.")
+@click.option("--keep-order", is_flag=True, help="With --mode set or tour: store the order too.")
 @click.option(
     "--binarize",
     type=click.Choice(["none", "threshold", "static"]),
@@ -69,7 +70,8 @@ from keras_acn.cli.output import load_tensorflow, stage_line
     "block_images",
     type=click.IntRange(1),
     metavar="N",
-    help="Images in memory at a time; a set's tour goes through so many.  [default: 16,384]",
+    help="Images in memory at a time; the order of so many costs nothing in a set.  [default: "
+    "16,384, or 65,536 of a set]",
 )
 @click.option(
     "--nearest",
@@ -77,7 +79,15 @@ from keras_acn.cli.output import load_tensorflow, stage_line
     default=128,
     show_default=True,
     metavar="N",
-    help="Training codes that are considered for an image.",
+    help="Codes that are considered for an image.",
+)
+@click.option(
+    "--codes",
+    type=click.Choice(["training", "seen", "both"]),
+    default="training",
+    show_default=True,
+    help="Whose codes an image's prior is made of: those of the training data; those of the "
+    "images coded before it, for which the model needs no codebook; or both.",
 )
 @click.option(
     "--verify/--no-verify",
