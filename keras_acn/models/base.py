@@ -29,7 +29,8 @@ from keras_acn.data.batches import (
     held_out,
 )
 from keras_acn.distribute import exchange
-from keras_acn.distribute.keras_trainer import KerasTrainer, Mean, is_validation_of_fit, joined
+from keras_acn.distribute.keras_trainer import Mean, is_validation_of_fit, joined
+from keras_acn.models.keras_methods import KerasMethods
 
 # Streams of the noise of one step.
 POSTERIOR, NEIGHBOR, DECODER = range(3)
@@ -40,7 +41,7 @@ LATENT, IMAGE = range(2)
 JIT_FROM_SIZE = 20_000
 
 
-class LatentModel(KerasTrainer):
+class LatentModel(KerasMethods):
     """Base of the models with a posterior q(z|x), a prior p(z|c) and a decoder r(x|z).
 
     The loss is, in nats, summed over pixels and latent dimensions and averaged over
@@ -158,6 +159,8 @@ class LatentModel(KerasTrainer):
                     f"The {type(part).__name__} has {key} {found}, but the model needs "
                     f"{expected}: give both the same."
                 )
+        if part is not identifier:
+            freeze_as_saved(part)
         return part
 
     # -- the loss ----------------------------------------------------------------------
@@ -734,6 +737,13 @@ class LatentModel(KerasTrainer):
             "metrics": metrics,
             "examples": examples,
         }
+        # Keras's own options, as far as they ask for what is done anyway.
+        unknown.pop("verbose", None)
+        if unknown.pop("format", "tf_saved_model") not in (None, "tf_saved_model"):
+            raise UserError(
+                'export() writes a SavedModel: leave "format" out, and convert the folder that it '
+                "writes to other formats with their own tools."
+            )
         for key in unknown:
             raise UserError(
                 f'export() of a {type(self).__name__} has no option "{key}": known are '
@@ -761,7 +771,21 @@ class LatentModel(KerasTrainer):
         config = dict(config)
         if isinstance(config.get("beta"), dict):
             config["beta"] = keras.saving.deserialize_keras_object(config["beta"])
-        return cls(**config)
+        model = cls(**config)
+        freeze_as_saved(model)
+        return model
+
+
+def freeze_as_saved(layer: keras.layers.Layer) -> None:
+    """Freeze all layers of a frozen one, as setting `trainable` does.
+
+    A layer that is made from its config is told that it is frozen before it has any layers of
+    its own, and these would train, unseen.
+    """
+    if not layer.trainable:
+        # TensorFlow leaves out an assignment that changes nothing.
+        layer.trainable = True
+        layer.trainable = False
 
 
 class _Graphs:
