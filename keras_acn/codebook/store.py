@@ -111,6 +111,19 @@ class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
         if not self.built:
             raise UserError("The codebook is empty: call fit first, or load a trained model.")
 
+    def require_rows(self, index: np.ndarray) -> None:
+        """Raise `UserError` unless the codebook has all of the rows `index` `[B]`."""
+        if self.size is None or not self.built:
+            raise UserError(
+                f"The codebook has no size yet: call fit first, or give "
+                f"{type(self).__name__}(size=...)."
+            )
+        if len(index) and not 0 <= index.min() <= index.max() < self.size:
+            raise UserError(
+                f"The rows run from {index.min()} to {index.max()}, and the codebook has the rows "
+                f"0 to {self.size - 1}."
+            )
+
     def write(self, index: tf.Tensor, code: tf.Tensor) -> None:
         """Write codes into the codebook.
 

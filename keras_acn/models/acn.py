@@ -51,6 +51,7 @@ class ACN(LatentModel):
 
     short_name = "acn"
     default_prior = "mixture"
+    needs_rows = True
 
     def __init__(
         self,
@@ -160,8 +161,11 @@ class ACN(LatentModel):
             log.info(describe_choice(self.codebook.size, self.latent_dim))
         return [*own, self.codebook]
 
-    def _evaluation_batches(self, x, y=None, batch_size=None, exclude_self=False):
-        batches = super()._evaluation_batches(x, y, batch_size)
+    def _begin_training_batch(self, index):
+        self.codebook.require_rows(index)
+
+    def _evaluation_batches(self, x, y=None, batch_size=None, exclude_self=False, steps=None):
+        batches = super()._evaluation_batches(x, y, batch_size, steps=steps)
         if exclude_self is False:
             self._warn_of_a_leak(batches)
             return batches

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import random
 import warnings
@@ -25,7 +26,6 @@ from keras_acn.data.batches import (
     DEFAULT_BATCH_SIZE,
     Batches,
     as_batches,
-    as_image_set,
     held_out,
 )
 from keras_acn.distribute import exchange
@@ -39,6 +39,10 @@ LATENT, IMAGE = range(2)
 
 # Compiling takes some ten seconds: on fewer data a whole training is over by then.
 JIT_FROM_SIZE = 20_000
+
+# Of data without a known end, this many batches or epochs' worth of them are looked at to find
+# how many data there are; what goes on after that is taken to have no end.
+LEAST_COUNTED, EPOCHS_COUNTED = 1_000, 10
 
 
 class LatentModel(KerasMethods):
@@ -92,6 +96,8 @@ class LatentModel(KerasMethods):
     pseudo_labels: Any = None
     class_dim: int | None = None
     is_deterministic = False
+    # Whether training goes by the rows that the data have in a codebook or in class lists.
+    needs_rows = False
 
     def __init__(
         self,
@@ -251,15 +257,23 @@ class LatentModel(KerasMethods):
           UserError: If a loss or metrics are given.
         """
         for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
-            if kwargs.pop(name, None) is not None:
+            given = kwargs.pop(name, None)
+            if given is not None and not (isinstance(given, (list, tuple, dict)) and not given):
                 raise UserError(
                     f"{type(self).__name__} brings its own loss and metrics, in nats: leave "
                     f'"{name}" out of compile().'
                 )
+        if jit_compile not in (True, False, None, "auto"):
+            # In Keras the second argument is the loss.
+            raise UserError(
+                f"{type(self).__name__} brings its own loss and metrics, in nats: leave "
+                f'{jit_compile!r} out of compile(); jit_compile is True, False or "auto".'
+            )
         kwargs = {key: value for key, value in kwargs.items() if value is not None}
         # Whether compiling pays depends on the data, which fit sees first.
         self._auto_jit = jit_compile == "auto" and not kwargs.get("run_eagerly")
         jit_compile = False if jit_compile == "auto" else jit_compile
+        self._graphs.by_key.pop("train_on_batch", None)
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
 
     def get_compile_config(self):
@@ -331,15 +345,17 @@ class LatentModel(KerasMethods):
         Args:
           x: Images, `[N, H, W, C]` or `[N, H, W]`, floats in [0, 1] or uint8; or a
             `keras_acn.data.ImageSet`; or a `tf.data.Dataset` of batches
-            `{"image", "index"[, "label"]}`, or `keras_acn.data.Batches`. Arrays get their
-            index by themselves.
+            `{"image", "index"[, "label"]}`, or `keras_acn.data.Batches`; or what yields such
+            batches in Python, as a generator or a `keras.utils.PyDataset`. Arrays get their
+            index by themselves, and only an `ACN` and a `VHE` need it of a dataset.
           y: Labels `[N]`. Only a supervised `VHE` trains on them.
           batch_size: Images per step, 32 by default; with arrays only.
           epochs: Number of the last epoch.
           verbose: As in Keras.
           callbacks: As in Keras. The codebook of an ACN is added by itself.
           validation_split: Share of the images, at their end, held out for validation.
-          validation_data: Images, `(images, labels)`, or a dataset of batches.
+          validation_data: Images, `(images, labels)`, or a dataset of batches, as for `x`; no
+            index is needed.
           shuffle: Whether arrays are visited in a new order each epoch.
           initial_epoch: Epoch to begin at, 0 for the first.
           steps_per_epoch: As in Keras; needed for datasets without an end.
@@ -354,9 +370,7 @@ class LatentModel(KerasMethods):
           UserError: If the data cannot be used; the sentence names the fix.
         """
         self._require_compiled("fit")
-        for name in ("class_weight", "sample_weight"):
-            if kwargs.pop(name, None) is not None:
-                raise UserError(f"A code length has no {name}: leave it out of fit().")
+        self._refuse_weights("fit", kwargs)
         if validation_split:
             if validation_data is not None:
                 raise UserError("Give validation_split or validation_data, not both.")
@@ -372,33 +386,44 @@ class LatentModel(KerasMethods):
             start_epoch=initial_epoch,
             epochs=max(1, epochs - initial_epoch),
             training=True,
+            rows_needed=self.needs_rows,
         )
-        if steps_per_epoch is None and not isinstance(x, (tf.data.Dataset, Batches)):
+        if steps_per_epoch is not None and not isinstance(x, Batches):
+            # Who names the steps of an epoch may have data without an end.
+            batches.at_most = max(LEAST_COUNTED, EPOCHS_COUNTED * int(steps_per_epoch))
+        if steps_per_epoch is None and batches.images is not None and not isinstance(x, Batches):
             steps_per_epoch = batches.images.steps_per_epoch(batch_size or DEFAULT_BATCH_SIZE)
         with self.variables_scope():
             own = self._begin_fit(batches)
+        if batches.has_no_end and steps_per_epoch is None:
+            raise UserError("The dataset has no end: give fit() steps_per_epoch.")
         if validation_data is not None:
             found = self._evaluation_batches(
-                validation_data, batch_size=validation_batch_size or batch_size
+                validation_data,
+                batch_size=validation_batch_size or batch_size,
+                steps=validation_steps,
             )
+            if found.has_no_end and validation_steps is None:
+                raise UserError("The validation data have no end: give fit() validation_steps.")
             own += self._callbacks_of_validation(found)
             validation_data, validation_steps = self.distributed(
                 found.dataset, "test_step", validation_steps
             )
         x, steps_per_epoch = self.distributed(batches.dataset, "train_step", steps_per_epoch)
-        return super().fit(
-            x,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=joined(own, callbacks),
-            validation_data=validation_data,
-            validation_steps=validation_steps,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch,
-            # The dataset has its order already.
-            shuffle=False,
-            **kwargs,
-        )
+        with batches.telling():
+            return super().fit(
+                x,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=joined(own, callbacks),
+                validation_data=validation_data,
+                validation_steps=validation_steps,
+                initial_epoch=initial_epoch,
+                steps_per_epoch=steps_per_epoch,
+                # The dataset has its order already.
+                shuffle=False,
+                **kwargs,
+            )
 
     def evaluate(self, x, y=None, batch_size=None, exclude_self=False, **kwargs):
         """Return the metrics on a data set, as `keras.Model.evaluate` does.
@@ -419,8 +444,12 @@ class LatentModel(KerasMethods):
           UserError: If the data cannot be used, or their rows are not those of the codebook.
         """
         self._require_compiled("evaluate")
+        self._refuse_weights("evaluate", kwargs)
         if not is_validation_of_fit(kwargs):
-            batches = self._evaluation_batches(x, y, batch_size, exclude_self)
+            steps = kwargs.get("steps")
+            batches = self._evaluation_batches(x, y, batch_size, exclude_self, steps=steps)
+            if batches.has_no_end and steps is None:
+                raise UserError("The dataset has no end: give evaluate() steps.")
             self._before_evaluation(batches)
             x = batches.dataset
         x, kwargs["steps"] = self.distributed(x, "test_step", kwargs.get("steps"))
@@ -465,7 +494,7 @@ class LatentModel(KerasMethods):
         self._before_evaluation(batches)
         costs = self.graph("costs", self.costs)
         pieces, done = [], 0
-        total = int(batches.dataset.cardinality()) * samples
+        total = batches.count() * samples
         for batch in batches.dataset:
             seed = self.evaluation_seed(batch["index"])
             drawn = []
@@ -484,8 +513,29 @@ class LatentModel(KerasMethods):
 
     def predict(self, x, batch_size=None, **kwargs):
         """Return the reconstructions `[N, H, W, C]` of images or of a dataset."""
-        batches = as_batches(x, image_shape=self.image_shape, batch_size=batch_size)
+        steps = kwargs.get("steps")
+        batches = self._as_batches(x, batch_size=batch_size, steps=steps)
+        if batches.has_no_end and steps is None:
+            raise UserError("The dataset has no end: give predict() steps.")
         return super().predict(batches.dataset, **kwargs)
+
+    def _as_batches(self, x, y=None, batch_size=None, steps=None):
+        """Return data that are not trained on as `Batches`, of which no rows matter."""
+        return as_batches(
+            x,
+            y,
+            image_shape=self.image_shape,
+            batch_size=batch_size,
+            rows_needed=False,
+            steps=steps,
+        )
+
+    @staticmethod
+    def _refuse_weights(what, options):
+        """Raise a `UserError` if data are to be weighted."""
+        for name in ("class_weight", "sample_weight"):
+            if options.pop(name, None) is not None:
+                raise UserError(f"A code length has no {name}: leave it out of {what}().")
 
     def _require_compiled(self, what):
         if not self.compiled:
@@ -510,9 +560,13 @@ class LatentModel(KerasMethods):
         """Return callbacks that make validation on `Batches` follow the training."""
         return []
 
-    def _evaluation_batches(self, x, y=None, batch_size=None, exclude_self=False):
-        """Return data as the `Batches` that `test_step` takes."""
-        return as_batches(x, y, image_shape=self.image_shape, batch_size=batch_size)
+    def _evaluation_batches(self, x, y=None, batch_size=None, exclude_self=False, steps=None):
+        """Return data as the `Batches` that `test_step` takes, of which `steps` are looked at."""
+        batches = self._as_batches(x, y, batch_size, steps)
+        if steps is not None and batches.images is None:
+            # Where more is collected or counted, there may be no end.
+            batches = dataclasses.replace(batches, dataset=batches.dataset.take(steps))
+        return batches
 
     def _before_evaluation(self, batches):
         """Bring what an evaluation on `Batches` goes by up to the present weights."""
@@ -614,8 +668,9 @@ class LatentModel(KerasMethods):
         return np.zeros([n, self.latent_dim], np.float32)
 
     def _images(self, images):
-        images = as_image_set(images, image_shape=self.image_shape).arrays()[0]
-        return np.asarray(images, np.float32)
+        """Return whatever images or batches of them as float32 `[N, H, W, C]`, in their order."""
+        batches = self._as_batches(images)
+        return np.asarray(batches.all_images(), np.float32)
 
     # -- the same in the graph, on one batch; served models answer by these ------------
 

@@ -95,6 +95,7 @@ class VHE(LatentModel):
         "skip_connections": False,
     }
     extra_costs = ("kl_z_nats", "kl_c_nats")
+    needs_rows = True
 
     def __init__(
         self,
@@ -280,8 +281,15 @@ class VHE(LatentModel):
         own = super()._begin_fit(batches)
         return own if self.pseudo_labels is None else [*own, self.pseudo_labels]
 
-    def _evaluation_batches(self, x, y=None, batch_size=None, exclude_self=False):
-        batches = super()._evaluation_batches(x, y, batch_size, exclude_self)
+    def _begin_training_batch(self, index):
+        if self._training_sets is None:
+            raise UserError("A VHE draws D from a whole data set: call fit on it first.")
+        size = len(self._training_sets.images)
+        if len(index) and not 0 <= index.min() <= index.max() < size:
+            raise UserError(f"The rows of the training data are 0 to {size - 1}.")
+
+    def _evaluation_batches(self, x, y=None, batch_size=None, exclude_self=False, steps=None):
+        batches = super()._evaluation_batches(x, y, batch_size, exclude_self, steps)
         if isinstance(batches, BatchesWithSets):
             return batches
         images = batches.collect()
