@@ -124,6 +124,12 @@ class KNNCodebook(CodeStore):
         self.recall = None if self.search_strategy.is_exact else RecallCheck(self)
         self.built = True
 
+    def remake(self, codes):
+        if not isinstance(self.search, (str, dict)):
+            # A strategy may belong to the rows it was built for.
+            self.search = type(self.search).from_config(self.search.get_config())
+        super().remake(codes)
+
     def add_state(self, name: str, shape: tuple, initializer: Any, dtype: str) -> keras.Variable:
         """Add a weight of the search strategy, saved and restored with the codes."""
         return self.add_weight(
@@ -302,7 +308,8 @@ class KNNCodebook(CodeStore):
         if outside:
             raise UserError(
                 f"{outside} data of this epoch have an index outside 0..{self.size - 1}, the rows "
-                "of the codebook: build a new model for a data set of another size."
+                "of the codebook: if the data have grown, call model.memorize(images) with the new ones "
+                "first; begin anew on other data by model.forget()."
             )
         super().on_epoch_end(epoch, logs)
         if logs is not None:

@@ -23,6 +23,8 @@ This is the only file that touches what is private in Keras or TensorFlow. In Ke
   after: the step adds them up itself, and the optimizer's own sum is left out.
 - `add_variable` of the metrics: their variables hold a part of the sum on each replica, and to
   read one takes all workers, so that the chief alone could not write a checkpoint.
+- `_untrack_variable` of the layers: a built layer gives up no weight, and a codebook that grows
+  has new ones in the places of the old (`drop_weights`).
 - XLA draws other numbers from the same stateless seed, so an evaluation that is compiled in one
   process and not in another would give other figures: only the training step is compiled.
 
@@ -165,6 +167,19 @@ class KerasTrainer(keras.Model):
             )
         counter.restart(known)
         return (dataset if is_cut else distribute(dataset, self.distribute_strategy)), known
+
+
+def drop_weights(layer: keras.layers.Layer) -> None:
+    """Make a built layer one without weights, so that `build` can make others."""
+    weights = [*layer._trainable_variables, *layer._non_trainable_variables]
+    for name, value in list(vars(layer).items()):
+        if any(value is weight for weight in weights):
+            delattr(layer, name)  # which makes Keras forget it
+            weights = [weight for weight in weights if weight is not value]
+    for weight in weights:
+        layer._untrack_variable(weight)
+    # A built layer takes no new weights.
+    layer._tracker.unlock()
 
 
 def is_validation_of_fit(options: dict[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from keras_acn import codebook as codebook_lib
 from keras_acn._base.batches import in_batches
 from keras_acn._base.errors import UserError
 from keras_acn.codebook.search import describe_choice
-from keras_acn.models.base import LatentModel
+from keras_acn.models.memory import RemembersData
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ ROWS_CHECKED = 256
 
 
 @keras.saving.register_keras_serializable("keras_acn")
-class ACN(LatentModel):
+class ACN(RemembersData):
     """An Associative Compression Network (Graves et al. 2018, arXiv 1804.02476).
 
     A variational autoencoder whose prior for each datum is conditioned on the code of a
@@ -123,12 +123,6 @@ class ACN(LatentModel):
         codes = self.codes(images, batch_size)
         self.codebook.resize(len(codes))
         self.codebook.codes.assign(codes)
-
-    def settle(self, images):
-        self.recode(images)
-
-    def continue_pass(self):
-        self.codebook.continue_pass()
 
     def _contexts(self, n, seed):
         self.codebook.require_codes()

@@ -16,7 +16,7 @@ from keras_acn._base.errors import UserError
 from keras_acn.data.batches import as_batches
 from keras_acn.distribute import exchange
 from keras_acn.distribute.keras_trainer import Ratio
-from keras_acn.models.base import POSTERIOR, LatentModel, as_noise, moments
+from keras_acn.models.base import POSTERIOR, as_noise, moments
 from keras_acn.models.class_sets import (
     CLASS,
     BatchesWithSets,
@@ -24,6 +24,7 @@ from keras_acn.models.class_sets import (
     TrainingSets,
     required_labels,
 )
+from keras_acn.models.memory import RemembersData
 
 tfd = tfp.distributions
 
@@ -34,7 +35,7 @@ _CONV = {"name": "conv", "variance": "learned"}
 
 
 @keras.saving.register_keras_serializable("keras_acn")
-class VHE(LatentModel):
+class VHE(RemembersData):
     """A variational homoencoder (Hewitt et al. 2018, arXiv 1807.08919).
 
     Two codes: c says what a datum x shares with its class, z what sets it apart. c is
@@ -306,13 +307,6 @@ class VHE(LatentModel):
         return [FollowClusters(self, batches)] if not self.supervised else []
 
     # -- what the model remembers --------------------------------------------------------
-
-    def continue_pass(self):
-        if self.pseudo_labels is not None:
-            self.pseudo_labels.continue_pass()
-
-    def settle(self, images):
-        self.recode(images)
 
     def recode(self, images: Any, batch_size: int = 256) -> None:
         """Write the codes of all training data by the weights of now, and cluster them.
