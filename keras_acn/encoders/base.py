@@ -51,7 +51,7 @@ class PosteriorEncoder(keras.Model):
       ... class LinearEncoder(PosteriorEncoder):
       ...     def __init__(self, image_shape, latent_dim=16, variance="unit", **kwargs):
       ...         super().__init__(image_shape, latent_dim, variance, **kwargs)
-      ...         self.flatten = keras.layers.Flatten(dtype=self.dtype_policy)
+      ...         self.flatten = keras.layers.Flatten("channels_last", dtype=self.dtype_policy)
       ...         height, width, channels = self.image_shape
       ...         self.build_heads(height * width * channels)
       ...

@@ -221,6 +221,8 @@ class LatentModel(KerasMethods):
         """
         index = batch["index"] if training else batch.get("exclude")
         nats = self.nats(batch["image"], index, as_noise(noise), training=training)
+        # Parts compute in float64 where that is Keras's default.
+        nats = (tf.cast(each, tf.float32) for each in nats)
         return dict(zip(("reconstruction_nats", "kl_nats"), nats, strict=True))
 
     def beta_at(self, step: Any) -> tf.Tensor:
@@ -588,7 +590,8 @@ class LatentModel(KerasMethods):
     def codes(self, images: Any, batch_size: int = 256) -> np.ndarray:
         """Return the codes c(x), the posterior means, as float32 `[N, latent_dim]`."""
         encode = self.graph("codes", self.codes_batch)
-        return in_batches(encode, self._images(images), size=batch_size)
+        codes = in_batches(encode, self._images(images), size=batch_size)
+        return np.asarray(codes, np.float32)
 
     def reconstruct(
         self, images: Any, sample: bool | None = None, seed: int = 0, batch_size: int = 256

@@ -186,7 +186,7 @@ class VHE(RemembersData):
         mean, stddev = self.class_encoder.parameters(flat, training=training)
         if valid is None:
             valid = tf.ones([batch, size], tf.bool)
-        share = tf.cast(valid, tf.float32)
+        share = tf.cast(valid, mean.dtype)
         share /= tf.reduce_sum(share, axis=1, keepdims=True)
 
         def average(x):
@@ -207,11 +207,12 @@ class VHE(RemembersData):
         q_z = self.encoder(image, c, training=training)
         z = noise.stream(POSTERIOR).sample(q_z)  # [B, latent_dim]
         p_c = tfd.Independent(tfd.Normal(tf.zeros_like(c), tf.ones_like(c)), 1)
-        kl_c = priors.kl_nats(q_c, p_c) / tf.cast(class_size, tf.float32)
-        kl_z = priors.kl_nats(q_z, self.prior(c, training=training), z)
+        # Parts compute in float64 where that is Keras's default.
+        kl_c = tf.cast(priors.kl_nats(q_c, p_c), tf.float32) / tf.cast(class_size, tf.float32)
+        kl_z = tf.cast(priors.kl_nats(q_z, self.prior(c, training=training), z), tf.float32)
         image_given = self.decoder(tf.concat([c, z], axis=1), training=training)
         costs = {
-            "reconstruction_nats": -image_given.log_prob(image),
+            "reconstruction_nats": -tf.cast(image_given.log_prob(image), tf.float32),
             "kl_nats": kl_z + kl_c,
             "kl_z_nats": kl_z,
             "kl_c_nats": kl_c,
@@ -228,7 +229,10 @@ class VHE(RemembersData):
         at_c, at_z, *gradients = tape.gradient(loss, sources)
         self._apply(gradients)
         of_c, of_z = exchange.total(
-            *(tf.reduce_sum(tf.norm(gradient, axis=1)) for gradient in (at_c, at_z))
+            *(
+                tf.reduce_sum(tf.norm(tf.cast(gradient, tf.float32), axis=1))
+                for gradient in (at_c, at_z)
+            )
         )
         parts = ((of_z, of_z + of_c), (of_c, of_z + of_c), (of_z, of_c))
         for tracker, (part, whole) in zip(self._gradient_trackers, parts, strict=True):
@@ -374,7 +378,8 @@ class VHE(RemembersData):
 
     def sample_batch(self, context, noise, sample):
         z = self.latents_batch(context, noise)
-        return self.decode_batch(tf.concat([context, z], axis=1), noise, sample)
+        c = tf.cast(context, z.dtype)
+        return self.decode_batch(tf.concat([c, z], axis=1), noise, sample)
 
     def daydream_batch(self, image, noise, sample=True):
         q_c = self.class_posterior(image[:, None])
@@ -484,7 +489,7 @@ class VHE(RemembersData):
 
         def noise(stream, dim):
             key = tf.random.fold_in(seed, stream)
-            return tf.random.stateless_normal([batch, 1, dim], key)
+            return tf.cast(tf.random.stateless_normal([batch, 1, dim], key), mean.dtype)
 
         c = mean + stddev * noise(CLASS, self.class_dim)  # [B, W, class_dim]
         c = tf.reshape(c, [-1, self.class_dim])
@@ -493,7 +498,7 @@ class VHE(RemembersData):
         of_z = tf.repeat(noise(0, self.latent_dim)[:, 0], ways, axis=0)
         z = q_z.mean() + q_z.stddev() * of_z
         log_weight = self.decoder(tf.concat([c, z], axis=1)).log_prob(x)
-        log_weight += self.prior(c).log_prob(z) - q_z.log_prob(z)
+        log_weight += tf.cast(self.prior(c).log_prob(z) - q_z.log_prob(z), log_weight.dtype)
         return tf.reshape(log_weight, [batch, ways])
 
     # -- configuration -----------------------------------------------------------------
