@@ -132,6 +132,14 @@ class PosteriorEncoder(keras.Model):
             return mean, ops.maximum(ops.sigmoid(raw), 1e-4)
         return mean, ops.exp(ops.clip(raw, MIN_LOG_STDDEV, MAX_LOG_STDDEV))
 
+    def __call__(self, *args, **kwargs):
+        if any(isinstance(each, keras.KerasTensor) for each in keras.tree.flatten((args, kwargs))):
+            raise UserError(
+                "An encoder returns a distribution, which no Functional or Sequential model can "
+                "hold: take its parameters, mean, stddev = encoder.parameters(x)."
+            )
+        return super().__call__(*args, **kwargs)
+
     def call(self, image, context=None, training=False):
         """Return q(z|x): a `tfd.Distribution` with batch `[B]` and event `[d]`.
 

@@ -277,6 +277,7 @@ class LatentModel(KerasMethods):
         jit_compile = False if jit_compile == "auto" else jit_compile
         self._graphs.by_key.pop("train_on_batch", None)
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        self._trained_when_compiled = self._trained_now()
 
     def get_compile_config(self):
         config = super().get_compile_config()
@@ -306,8 +307,9 @@ class LatentModel(KerasMethods):
 
     def _apply(self, gradients):
         """Make an optimizer step with the gradients of this replica's share of the loss."""
-        gradients = exchange.summed(gradients)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        if self.trainable_weights:
+            gradients = exchange.summed(gradients)
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         self.random_step.assign_add(1)
 
     def _weighted(self, costs):
@@ -372,6 +374,7 @@ class LatentModel(KerasMethods):
           UserError: If the data cannot be used; the sentence names the fix.
         """
         self._require_compiled("fit")
+        self._require_same_weights("fit")
         self._refuse_weights("fit", kwargs)
         if validation_split:
             if validation_data is not None:
@@ -542,6 +545,26 @@ class LatentModel(KerasMethods):
     def _require_compiled(self, what):
         if not self.compiled:
             raise UserError(f'Compile the model before {what}: model.compile(optimizer="adam").')
+
+    def _trained_now(self):
+        """Return what tells the weights that are trained: their places among all weights."""
+        networks = (self.encoder, self.prior, self.decoder, getattr(self, "class_encoder", None))
+        return tuple(
+            bool(weight.trainable)
+            for part in networks
+            if part is not None
+            for weight in part.weights
+        )
+
+    def _require_same_weights(self, what):
+        """Raise a `UserError` if other weights are to be trained than `compile` was told."""
+        if self._trained_now() != self._trained_when_compiled:
+            raise UserError(
+                f"Layers were frozen or thawed since compile(), which {what} would not notice: "
+                "call compile() again after setting trainable."
+            )
+        if not self.trainable_weights:
+            warnings.warn(f"All weights are frozen: {what} trains none.", stacklevel=3)
 
     def _needs_size(self):
         """Whether training needs the number of data."""

@@ -50,6 +50,7 @@ class KerasMethods(KerasTrainer):
             there are.
         """
         self._begin_batch("train_on_batch", sample_weight, class_weight)
+        self._require_same_weights("train_on_batch")
         batch = self._training_batch(x, y)
         self.reset_metrics()
         step = self.train_step
