@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError
-from keras_acn.data.batches import as_image_set
+from keras_acn.data.arguments import as_image_set
 from keras_acn.distribute.keras_trainer import KerasTrainer
 
 
