@@ -136,7 +136,7 @@ class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
 
     def require_rows(self, index: np.ndarray) -> None:
         """Raise `UserError` unless the codebook has all of the rows `index` `[B]`."""
-        if self.size is None or not self.built:
+        if self.size is None:
             raise UserError(
                 f"The codebook has no size yet: call fit first, or give "
                 f"{type(self).__name__}(size=...)."

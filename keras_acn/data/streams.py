@@ -91,9 +91,9 @@ def _checked(item: Any) -> dict[str, np.ndarray]:
     white = 255 if np.asarray(image).dtype == np.uint8 else 1
     image = check_images(image, "The images of a batch")
     batch = {"image": to_unit(image, white)}
-    label = without_copies(image, label)
-    if label is not None:
-        batch["label"] = check_labels(label, len(image), "The labels of a batch")
+    labels = check_labels(without_copies(image, label), len(image), "The labels of a batch")
+    if labels is not None:
+        batch["label"] = labels
     if isinstance(item, dict) and item.get("index") is not None:
         index = np.asarray(item["index"])
         if index.shape != (len(image),) or index.dtype.kind not in "iu":

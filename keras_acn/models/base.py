@@ -222,8 +222,8 @@ class LatentModel(KerasMethods):
         index = batch["index"] if training else batch.get("exclude")
         nats = self.nats(batch["image"], index, as_noise(noise), training=training)
         # Parts compute in float64 where that is Keras's default.
-        nats = (tf.cast(each, tf.float32) for each in nats)
-        return dict(zip(("reconstruction_nats", "kl_nats"), nats, strict=True))
+        narrow = [tf.cast(each, tf.float32) for each in nats]
+        return dict(zip(("reconstruction_nats", "kl_nats"), narrow, strict=True))
 
     def beta_at(self, step: Any) -> tf.Tensor:
         """Return the weight of the KL term at an optimizer step."""
