@@ -15,7 +15,7 @@ from keras_acn import codebook as codebook_lib
 from keras_acn._base.batches import in_batches
 from keras_acn._base.errors import UserError
 from keras_acn.codebook.search import describe_choice
-from keras_acn.models.base import LatentModel
+from keras_acn.models.memory import RemembersData
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ ROWS_CHECKED = 256
 
 
 @keras.saving.register_keras_serializable("keras_acn")
-class ACN(LatentModel):
+class ACN(RemembersData):
     """An Associative Compression Network (Graves et al. 2018, arXiv 1804.02476).
 
     A variational autoencoder whose prior for each datum is conditioned on the code of a
@@ -51,6 +51,7 @@ class ACN(LatentModel):
 
     short_name = "acn"
     default_prior = "mixture"
+    needs_rows = True
 
     def __init__(
         self,
@@ -123,12 +124,6 @@ class ACN(LatentModel):
         self.codebook.resize(len(codes))
         self.codebook.codes.assign(codes)
 
-    def settle(self, images):
-        self.recode(images)
-
-    def continue_pass(self):
-        self.codebook.continue_pass()
-
     def _contexts(self, n, seed):
         self.codebook.require_codes()
         rows = tf.random.stateless_uniform(
@@ -160,8 +155,11 @@ class ACN(LatentModel):
             log.info(describe_choice(self.codebook.size, self.latent_dim))
         return [*own, self.codebook]
 
-    def _evaluation_batches(self, x, y=None, batch_size=None, exclude_self=False):
-        batches = super()._evaluation_batches(x, y, batch_size)
+    def _begin_training_batch(self, index):
+        self.codebook.require_rows(index)
+
+    def _evaluation_batches(self, x, y=None, batch_size=None, exclude_self=False, steps=None):
+        batches = super()._evaluation_batches(x, y, batch_size, steps=steps)
         if exclude_self is False:
             self._warn_of_a_leak(batches)
             return batches
