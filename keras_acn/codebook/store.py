@@ -42,6 +42,8 @@ class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
       seed: Seed of the initial codes, drawn from N(0, 1).
     """
 
+    built: bool
+
     def __init__(
         self, size: int | None = None, *, latent_dim: int | None = None, seed: int = 0, **kwargs
     ):

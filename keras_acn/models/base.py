@@ -812,11 +812,8 @@ class LatentModel(KerasMethods):
         }
         # Keras's own options, as far as they ask for what is done anyway.
         unknown.pop("verbose", None)
-        if unknown.pop("format", "tf_saved_model") not in (None, "tf_saved_model"):
-            raise UserError(
-                'export() writes a SavedModel: leave "format" out, and convert the folder that it '
-                "writes to other formats with their own tools."
-            )
+        if unknown.get("format") in (None, "tf_saved_model"):
+            unknown.pop("format", None)
         for key in unknown:
             raise UserError(
                 f'export() of a {type(self).__name__} has no option "{key}": known are '

@@ -24,7 +24,7 @@ class KerasMethods(KerasTrainer):
         inputs = keras.tree.flatten((args, kwargs))
         if any(isinstance(each, keras.KerasTensor) for each in inputs):
             raise UserError(
-                f"A {type(self).__name__} returns a distribution, which no Functional or "
+                f"{type(self).__name__} returns a distribution, which no Functional or "
                 "Sequential model can hold: give its networks the input instead, such as "
                 "mean, stddev = model.encoder.parameters(x)."
             )
@@ -155,7 +155,7 @@ class KerasMethods(KerasTrainer):
           UserError: Always; it names what there is instead.
         """
         raise UserError(
-            f"A {type(self).__name__} cannot be quantized in place: "
+            f"{type(self).__name__} cannot be quantized in place: "
             'model.export(folder, quantize="float16") writes a smaller copy to serve.'
         )
 
