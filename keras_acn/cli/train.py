@@ -41,13 +41,21 @@ tf_config = lazy.module("keras_acn.experiment.cluster.tf_config")
 @click.option(
     "--resume", metavar="RUN", type=words.MODEL, help="Go on with a run; --epochs may be raised."
 )
+@click.option(
+    "--start-from",
+    metavar="MODEL",
+    type=words.MODEL,
+    help="Begin a new run with the weights of a trained model of the same parts.",
+)
 @count_option(
     "--workers",
     help="Train on N processes of this machine that share each batch.  [default: 1]",
 )
 @click.option("--movie", is_flag=True, help="Keep a frame of every epoch; draw them as a GIF.")
 @output_options
-def train(preset, out, config, overrides, resume, workers, movie, no_figures, quiet, **given):
+def train(
+    preset, out, config, overrides, resume, start_from, workers, movie, no_figures, quiet, **given
+):
     """Train PRESET (digits by default), or your own --config.
 
     \b
@@ -60,8 +68,18 @@ def train(preset, out, config, overrides, resume, workers, movie, no_figures, qu
     Started with a TF_CONFIG, it is one worker of a cluster, whose chief writes the run.
     """
     team = tf_config.from_environment()
-    movies: dict[str, Any] = {"training.snapshots_every": 1 if movie else None}
-    overrides = overrides_of(overrides, **given, **movies)
+    more: dict[str, Any] = {
+        "training.snapshots_every": 1 if movie else None,
+        "training.start_from": start_from,
+    }
+    overrides = overrides_of(overrides, **given, **more)
+    if start_from is not None:
+        if resume is not None:
+            raise UserError(
+                "--resume goes on with the run's own weights: leave out --start-from, or begin a "
+                "new run with it."
+            )
+        experiment.open_run(start_from)  # a wrong name is said at once
     if resume is None:
         settings = experiment.load_config(preset, config, overrides=overrides)
         # Before TensorFlow is loaded, so that a folder in use is said at once.

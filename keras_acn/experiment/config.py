@@ -180,4 +180,7 @@ def absolute(config: Config) -> Config:
     data = config.data
     folder = None if data.data_dir is None else os.path.abspath(expanded(data.data_dir))
     found = {"source": readers.absolute_source(data.source), "data_dir": folder}
-    return config.model_copy(update={"data": data.model_copy(update=found)})
+    training, start = config.training, config.training.start_from
+    if start is not None and os.path.exists(expanded(start)):
+        training = training.model_copy(update={"start_from": os.path.abspath(expanded(start))})
+    return config.model_copy(update={"data": data.model_copy(update=found), "training": training})

@@ -9,7 +9,7 @@ import os
 import pathlib
 import platform
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -44,6 +44,9 @@ from keras_acn.experiment.folder import (
 )
 from keras_acn.experiment.resume import restore_run, resumed_config
 from keras_acn.experiment.schema import Config, TrainingSection
+
+if TYPE_CHECKING:
+    from keras_acn.models import LatentModel
 
 _PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
 
@@ -119,6 +122,8 @@ def train(
     check_validation(config.training, data.validation is not None)
     with contextlib.nullcontext() if strategy is None else strategy.scope():
         model = build.build_model(config, data.image_shape, len(data.train))
+        if config.training.start_from is not None and resume is None:
+            take_weights(model, config.training.start_from)
     config = config.model_copy(update={"versions": versions()})
     run = Run(folder, folder, folder / MODEL, config)
     run.model, run.data = model, data
@@ -142,6 +147,32 @@ def train(
     if interrupted is not None:
         raise interrupted
     return run
+
+
+def take_weights(model: LatentModel, source: str | os.PathLike) -> None:
+    """Give a model the weights of a trained one, and its codes where there are as many.
+
+    Args:
+      model: A model.
+      source: As for `open_run`.
+
+    Raises:
+      UserError: If there is no such model, or its parts are of another kind or size.
+    """
+    trained = open_run(source).model
+    for name in ("encoder", "prior", "decoder", "class_encoder"):
+        part, other = (getattr(each, name, None) for each in (model, trained))
+        shapes = [[tuple(w.shape) for w in each.weights] if each else [] for each in (part, other)]
+        if type(part) is not type(other) or shapes[0] != shapes[1]:
+            raise UserError(
+                f"The {name.replace('_', ' ')} of {source} is of another kind or size than the "
+                "one that is asked for: give both the same options."
+            )
+        if part is not None:
+            part.set_weights(other.get_weights())
+    codebook, other = model.codebook, trained.codebook
+    if codebook is not None and other is not None and other.size == codebook.size:
+        codebook.codes.assign(other.codes)
 
 
 def versions() -> dict[str, str]:

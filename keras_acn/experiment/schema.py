@@ -129,6 +129,8 @@ class DataSection(Section):
 class TrainingSection(Section):
     """How the model is fitted."""
 
+    # A trained model whose weights the first epoch begins with.
+    start_from: str | None = None
     epochs: int = Field(20, ge=1)
     steps_per_epoch: int | None = Field(None, ge=1)
     batch_size: int = Field(128, ge=1)
