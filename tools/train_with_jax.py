@@ -13,7 +13,10 @@ under Keras's JAX back end. Algorithm 1, the optimizer and the schedules are tho
 keras, jax, NumPy and scikit-learn; it prints the validation figures of each job, estimated on
 fewer images than `keras-acn evaluate` takes, and writes OUT/NAME.npz and OUT/NAME.jsonl.
 `finish` puts the weights into the TensorFlow model, compares what the networks answer, fills the
-codebook, and writes a run folder for evaluate, plot, export and compress.
+codebook, and writes a run folder for evaluate, plot, export and compress. The folder
+tools/mnist-blocks holds two legs of a long training so, in float16 (docs/experiments.md):
+
+    cd tools && python train_with_jax.py finish mnist-blocks mnist-blocks f2 RUN --data idx:DIR
 
 Limits: an ACN with the prior `mixture`, a decoder `pixelcnn` of Bernoulli pixels, the optimizer
 `adam`, one device, and exact search. Where `training.ema` is set, the average forgets the initial
@@ -491,15 +494,18 @@ def finish(args):
     lines = (pathlib.Path(args.out) / f"{args.name}.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     job = args.job or args.name
-    config = load_config(file=work / f"{job}.yaml")
+    overrides = ["training.precision=float32"]  # a model that is compared, and kept
+    if args.data is not None:
+        overrides.append(f"data.source={args.data}")
+    config = load_config(file=work / f"{job}.yaml", overrides=overrides)
     data = build.build_data(config)
     model = build.build_model(config, data.image_shape, len(data.train))
     arrays = np.load(pathlib.Path(args.out) / f"{args.name}.npz")
     weights = [arrays[name] for name in sorted(n for n in arrays.files if n.isdigit())]
     variables = [v for part in PARTS for v in getattr(model, part).trainable_variables]
     for variable, value in zip(variables, weights, strict=True):
-        variable.assign(value)
-    image, code = arrays["images"], arrays["answer_code"]
+        variable.assign(value.astype("float32"))
+    image, code = arrays["images"].astype("float32"), arrays["answer_code"]
     here = {
         "answer_code": model.encoder(image).mean(),
         "answer_nats": -model.decoder(tf.constant(code)).log_prob(image),
@@ -515,7 +521,7 @@ def finish(args):
     model.recode(data.train)
     run = pathlib.Path(args.run)
     run.mkdir(parents=True)
-    (run / "config.yaml").write_text((work / f"{job}.yaml").read_text())
+    (run / "config.yaml").write_text(config.to_yaml())
     bare = type(model).from_config(model.get_config())
     bare.set_weights(model.get_weights())
     bare.save(run / "model.keras")
@@ -555,6 +561,7 @@ def main():
     command = commands.add_parser("finish")
     for name in ("work", "out", "name", "run"):
         command.add_argument(name)
+    command.add_argument("--data", help="where the images are, if not where they were")
     command.add_argument("--job", help="the job's name, where NAME is a snapshot of it")
     command.add_argument("--tolerance", type=float, default=1e-4)
     command.set_defaults(do=finish)
