@@ -1,4 +1,4 @@
-"""The tables 1 to 3 of the ACN paper, with a model's own figures beside them, and the notes.
+"""The tables 1 to 3 of the ACN paper, with a model's own figures beside them, a fourth, and notes.
 
 The text is a function of the dict that `Report.to_dict` returns, so that a report read
 back from JSON renders as it did. The notes are sentences that keep its figures from being misread.
@@ -78,14 +78,20 @@ def paper_tables() -> dict[str, dict]:
 
 
 def render(report: dict[str, Any]) -> str:
-    """Return the text of a report: tables 1 to 3, then warnings and notes.
+    """Return the text of a report: tables 1 to 4, then warnings and notes.
 
     Args:
       report: The dict of `Report.to_dict`, with the report that it is compared to, if
         any, under `"compare"`.
     """
     reports = [report] + ([report["compare"]] if report.get("compare") else [])
-    parts = [_title(report), _table_2(reports), _table_1(reports), _table_3(reports)]
+    parts = [
+        _title(report),
+        _table_2(reports),
+        _table_1(reports),
+        _table_3(reports),
+        _table_4(reports),
+    ]
     remarks = []
     for each in reports:
         warning = each["code_length"]["warning"]
@@ -295,16 +301,59 @@ def _table_3(reports):
     rows = [["linear classification, test accuracy %", "ours", "paper"]]
     for key, label in (("pca", "PCA, 16 components"), ("pixels", "pixels")):
         if probes.get(key):
-            rows.append([label, _number(100 * probes[key]["accuracy"], 1), f"{paper[label]}"])
+            rows.append([label, _percent(probes[key]), f"{paper[label]}"])
     for each in reports:
         if each["probes"]:
             known = "ACN codes" if each["associative"] else "standard VAE codes"
-            accuracy = _number(100 * each["probes"]["codes"]["accuracy"], 1)
+            accuracy = _percent(each["probes"]["codes"])
             rows.append([f"{each['name']} codes", accuracy, f"{paper[known]}"])
     rows.append(["Gated PixelVAE codes", "-", f"{paper['Gated PixelVAE codes']}"])
     for each in reports:
         if each["probes"]:
-            accuracy = _number(100 * each["probes"]["knn_accuracy"], 1)
+            error = each["probes"].get("knn_standard_error")
+            voted = {"accuracy": each["probes"]["knn_accuracy"], "standard_error": error}
+            accuracy = _percent(voted)
             neighbors = each["probes"]["knn_neighbors"]
             rows.append([f"{each['name']} codes, {neighbors} nearest neighbours", accuracy, "-"])
     return "Table 3. What the representation knows\n" + align(rows)
+
+
+def _table_4(reports):
+    """Codes, principal components and pixels, each figure with its error, side by side."""
+    every = [(f"{each['name']} codes", each.get("representation"), "codes") for each in reports]
+    of_images = reports[0].get("representation")
+    every += [("PCA, 16", of_images, "pca"), ("pixels", of_images, "pixels")]
+    columns = [(title, found[key]) for title, found, key in every if found]
+    if not columns:
+        return ""
+    rows = [["± standard error", *(title for title, _ in columns)]]
+    for part, label in (("neighbors", "{} nearest, %"), ("labels", "linear, {} labels, %")):
+        for number in dict.fromkeys(n for _, found in columns for n in found[part]):
+            cells = [_percent(found[part].get(number)) for _, found in columns]
+            rows.append([label.format(f"{int(number):,}"), *cells])
+    if any(found["clusters"] for _, found in columns):
+        key = "adjusted_mutual_information"
+        cells = [_with_error(found["clusters"], key, 3) for _, found in columns]
+        rows.append(["AMI of k-means with classes", *cells])
+    for part in ("effective_rank", "active_dimensions"):
+        cells = [_with_error(found[part], "value", 1) for _, found in columns]
+        rows.append([part.replace("_", " "), *cells])
+    searched = columns[-1][1]["neighbors"]
+    least = min((each["train_images"] for each in searched.values()), default=None)
+    remark = ""
+    if least is not None and least < reports[0]["train_images"]:
+        remark = f"\nNeighbours by pixels are sought in {least} training images, others in all."
+    return "Table 4. What features are good for\n" + align(rows) + remark
+
+
+def _with_error(found, key, digits, scale=1):
+    """Return `value ±standard error`, or a dash for what was not measured."""
+    if found is None:
+        return "-"
+    error = found.get("standard_error")
+    shown = "" if error is None else f" ±{scale * error:.{digits}f}"
+    return f"{scale * found[key]:.{digits}f}{shown}"
+
+
+def _percent(found):
+    return _with_error(found, "accuracy", 1, 100)
