@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import warnings
 from typing import Any
 
@@ -13,12 +14,13 @@ import tensorflow as tf
 
 from keras_acn import codebook as codebook_lib
 from keras_acn._base.batches import in_batches
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import UserError, unknown_name
 from keras_acn.codebook.search import describe_choice
 from keras_acn.models.base import LatentModel
 
 log = logging.getLogger(__name__)
 
+OBJECTIVES = ("pick", "mixture")
 # Images looked at to tell whether data are those of the codebook's rows.
 ROWS_CHECKED = 256
 
@@ -38,6 +40,16 @@ class ACN(LatentModel):
 
     Validation and test data search the codes of the training data and change nothing.
 
+    `objective="mixture"` is another bound on what the latents cost. Instead of the mean cost
+    over the K neighbours it takes what their mixture costs, as the training of the Exemplar VAE
+    does (Norouzi, Fleet and Norouzi 2020, arXiv 2004.04795):
+
+        E over z ~ q(z|x) of log q(z|x) - log (1/N) sum over c_k in KNN(x) of p(z|c_k)
+
+    with N the codes in the codebook. That is the cost of a latent under the mixture of all N
+    codes, save for the terms that are left out, its own code's among them in training; so it is
+    never too low. There is nothing to pick, so no code is used up.
+
     Args:
       image_shape: `(H, W, C)` of one image.
       latent_dim: Number of latent dimensions d.
@@ -47,6 +59,8 @@ class ACN(LatentModel):
       codebook: Config or instance; `KNNCodebook` by default.
       beta: Weight of the KL term: a number, or a Keras `LearningRateSchedule`.
       seed: Seed of all that is random in training and evaluation.
+      objective: `"pick"`, the cost given one of the K nearest codes, as in the paper; or
+        `"mixture"`, the cost under the mixture of them.
     """
 
     short_name = "acn"
@@ -62,9 +76,14 @@ class ACN(LatentModel):
         codebook=None,
         beta=1.0,
         seed=0,
+        *,
+        objective="pick",
         **kwargs,
     ):
         super().__init__(image_shape, latent_dim, encoder, prior, decoder, beta, seed, **kwargs)
+        if objective not in OBJECTIVES:
+            raise unknown_name("objective", objective, OBJECTIVES)
+        self.objective = objective
         self.codebook = codebook_lib.registry.get(
             codebook, "KNNCodebook", latent_dim=self.latent_dim, seed=self.seed
         )
@@ -78,9 +97,38 @@ class ACN(LatentModel):
         if self.codebook.size is not None and not self.codebook.built:
             self.codebook.build()
 
+        if self.objective == "mixture":
+            self._check_mixture()
+
+    def _check_mixture(self):
+        if self.codebook.unique:
+            raise UserError(
+                'With objective="mixture" no code is used up: leave unique=True out of '
+                "the codebook."
+            )
+        if not self.prior.is_conditional:
+            raise UserError(
+                f'objective="mixture" is over priors given a code, and a '
+                f'{type(self.prior).__name__} reads none: choose prior="mixture", or a VAE.'
+            )
+
     def conditional_prior(self, code, index, noise, training):
         neighbor = self.codebook(code, index=index, seed=noise, training=training)
         return self.prior(neighbor.code, training=training)
+
+    def latent_nats(self, q, z, index, noise, training):
+        if self.objective == "pick":
+            return super().latent_nats(q, z, index, noise, training)
+        near = self.codebook(q.mean(), index=index, seed=noise, training=training, every=True)
+        k, d = near.code.shape[1:]
+        p = self.prior(tf.reshape(near.code, [-1, d]), training=training)
+        z = tf.cast(tf.repeat(z, k, axis=0), p.dtype)
+        each = tf.reshape(p.log_prob(z), [-1, k])
+        # A datum without any neighbour has the zero code, as it has where one is picked.
+        is_there = (near.index >= 0) | ((tf.range(k) == 0) & (near.index[:, :1] < 0))
+        each = tf.where(is_there, each, tf.constant(-math.inf, each.dtype))
+        log_p = tf.reduce_logsumexp(each, axis=1) - math.log(self.codebook.size)
+        return tf.cast(-q.entropy(), log_p.dtype) - log_p
 
     def neighbors(
         self, images: Any, k: int | None = None, batch_size: int = 256
@@ -237,4 +285,5 @@ class ACN(LatentModel):
         return {
             **super().get_config(),
             "codebook": keras.saving.serialize_keras_object(self.codebook),
+            "objective": self.objective,
         }

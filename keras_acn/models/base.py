@@ -176,6 +176,18 @@ class LatentModel(KerasTrainer):
         """
         return self.prior(code, training=training)
 
+    def latent_nats(self, q: Any, z: tf.Tensor, index: Any, noise: Noise, training: bool) -> Any:
+        """Return what the latents of a batch cost, KL(q || p) or an estimate of it, `[B]`.
+
+        Args:
+          q: The posterior, batch `[B]`, event `[d]`.
+          z: A sample of it, `[B, d]`.
+          index: int32 `[B]`, as for `nats`.
+          noise: The noise of the choice of the code that the prior is conditioned on.
+          training: Whether this is a training step.
+        """
+        return priors.kl_nats(q, self.conditional_prior(q.mean(), index, noise, training), z)
+
     def nats(
         self, image: tf.Tensor, index: Any, noise: Any, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -191,8 +203,7 @@ class LatentModel(KerasTrainer):
         noise = as_noise(noise)
         q = self.encoder(image, training=training)
         z = noise.stream(POSTERIOR).sample(q)  # [B, d]
-        p = self.conditional_prior(q.mean(), index, noise.stream(NEIGHBOR), training)
-        kl = priors.kl_nats(q, p, z)
+        kl = self.latent_nats(q, z, index, noise.stream(NEIGHBOR), training)
         reconstruction = -self.decoder(z, training=training).log_prob(image)
         return reconstruction, kl
 
