@@ -33,7 +33,7 @@ from keras_acn.codec.networks import (
     most_lanes,
 )
 from keras_acn.codec.pixels import image_coder
-from keras_acn.codec.priors import CodeIndex, CodesPrior, GivenPrior
+from keras_acn.codec.priors import CodeIndex, CodesPrior, GivenPrior, JointPrior
 from keras_acn.codec.stack import Codec, Stack, permutation
 
 # Images of a lane, where the number of lanes is chosen: what a lane's beginning costs is then
@@ -100,6 +100,9 @@ class Mode:
         """
         if self.index is not None:
             return CodesPrior(self.index, count)
+        if self.networks.joint is not None:
+            log_weight, mean, stddev = self.networks.joint
+            return JointPrior(log_weight, mean, stddev, count)
         return GivenPrior(*self.networks.given(np.zeros((count, self.networks.latent_dim))))
 
 

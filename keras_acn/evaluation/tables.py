@@ -55,10 +55,14 @@ PAPER_TABLE_3 = (
     ("ACN codes", 98.5),
 )
 
+# The priors that the paper's unconditional one is set beside.
+UNCONDITIONAL = ("gaussian_mixture", "mixture_of_codes")
+
 LABELS = {
     "reconstruction_nats": "reconstruction",
     "kl_tour_nats": "KL, greedy tour",
     "kl_standard_normal_nats": "KL, unconditional: N(0, I)",
+    "kl_own_prior_nats": "KL, unconditional: the model's own prior",
     "kl_gaussian_mixture_nats": "KL, unconditional: Gaussian mixture",
     "kl_z_nats": "KL of z, given c",
     "kl_c_nats": "KL of c, over the size of its class",
@@ -161,7 +165,10 @@ def notes_of_code_lengths(
         f"(components: {described['gaussian_mixture']['components']})",
         "mixture_of_codes": "the mixture of the priors of all training codes",
         "standard_normal": "N(0, I)",
+        "own_prior": "the model's own",
     }
+    if "own_prior" in described:
+        words["own_prior"] += f", its {described['own_prior']['prior']}"
     best = lengths.unconditional
     notes = [] if best is None else [f"the best unconditional prior is {words[best]}."]
     mixture = described.get("mixture_of_codes")
@@ -248,7 +255,7 @@ def _table_2(reports):
     rows = [heading]
     for name in names:
         paper = PAPER_TABLE_2.get(name)
-        if name.startswith("kl_") and name[3:-5] in ("gaussian_mixture", "mixture_of_codes"):
+        if name.startswith("kl_") and name[3:-5] in UNCONDITIONAL:
             paper = PAPER_TABLE_2["kl_unconditional_nats"]
         cells = [_nats(each["costs"].get(name)) for each in every]
         is_loss = not any("unordered_nats" in each["costs"] for each in every)

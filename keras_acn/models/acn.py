@@ -81,6 +81,11 @@ class ACN(LatentModel):
         **kwargs,
     ):
         super().__init__(image_shape, latent_dim, encoder, prior, decoder, beta, seed, **kwargs)
+        if self.prior.is_joint:
+            raise UserError(
+                f"A {type(self.prior).__name__} reads no code, so that an ACN would have nothing "
+                'to associate: choose a VAE, or prior="mixture".'
+            )
         if objective not in OBJECTIVES:
             raise unknown_name("objective", objective, OBJECTIVES)
         self.objective = objective

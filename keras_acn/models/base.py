@@ -119,6 +119,8 @@ class LatentModel(KerasTrainer):
         self.encoder = self._part(encoders, encoder, "encoder", sizes)
         self.prior = self._part(priors, prior, "prior", sizes)
         self.decoder = self._part(decoders, decoder, "decoder", sizes)
+        if self.prior.needs_encoder:
+            self.prior.attach(self.encoder)
         # The step of the random stream is a weight, so that a resumed run goes on with
         # the numbers an uninterrupted one would draw.
         self.random_step = self.add_weight(
