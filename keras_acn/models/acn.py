@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from keras_acn import codebook as codebook_lib
 from keras_acn._base.batches import in_batches
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn.codebook.search import describe_choice
 from keras_acn.models.base import LatentModel
@@ -39,6 +40,8 @@ class ACN(LatentModel):
     neighbours; pick one uniformly; prior network; sample z; decode.
 
     Validation and test data search the codes of the training data and change nothing.
+    `sample(n)` draws from the mixture of all codes, p(z) = (1/N) sum over c of p(z|c), as a set's
+    next member would be drawn; `sample_like(images, n)` from the neighbourhood of each image.
 
     `objective="mixture"` is another bound on what the latents cost. Instead of the mean cost
     over the K neighbours it takes what their mixture costs, as the training of the Exemplar VAE
@@ -152,12 +155,86 @@ class ACN(LatentModel):
         Raises:
           UserError: If the model has not been trained.
         """
+        k = self._neighbor_count(k)
+        search = self.graph(("neighbors", k), lambda code: self.codebook.neighbors(code, k))
+        return in_batches(search, self.codes(images, batch_size), size=batch_size)
+
+    def _neighbor_count(self, k):
         self.codebook.require_codes()
         k = int(k or self.codebook.k)
         if k > self.codebook.size:
             raise UserError(f"The codebook holds {self.codebook.size} codes, so k={k} is too many.")
-        search = self.graph(("neighbors", k), lambda code: self.codebook.neighbors(code, k))
-        return in_batches(search, self.codes(images, batch_size), size=batch_size)
+        return k
+
+    def sample_like(
+        self,
+        images: Any,
+        n: int = 1,
+        *,
+        k: int | None = None,
+        rows: Any = None,
+        seed: int = 0,
+        sample: bool | None = None,
+        batch_size: int = 256,
+    ) -> np.ndarray:
+        """Return new images from the neighbourhood of each of `images`.
+
+        For each new image one of the K training codes nearest to the image's code is picked
+        uniformly, a latent drawn from the prior given that code, and an image from the decoder:
+        what the model takes an image like this one to be, before it has seen it.
+
+        Args:
+          images: N images.
+          n: New images for each.
+          k: Codes to pick from; the codebook's own k by default. Those of a training image have
+            its own among them, unless `rows` says which it is.
+          rows: int `[N]`, the row of each image in the codebook, whose code is not picked; -1 for
+            an image that has none. For all training images in their order, `np.arange(N)`.
+          seed: Seed of the choices and of the drawing.
+          sample: As for `reconstruct`.
+          batch_size: Images per step.
+
+        Returns:
+          float32 `[N, n, H, W, C]`.
+
+        Raises:
+          UserError: If the model has not been trained, or a number is out of range.
+
+        Example, with a trained `model`: ten more images for each of a few with labels.
+
+            more = model.sample_like(images, 10)
+            x = np.concatenate([images, more.reshape(-1, *images.shape[1:])])
+            y = np.concatenate([labels, np.repeat(labels, 10)])
+        """
+        n, k = check_count(n, "n", 1), self._neighbor_count(k)
+        images = self._images(images)
+        rows = np.full(len(images), -1) if rows is None else np.asarray(rows)
+        self._check_rows(rows, len(images), "rows")
+        search = self.graph(
+            ("neighbors of others", k),
+            lambda code, own: self.codebook.neighbors(code, k, exclude=own)[1],
+        )
+        own = rows.astype(np.int32)
+        near = in_batches(search, self.codes(images, batch_size), own, size=batch_size)  # [N, k]
+        there = np.sum(near >= 0, axis=1, keepdims=True)
+        rank = np.random.default_rng([seed, 1]).random((len(images), n)) * there
+        picked = np.take_along_axis(near, rank.astype(int), axis=1)  # -1 where there is none
+        contexts = self.codebook.gather(tf.constant(picked.reshape(-1))).numpy()
+        drawn = self._sample_from(contexts, seed, sample, batch_size)
+        return drawn.reshape(len(images), n, *self.image_shape)
+
+    def _check_rows(self, rows, size, name, otherwise=""):
+        """Raise a `UserError` unless `rows` are int `[size]`, rows of the codebook or -1."""
+        if rows.shape != (size,) or rows.dtype.kind not in "iu":
+            raise UserError(
+                f"{name} takes {otherwise}the row of each of the {size} images in the "
+                f"codebook, integers [{size}], not {rows.dtype} {list(rows.shape)}."
+            )
+        if len(rows) and not -1 <= rows.min() <= rows.max() < self.codebook.size:
+            raise UserError(
+                f"{name} names rows from {rows.min()} to {rows.max()}, and the codebook "
+                f"has the rows 0 to {self.codebook.size - 1}."
+            )
 
     def recode(self, images: Any, batch_size: int = 256) -> None:
         """Write the codes of all training data into the codebook, by the weights of now.
@@ -183,6 +260,7 @@ class ACN(LatentModel):
         self.codebook.continue_pass()
 
     def _contexts(self, n, seed):
+        # Codes at random, so that samples come from the mixture of all codes' priors.
         self.codebook.require_codes()
         rows = tf.random.stateless_uniform(
             [n], [seed, 0], maxval=self.codebook.size, dtype=tf.int32
@@ -221,17 +299,7 @@ class ACN(LatentModel):
         rows = None
         if exclude_self is not True:
             rows = np.asarray(exclude_self)
-            size = batches.size()
-            if rows.shape != (size,) or rows.dtype.kind not in "iu":
-                raise UserError(
-                    f"exclude_self takes True or the row of each of the {size} images in the "
-                    f"codebook, integers [{size}], not {rows.dtype} {list(rows.shape)}."
-                )
-            if len(rows) and not -1 <= rows.min() <= rows.max() < self.codebook.size:
-                raise UserError(
-                    f"exclude_self names rows from {rows.min()} to {rows.max()}, and the codebook "
-                    f"has the rows 0 to {self.codebook.size - 1}."
-                )
+            self._check_rows(rows, batches.size(), "exclude_self", "True or ")
             rows = tf.constant(rows, tf.int32)
 
         def exclude(batch):
