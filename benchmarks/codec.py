@@ -1,13 +1,16 @@
 """Compressed sizes and speeds: this package beside general-purpose and image compressors.
 
     python benchmarks/codec.py --data idx:DIR [--model acn-mnist] [--limit N] [--lanes N]
+        [--rows stream set set:seen set:both set:kept tour] [--turn] [--no-decode] [--no-others]
     python benchmarks/codec.py --speed [--images 4096]
 
 The first prints bits per pixel from the sizes of files, of the test images binarized by a draw
 from a seed (`--binarize none` for 8-bit models and their images as they are). Ours are decoded
-again, compared, and timed both ways. The others are given the same bits: packed, eight pixels
-a byte, or a pixel a byte; and, where they take images, image by image or as one big one;
-whichever is smallest.
+again, compared, and timed both ways, unless `--no-decode`. A row of ours is a mode, and after a
+colon whose codes the prior is made of, or that the order is kept. `--turn` turns the images by a
+quarter, which makes them data that the model was not trained on. The others are given the same
+bits: packed, eight pixels a byte, or a pixel a byte; and, where they take images, image by image or
+as one big one; whichever is smallest.
 
 The second times coding with feed-forward and PixelCNN decoders that were not trained, which
 changes no time but that of the latents, on noise.
@@ -87,20 +90,30 @@ def zstandard(content):
     return library.ZstdCompressor(level=22).compress(content)
 
 
-def ours(model, images, lanes):
+def ours(model, images, options):
     """Yields `(name, report, images a second in, images a second out)`."""
     from keras_acn import codec
 
-    modes = [("stream", False)]
-    if getattr(model, "codebook", None) is not None:
-        modes += [("set", True), ("set", False)]
-    for mode, keep_order in modes:
+    associative = getattr(model, "codebook", None) is not None
+    usual = ["stream", "set:kept", "set", *["set:seen", "set:both", "tour"] * associative]
+    for row in options.rows or usual:
+        mode, _, what = row.partition(":")
+        keep_order, codes = what == "kept", what if what in ("seen", "both") else "training"
         # All is in the time: graphs, and the priors of the training codes.
         began = time.perf_counter()
         data = codec.compress(
-            images, model, mode=mode, keep_order=keep_order, lanes=lanes, verify=False
+            images,
+            model,
+            mode=mode,
+            keep_order=keep_order,
+            codes=codes,
+            lanes=options.lanes,
+            verify=False,
         )
         packing = time.perf_counter() - began
+        if options.no_decode:
+            yield row, data.report, len(images) / packing, float("nan")
+            continue
         began = time.perf_counter()
         again = codec.decompress(data, model)
         unpacking = time.perf_counter() - began
@@ -108,12 +121,7 @@ def ours(model, images, lanes):
             assert np.array_equal(again, images)
         else:
             assert sorted(map(bytes, again)) == sorted(map(bytes, images))
-        yield (
-            f"{mode}{', order kept' if keep_order else ''}",
-            data.report,
-            len(images) / packing,
-            len(images) / unpacking,
-        )
+        yield row, data.report, len(images) / packing, len(images) / unpacking
 
 
 def table(options):
@@ -132,13 +140,15 @@ def table(options):
     images = images.reshape(len(images), *images.shape[1:3])
     values = images.size
     binary = int(images.max()) <= 1
+    if options.turn:
+        images = np.ascontiguousarray(np.rot90(images, axes=(1, 2)))
     print(
         f"{len(images)} images of {images.shape[1]}x{images.shape[2]}, {options.data}, binarize "
         f"{options.binarize}, seed {options.seed}; keras_acn {keras_acn.__version__}\n"
     )
     heads = f"{'bytes':>12}{'bits/pixel':>12}{'net':>9}  {'nats':>7}{'in /s':>8}{'out /s':>8}"
     print(" " * 28 + heads)
-    for name, report, packing, unpacking in ours(model, images, options.lanes):
+    for name, report, packing, unpacking in ours(model, images, options):
         print(
             f"{options.model + ' ' + name:<28}{report.file_bytes:>12,}"
             f"{report.gross_bits_per_dim:>12.4f}{report.net_bits_per_dim:>9.4f}  "
@@ -147,6 +157,8 @@ def table(options):
             f"order {report.order_bits} bits",
             flush=True,
         )
+    if options.no_others:
+        return
     for name, sizes in others(images * 255 if binary else images, binary):
         if not sizes:
             print(f"{name:<28}{'not installed':>12}")
@@ -160,18 +172,18 @@ def speed(options):
     import keras
 
     import keras_acn
-    from keras_acn.codec.modes import BlockCodec, default_lanes
+    from keras_acn.codec.blocks import BlockCodec, default_lanes
 
     shape = (28, 28, 1)
     rng = np.random.default_rng(0)
     kinds = {
         "VAE, MLP": (keras_acn.VAE, {"name": "mlp"}, "stream", options.images),
-        "ACN, MLP": (keras_acn.ACN, {"name": "mlp"}, "set", options.images),
+        "ACN, MLP": (keras_acn.ACN, {"name": "mlp"}, "tour", options.images),
         "ACN, MLP, 60,000 codes": (keras_acn.ACN, {"name": "mlp"}, "stream", options.images),
         "ACN, PixelCNN 6x32": (
             keras_acn.ACN,
             {"name": "pixelcnn", "conditioning": "spatial"},
-            "set",
+            "tour",
             max(256, options.images // 16),
         ),
     }
@@ -213,6 +225,10 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--lanes", type=int)
+    parser.add_argument("--rows", nargs="+", help="see above; all of them by default")
+    parser.add_argument("--turn", action="store_true")
+    parser.add_argument("--no-decode", action="store_true")
+    parser.add_argument("--no-others", action="store_true")
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--images", type=int, default=4096)
     options = parser.parse_args()

@@ -7,11 +7,16 @@ neighbours in the training data and their cost in nats to an .npz file.
 """
 
 import argparse
+import sys
 
-import grpc
 import numpy as np
-import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+try:
+    import grpc
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+except ImportError as missing:
+    sys.exit(f"Error: {missing}: pip install tensorflow-serving-api.")
 
 
 class Client:
@@ -30,7 +35,11 @@ class Client:
         self.model = model
 
     def predict(self, signature, **inputs):
-        """Returns the outputs of a signature by name, NumPy arrays with the batch first."""
+        """Returns the outputs of a signature by name, NumPy arrays with the batch first.
+
+        Raises:
+          grpc.RpcError: If the server refuses the request, or there is none.
+        """
         request = predict_pb2.PredictRequest()
         request.model_spec.name = self.model
         request.model_spec.signature_name = signature
@@ -50,7 +59,10 @@ def main():
     args = parser.parse_args()
 
     client = Client(args.address, args.model)
-    images = np.load(args.images).astype(np.float32)
+    try:
+        images = np.load(args.images).astype(np.float32)
+    except (OSError, ValueError) as error:
+        sys.exit(f"Error: {args.images} holds no images: {error}.")
     found = []
     for start in range(0, len(images), args.batch_size):
         batch = images[start : start + args.batch_size]
@@ -66,4 +78,9 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except grpc.RpcError as error:
+        if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+            sys.exit("Error: No TensorFlow Serving answers: start one, or name it by --address.")
+        sys.exit(f"Error: {error.details()}")

@@ -8,8 +8,11 @@ nats, and one step of a daydream, and writes that step's image to a file.
 
 import argparse
 import base64
+import contextlib
+import http.client
 import json
 import pathlib
+import sys
 import urllib.error
 import urllib.request
 
@@ -24,15 +27,26 @@ def predict(url, model, signature, instances):
       instances: A list of dicts, the inputs of each row by name.
 
     Raises:
-      RuntimeError: With the server's sentence, if it refuses the request.
+      RuntimeError: With the server's sentence, if it refuses the request, or one of our own if
+        there is no server.
     """
     body = json.dumps({"signature_name": signature, "instances": instances}).encode()
-    request = urllib.request.Request(f"{url}/v1/models/{model}:predict", body)
     try:
+        request = urllib.request.Request(f"{url}/v1/models/{model}:predict", body)
         with urllib.request.urlopen(request, timeout=60) as response:
             return json.load(response)["predictions"]
     except urllib.error.HTTPError as error:
-        raise RuntimeError(json.load(error)["error"]) from error
+        said = error.read().decode(errors="replace")
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            said = json.loads(said)["error"]
+        raise RuntimeError(said or f"{url} answers {error.code} {error.reason}.") from error
+    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+        # Nobody listens, no answer in time, no such host, or another server's answer.
+        reason = getattr(error, "reason", error)
+        raise RuntimeError(
+            f"No TensorFlow Serving answers at {url} ({reason}): start one as keras-acn export "
+            "says, or name another by --url."
+        ) from error
 
 
 def main():
@@ -45,7 +59,10 @@ def main():
     args = parser.parse_args()
 
     # Bytes travel as base64. An instance holds the inputs of one row: here a file and a seed.
-    file = {"b64": base64.b64encode(args.picture.read_bytes()).decode()}
+    try:
+        file = {"b64": base64.b64encode(args.picture.read_bytes()).decode()}
+    except OSError as error:
+        raise RuntimeError(f"{args.picture} cannot be read: {error.strerror}.") from error
     one, seeded = {"image_bytes": file}, {"image_bytes": file, "seed": args.seed}
 
     def ask(signature, instance):
@@ -66,4 +83,8 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RuntimeError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)

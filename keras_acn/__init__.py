@@ -7,8 +7,11 @@ The names below are imported on first use, so that `import keras_acn` and
 import sys as _sys
 
 from keras_acn._base import lazy as _lazy
+from keras_acn._base.quiet import quieten_tensorflow as _quieten_tensorflow
 
 __version__ = "0.1.0"
+
+_quieten_tensorflow()
 
 _PUBLIC = {
     # The models.

@@ -45,3 +45,12 @@ def test_the_walks_are_short():
     ]
     assert [len(walk) <= most for walk, most in zip(walks, (12, 10, 6), strict=True)] == [True] * 3
     assert len(NAMES) >= 25
+
+
+def test_every_test_that_the_keras_habits_name_exists():
+    tests = pathlib.Path(__file__).parent
+    habits = (tests.parent / "docs" / "keras.md").read_text()
+    named = re.findall(r"`((?:tests/\w+/)?test_\w+\.py)`", habits)
+    assert len(named) > 25
+    for each in named:
+        assert (tests.parent / each if "/" in each else tests / "models" / each).exists(), each

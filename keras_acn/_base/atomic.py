@@ -125,6 +125,25 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def check_folder(path: str | os.PathLike, fix: str = "choose another --out") -> pathlib.Path:
+    """Return the path of a folder, if it is there or can be made; makes nothing.
+
+    Args:
+      path: Of the folder.
+      fix: What the errors advise.
+
+    Raises:
+      UserError: If there is a file in the way, or no right to write.
+    """
+    path = pathlib.Path(path)
+    there = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise UserError(f"{there} is a file, not a folder: {fix}.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"The folder {path} cannot be written to (permission denied): {fix}.")
+    return path
+
+
 def make_folder(path: str | os.PathLike) -> None:
     """Make a folder, its parents included.
 

@@ -1,4 +1,4 @@
-"""The one exception type that carries a sentence meant for the user."""
+"""The exception and the warning that carry a sentence meant for the user."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ class UserError(ValueError):
       ...     print(error)
       image_shape must be (height, width, channels), not (8, 8).
     """
+
+
+class DataWarning(UserWarning):
+    """Images were read otherwise than they are stored, or left out, or are others than before."""
 
 
 def did_you_mean(word: object, known: Iterable) -> str:

@@ -122,14 +122,14 @@ class Noise:
         Args:
           distribution: A `tfd.Distribution` with batch `[B]`.
         """
+        import tensorflow as tf
+
         gaussian = diagonal_normal(distribution)
         if gaussian is None:
             return distribution.sample(seed=self.seed)
         # What distribution.sample draws, to the bit, without the slow code that XLA makes of it.
-        return (
-            self.normal(gaussian.loc, [math.prod(distribution.event_shape)]) * (gaussian.scale)
-            + gaussian.loc
-        )
+        drawn = self.normal(gaussian.loc, [math.prod(distribution.event_shape)])
+        return tf.cast(drawn, gaussian.dtype) * gaussian.scale + gaussian.loc
 
     def _rows(self, like: tf.Tensor) -> Any:
         return tf.shape(like)[0]

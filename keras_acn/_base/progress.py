@@ -1,15 +1,19 @@
-"""How long work tells of its progress: one shape for the whole package."""
+"""How long work tells of its progress: one shape for the whole package, one line on a terminal."""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import shutil
 import warnings
 from collections.abc import Callable
 
 # `progress(done, total)` is called now and then, with whole numbers; the last call has
 # `done == total`. What they count (images, steps, files) the function that calls says.
 Progress = Callable[[int, int], None]
+
+# Letters of the bar that a terminal shows.
+_BAR = 24
 
 
 def takes_tell(function: Callable) -> Callable:
@@ -52,3 +56,35 @@ def share_of(progress: Progress | None, part: int, parts: int) -> Progress | Non
     if progress is None:
         return None
     return lambda done, total: progress(part * total + done, parts * total)
+
+
+def bar(stage: str, done: int, total: int, more: str = "") -> str:
+    """Return the line that a terminal shows of work in hand.
+
+    Args:
+      stage: What is being done.
+      done: How much of it.
+      total: Of how much; 0 where there is nothing to do.
+      more: What else to say, after the numbers; cut off where the terminal is too narrow.
+
+    Example:
+
+    >>> bar("encode", 250, 1000)
+    'encode               [######                  ] 250/1,000'
+    """
+    share = done / total if total else 1.0
+    text = f"{stage:<20} [{'#' * round(_BAR * share):<{_BAR}}] {done:,}/{total:,}"
+    return f"{text}  {more}" if more else text
+
+
+def over(text: str) -> str:
+    """Return what writes a line over the last one of a terminal: no wider than that is.
+
+    A line that wraps could not be written over, as the cursor goes back by one row at most.
+    """
+    return f"\r\x1b[K{text[: width()]}"
+
+
+def width() -> int:
+    """Return how many letters fit in a row of the terminal; in the last column it may wrap."""
+    return max(1, shutil.get_terminal_size().columns - 1)

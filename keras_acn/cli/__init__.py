@@ -5,15 +5,19 @@ A command reads its options, calls what a notebook would call, and prints what c
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import signal
 import sys
+import warnings
 from collections.abc import Sequence
 
 import click
 
 from keras_acn import __version__
 from keras_acn._base import lazy
-from keras_acn._base.errors import UserError, unknown_name
+from keras_acn._base.errors import DataWarning, UserError, unknown_name
 
 # One command a line. The help stands here so that listing the commands imports none.
 COMMANDS = {
@@ -39,6 +43,9 @@ class CommandGroup(click.Group):
 
     def get_command(self, ctx, cmd_name):
         if cmd_name not in COMMANDS:
+            if ctx.resilient_parsing:
+                # A shell asks what the word may become.
+                return None
             raise unknown_name("command", cmd_name, COMMANDS)
         return lazy.load(f"keras_acn.cli.{cmd_name}:{cmd_name}")
 
@@ -78,19 +85,27 @@ def command_line():
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    Bad input ends with one sentence on stderr and code 2, Ctrl-C with code 130.
+    Bad input ends with one sentence on stderr and code 2; Ctrl-C, SIGTERM and SIGHUP with 128
+    and the signal's number, as a shell has it: 130, 143 and 129.
 
     Args:
       argv: The arguments, those of the process by default.
     """
+    _ready_streams()
     # What TensorFlow's C++ side says of its own start. What goes wrong there reaches Python as
     # an exception; what it merely logs as an error (which instructions a processor lacks, that
     # there is no GPU) would stand before our own sentences. Whoever wants it sets the level.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # The one back end there is; which one the user's own Keras runs on doesn't matter here.
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    # Figures are written to files, for which no window is needed that could be missing.
+    os.environ["MPLBACKEND"] = "agg"
     try:
-        result = command_line.main(args=argv, prog_name="keras-acn", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _say
+            warnings.simplefilter("default", DataWarning)
+            result = command_line.main(args=argv, prog_name="keras-acn", standalone_mode=False)
+        sys.stdout.flush()
     except UserError as error:
         return _fail(str(error))
     except click.exceptions.NoArgsIsHelpError as error:
@@ -98,22 +113,64 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except click.ClickException as error:
         return _fail(error.format_message())
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as asked:
+        return _stopped(asked)
     except click.Abort as error:
         # click makes an end of file an abort too, and that one is no Ctrl-C.
         if isinstance(error.__cause__, EOFError):
             raise error.__cause__ from None
-        return 130
+        return _stopped(error.__cause__)
     except BrokenPipeError:
-        # The reader of a pipe, such as head, has left; Python would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of a pipe, such as head, has left.
+        _drop_output()
         return 0
     except OSError as error:
         if error.strerror is None:
             raise
+        _drop_output()
         return _fail(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)
     return result if isinstance(result, int) else 0
+
+
+def _ready_streams() -> None:
+    """Open what the caller has closed (`2>&-`), and let no name of a file stop a sentence.
+
+    Else the next file that is opened would take the stream's number, and be written into.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            # A shell's script may have been opened under the number, to be read only.
+            os.write(number, b"") if number else os.fstat(number)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                continue  # such as a full disk, of which there is something to say
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal of another encoding, or a name that is no UTF-8.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Forget what standard output still holds if it cannot be written: Python would complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _stopped(asked: BaseException | None) -> int:
+    return 128 + int(getattr(asked, "signal", signal.SIGINT))
+
+
+def _say(message, category, filename, lineno, file=None, line=None) -> None:
+    """Print a warning on a line of its own, without the place in our code that it came from."""
+    click.echo(f"Note: {' '.join(str(message).split())}", err=True)
 
 
 def _fail(sentence: str) -> int:

@@ -4,22 +4,24 @@ import functools
 
 import click
 
+from keras_acn.cli import words
 from keras_acn.cli.options import model_argument
 from keras_acn.cli.output import load_tensorflow, stage_line
 
 
 @click.command()
 @model_argument
-@click.argument("input_", metavar="INPUT")
-@click.argument("output", metavar="OUTPUT.acn")
+@click.argument("input_", metavar="INPUT", type=words.FILE)
+@click.argument("output", metavar="OUTPUT.acn", type=words.FILE)
 @click.option(
     "--mode",
-    type=click.Choice(["stream", "set"]),
+    type=click.Choice(["stream", "set", "tour"]),
     default="stream",
     show_default=True,
-    help="stream: the images come back in their order. set: in another one, for fewer bits.",
+    help="stream: the images come back in their order. set: sorted, for log2(N!) bits less. tour: "
+    "from each to one that is like it, as in the ACN paper, which saves less than set.",
 )
-@click.option("--keep-order", is_flag=True, help="With --mode set: store the order too.")
+@click.option("--keep-order", is_flag=True, help="With --mode set or tour: store the order too.")
 @click.option(
     "--binarize",
     type=click.Choice(["none", "threshold", "static"]),
@@ -44,7 +46,18 @@ from keras_acn.cli.output import load_tensorflow, stage_line
     type=click.Choice(["test", "train"]),
     help="Which part of INPUT.  [default: test, or train where there is no test part]",
 )
-@click.option("--data-dir", metavar="DIR", help="Where TensorFlow Datasets keeps its files.")
+@click.option(
+    "--data-dir",
+    metavar="DIR",
+    type=words.FOLDER,
+    help="Where TensorFlow Datasets keeps its files.",
+)
+@click.option(
+    "--background",
+    metavar="COLOUR",
+    help="What transparent pictures are laid on.  [default: white]",
+)
+@click.option("--skip-damaged", is_flag=True, help="Leave out pictures that cannot be read.")
 @click.option("--limit", type=click.IntRange(0), metavar="N", help="At most the first N images.")
 @click.option(
     "--lanes",
@@ -57,7 +70,8 @@ from keras_acn.cli.output import load_tensorflow, stage_line
     "block_images",
     type=click.IntRange(1),
     metavar="N",
-    help="Images in memory at a time; a set's tour goes through so many.  [default: 16,384]",
+    help="Images in memory at a time; the order of so many costs nothing in a set.  [default: "
+    "16,384, or 65,536 of a set]",
 )
 @click.option(
     "--nearest",
@@ -65,7 +79,15 @@ from keras_acn.cli.output import load_tensorflow, stage_line
     default=128,
     show_default=True,
     metavar="N",
-    help="Training codes that are considered for an image.",
+    help="Codes that are considered for an image.",
+)
+@click.option(
+    "--codes",
+    type=click.Choice(["training", "seen", "both"]),
+    default="training",
+    show_default=True,
+    help="Whose codes an image's prior is made of: those of the training data; those of the "
+    "images coded before it, for which the model needs no codebook; or both.",
 )
 @click.option(
     "--verify/--no-verify",
@@ -73,7 +95,7 @@ from keras_acn.cli.output import load_tensorflow, stage_line
     help="Decode what was written, and compare.  [default: where it takes no more than a minute]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def compress(model, input_, output, as_json, split, data_dir, **options):
+def compress(model, input_, output, as_json, split, data_dir, background, skip_damaged, **options):
     """Compress the images of INPUT with MODEL into OUTPUT.acn.
 
     MODEL is a run folder, a .keras file, or a folder or name under saved_models/. INPUT is
@@ -92,11 +114,19 @@ def compress(model, input_, output, as_json, split, data_dir, **options):
     load_tensorflow()
     run = open_run(model)
     from keras_acn import codec
+    from keras_acn.data.readers import notices
     from keras_acn.models import pretrained_folders
 
     shipped = {folder.resolve(): name for name, folder in pretrained_folders().items()}
     trained = run.model
-    source = codec.open_input(input_, split, trained.image_shape[2], data_dir)
+    source = codec.open_input(
+        input_,
+        split,
+        trained.image_shape[2],
+        data_dir,
+        background=background,
+        skip_damaged=skip_damaged,
+    )
     tell = stage_line(as_json)
     report = codec.compress(
         source,
@@ -106,4 +136,5 @@ def compress(model, input_, output, as_json, split, data_dir, **options):
         progress=tell and functools.partial(tell, "compress"),
         **options,
     ).report
+    notices.tell(source.notices)
     click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.to_text())

@@ -3,12 +3,16 @@
 import click
 
 from keras_acn import experiment, figures
+from keras_acn._base.atomic import check_folder
+from keras_acn.cli import words
 from keras_acn.cli.options import (
+    chosen_data,
     count_option,
     data_options,
     model_argument,
     seed_option,
     split_option,
+    use_data,
 )
 from keras_acn.cli.output import load_tensorflow
 
@@ -25,8 +29,10 @@ from keras_acn.cli.output import load_tensorflow
     default=True,
     help="Draw latents and images, as in the paper; or follow the means.",
 )
-@click.option("--out", metavar="DIR", help="Where to write.  [default: MODEL/figures]")
-def daydream(model, data, data_dir, split, seed, steps, images, sample, out):
+@click.option(
+    "--out", metavar="DIR", type=words.FOLDER, help="Where to write.  [default: MODEL/figures]"
+)
+def daydream(model, split, seed, steps, images, sample, out, **source):
     """Let MODEL daydream: from an image to what it is associated with, again and again.
 
     Writes daydream.gif, daydream.png (a strip for each image) and daydream-grid.png (every
@@ -35,11 +41,12 @@ def daydream(model, data, data_dir, split, seed, steps, images, sample, out):
     MODEL is a run folder, a .keras file, or a folder or name under saved_models/.
     """
     run = experiment.open_run(model)
+    folder = check_folder(out or run.folder / "figures")
+    chosen = chosen_data(run, **source)
     load_tensorflow()
-    if data is not None or data_dir is not None:
-        run.data = run.load_data(data, data_dir)
+    use_data(run, chosen)
     drawn = figures.daydreams(
         run, split=split, seed=seed, images=images, steps=steps, sample=sample
     )
-    for path in figures.save(drawn, out or run.folder / "figures"):
+    for path in figures.save(drawn, folder):
         click.echo(path)

@@ -4,14 +4,18 @@ import functools
 
 import click
 
+from keras_acn.cli import words
 from keras_acn.cli.output import load_tensorflow, stage_line
 
 
 @click.command()
-@click.argument("input_", metavar="INPUT.acn")
-@click.argument("output", metavar="OUTPUT.npy")
+@click.argument("input_", metavar="INPUT.acn", type=words.FILE)
+@click.argument("output", metavar="OUTPUT.npy", type=words.FILE)
 @click.option(
-    "--model", metavar="MODEL", help="The model it was compressed with, if it is none of ours."
+    "--model",
+    metavar="MODEL",
+    type=words.MODEL,
+    help="The model it was compressed with, if it is none of ours.",
 )
 def decompress(input_, output, model):
     """Write the images of INPUT.acn to OUTPUT.npy, bit for bit as they were.

@@ -1,15 +1,21 @@
 """keras-acn evaluate: what a trained model is worth."""
 
 import json
-import sys
 
 import click
 
 from keras_acn import experiment
 from keras_acn._base import lazy
 from keras_acn._base.errors import UserError
-from keras_acn.cli.options import count_option, data_options, model_argument, seed_option
-from keras_acn.cli.output import load_tensorflow
+from keras_acn.cli import words
+from keras_acn.cli.options import (
+    chosen_data,
+    count_option,
+    data_options,
+    model_argument,
+    seed_option,
+)
+from keras_acn.cli.output import load_tensorflow, stage_line
 
 evaluation = lazy.module("keras_acn.evaluation")
 
@@ -41,7 +47,7 @@ evaluation = lazy.module("keras_acn.evaluation")
 @click.option(
     "--classes",
     metavar="A,B,...",
-    help="Labels of the classes to keep, such as those left out of training.",
+    help="Labels or names of the classes to keep, such as those left out of training.",
 )
 @click.option(
     "--few-shot",
@@ -52,13 +58,13 @@ evaluation = lazy.module("keras_acn.evaluation")
 @count_option("--shots", default=1, show_default=True)
 @count_option("--episodes", default=200, show_default=True)
 @click.option("--no-probes", is_flag=True, help="Train no classifiers on the codes.")
-@click.option("--compare", metavar="MODEL", help="A second model, shown beside the first.")
+@click.option(
+    "--compare", metavar="MODEL", type=words.MODEL, help="A second model, shown beside the first."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @seed_option
 def evaluate(
     model,
-    data,
-    data_dir,
     split,
     samples,
     iwae_samples,
@@ -74,6 +80,7 @@ def evaluate(
     compare,
     as_json,
     seed,
+    **source,
 ):
     """Measure MODEL: code lengths in nats, likelihood, what its codes know.
 
@@ -85,8 +92,9 @@ def evaluate(
     """
     run = experiment.open_run(model)
     other = None if compare is None else experiment.open_run(compare)
+    chosen = chosen_data(run, classes=_labels(classes), **source)
     load_tensorflow()
-    images = run.load_data(data, data_dir, classes=_labels(classes))
+    images = run.load_data(**chosen)
     held_out = {"test": images.test, "validation": images.validation}
     measured = held_out[split] if split else images.test or images.validation
     if measured is None:
@@ -94,7 +102,7 @@ def evaluate(
             f"{images.name} has no {split or 'test or validation'} split to measure on: hold one "
             "out in training, by --set data.validation=0.1, or name other data with --data."
         )
-    tell = _tell if sys.stderr.isatty() and not as_json else None
+    tell = stage_line(as_json)
     if few_shot:
         result = evaluation.few_shot_accuracy(
             run.model,
@@ -127,15 +135,11 @@ def evaluate(
     click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.to_text().rstrip())
 
 
-def _labels(text: str | None) -> list[int] | None:
-    """Return the labels in `--classes`, `None` where it is not given."""
+def _labels(text: str | None) -> list[int | str] | None:
+    """Return the labels and names in `--classes`, `None` where it is not given."""
     if text is None:
         return None
-    try:
-        return [int(label) for label in text.split(",")]
-    except ValueError:
-        raise UserError(f'--classes takes labels such as 5,6,7, not "{text}".') from None
-
-
-def _tell(stage: str, done: int, total: int) -> None:
-    click.echo(f"\r{stage}: {done}/{total} ", err=True, nl=done >= total)
+    words = [word.strip() for word in text.split(",")]
+    if not all(words):
+        raise UserError(f'--classes takes labels or names such as 5,6,7, not "{text}".')
+    return [int(word) if word.isdecimal() else word for word in words]

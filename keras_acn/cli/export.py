@@ -6,13 +6,15 @@ import shlex
 import click
 
 from keras_acn import experiment
+from keras_acn._base.atomic import check_folder
+from keras_acn.cli import words
 from keras_acn.cli.options import model_argument
 from keras_acn.cli.output import load_tensorflow
 
 
 @click.command()
 @model_argument
-@click.argument("folder", metavar="DIR")
+@click.argument("folder", metavar="DIR", type=words.FOLDER)
 @click.option(
     "--version",
     type=click.IntRange(1, 2**63 - 1),
@@ -21,6 +23,7 @@ from keras_acn.cli.output import load_tensorflow
 )
 @click.option(
     "--quantize",
+    type=click.Choice(["float16"]),
     metavar="TYPE",
     help="Store kernels and codes as float16, which halves the size.",
 )
@@ -39,6 +42,7 @@ def export(model, folder, version, quantize, no_codebook, name, as_json):
     is whole; a version that is there already is never written over.
     """
     run = experiment.open_run(model)
+    check_folder(folder, "choose another one to export to")
     load_tensorflow()
     exported = run.model.export(
         folder,

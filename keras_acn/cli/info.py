@@ -4,9 +4,11 @@ import json
 
 import click
 
+from keras_acn.cli import words
+
 
 @click.command()
-@click.argument("file", metavar="FILE.acn")
+@click.argument("file", metavar="FILE.acn", type=words.FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(file, as_json):
     """Show what FILE.acn holds: sizes, rates, model, order."""

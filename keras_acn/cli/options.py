@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from keras_acn._base import lazy
+from keras_acn.cli import words
+
+if TYPE_CHECKING:
+    from keras_acn.experiment import Config, Run
+
+data_lib = lazy.module("keras_acn.data")
 
 Decorator = Callable[[Callable], Callable]
 
@@ -26,13 +34,32 @@ def count_option(name: str, metavar: str = "N", least: int = 1, **options: Any) 
     return click.option(name, type=click.IntRange(least), metavar=metavar, **options)
 
 
-model_argument = click.argument("model", metavar="MODEL")
+model_argument = click.argument("model", metavar="MODEL", type=words.MODEL)
 
 data_options = _all(
     click.option(
-        "--data", metavar="SOURCE", help="The images; see keras-acn datasets for the forms."
+        "--data",
+        metavar="SOURCE",
+        type=words.SOURCE,
+        help="The images; see keras-acn datasets for the forms.",
     ),
-    click.option("--data-dir", metavar="DIR", help="Where TensorFlow Datasets keeps its files."),
+    click.option(
+        "--data-dir",
+        metavar="DIR",
+        type=words.FOLDER,
+        help="Where TensorFlow Datasets keeps its files.",
+    ),
+    click.option(
+        "--background",
+        metavar="COLOUR",
+        help="What transparent pictures of images:DIR are laid on.  [default: white]",
+    ),
+    click.option(
+        "--skip-damaged",
+        is_flag=True,
+        default=None,
+        help="Leave out pictures of images:DIR that cannot be read.",
+    ),
 )
 
 seed_option = click.option(
@@ -65,6 +92,7 @@ def config_options(set_help: str) -> Decorator:
         click.option(
             "--config",
             metavar="FILE.yaml",
+            type=words.FILE,
             help="A YAML file, laid over the preset if one is named, else over the defaults.",
         ),
         click.option(
@@ -72,6 +100,7 @@ def config_options(set_help: str) -> Decorator:
             "overrides",
             multiple=True,
             metavar="PART.OPTION=VALUE",
+            type=words.SETTING,
             help=f"{set_help}; may be repeated.",
         ),
     )
@@ -83,10 +112,34 @@ output_options = _all(
 )
 
 
+def chosen_data(run: Run, data: str | None, **given: Any) -> dict[str, Any]:
+    """Return what `data_options` say, as `Run.load_data` takes it, after a first check.
+
+    Call it before TensorFlow is loaded, so that a wrong name is told at once.
+    """
+    given = {"source": data, **given}
+    given = {key: value for key, value in given.items() if value is not None}
+    check_data(run.with_data(**given))
+    return given
+
+
+def use_data(run: Run, chosen: dict[str, Any]) -> None:
+    """Let a run's figures be of other data than its own, where `chosen_data` has any."""
+    if chosen:
+        run.data = run.load_data(**chosen)
+
+
+def check_data(config: Config) -> None:
+    """Check what can be checked of a config's data at once: see `keras_acn.data.check_source`."""
+    data_lib.check_source(config.data.source, background=config.data.background)
+
+
 def overrides_of(
     overrides: tuple[str, ...],
     data: str | None,
     data_dir: str | None,
+    background: str | None,
+    skip_damaged: bool | None,
     epochs: int | None,
     batch_size: int | None,
     seed: int | None,
@@ -96,6 +149,8 @@ def overrides_of(
     given = {
         "data.source": data,
         "data.data_dir": data_dir,
+        "data.background": background,
+        "data.skip_damaged": skip_damaged,
         "training.epochs": epochs,
         "training.batch_size": batch_size,
         "seed": seed,

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import re
+import contextlib
 import sys
-import tempfile
 from collections.abc import Callable
 
 import click
 
-from keras_acn._base import lazy
+from keras_acn._base import lazy, progress, quiet
 
 tf = lazy.module("tensorflow")
-
-# Information and warnings of the C++ side, which it writes before it has read the level it
-# was set to. Error 303 says that a machine without a GPU has none; the other error says
-# which of two kernels is used.
-_CHATTER = re.compile(
-    rb"WARNING: All log messages before absl::|To enable the following instructions:|[IW]\d{4} |"
-    rb"E\d{4} .*(failed call to cuInit.*\(303\)|oneDNN supports DT_INT32 only)"
-)
 
 
 def load_tensorflow(start: Callable[[], object] | None = None) -> None:
@@ -31,34 +21,22 @@ def load_tensorflow(start: Callable[[], object] | None = None) -> None:
     """
     if "tensorflow" in sys.modules:
         return
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
-        try:
-            # A sweep's figures trace functions once a model, which TensorFlow warns of.
-            tf.get_logger().setLevel("ERROR")
-            lazy.load("absl.logging").set_verbosity("error")
-            if start is not None:
-                start()
-            # The first operation starts the devices; this one calls on oneDNN as well.
-            tf.transpose(tf.zeros([2, 3], tf.int32))
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            said.seek(0)
-            kept = [line for line in said if not _CHATTER.match(line)]
-            os.write(2, b"".join(kept))
+    with contextlib.nullcontext() if quiet.is_chatter_wanted() else quiet.without_chatter():
+        # A sweep's figures trace functions once a model, which TensorFlow warns of.
+        tf.get_logger().setLevel("ERROR")
+        lazy.load("absl.logging").set_verbosity("error")
+        if start is not None:
+            start()
+        # The first operation starts the devices; this one calls on oneDNN as well.
+        tf.transpose(tf.zeros([2, 3], tf.int32))
 
 
-def stage_line(quiet: bool = False) -> Callable[[str, int, int], None] | None:
+def stage_line(hide: bool = False) -> Callable[[str, int, int], None] | None:
     """Return `progress(stage, done, total)` that draws a bar on a terminal; `None` without one."""
-    if quiet or not sys.stderr.isatty():
+    if hide or not sys.stderr.isatty():
         return None
     return _tell
 
 
 def _tell(stage: str, done: int, total: int) -> None:
-    share = done / total if total else 1.0
-    bar = "#" * round(24 * share)
-    click.echo(f"\r\033[K{stage:<20} [{bar:<24}] {done:,}/{total:,}", err=True, nl=done >= total)
+    click.echo(progress.over(progress.bar(stage, done, total)), err=True, nl=done >= total)

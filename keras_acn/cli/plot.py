@@ -5,8 +5,17 @@ import pathlib
 import click
 
 from keras_acn import experiment, figures
-from keras_acn._base.errors import UserError
-from keras_acn.cli.options import data_options, model_argument, seed_option, split_option
+from keras_acn._base.atomic import check_folder
+from keras_acn._base.errors import UserError, unknown_name
+from keras_acn.cli import words
+from keras_acn.cli.options import (
+    chosen_data,
+    data_options,
+    model_argument,
+    seed_option,
+    split_option,
+    use_data,
+)
 from keras_acn.cli.output import load_tensorflow
 
 
@@ -15,12 +24,21 @@ from keras_acn.cli.output import load_tensorflow
 @data_options
 @split_option
 @seed_option
-@click.option("--out", metavar="DIR", help="Where to write.  [default: MODEL/figures]")
-@click.option("--only", multiple=True, metavar="NAME", help="Draw this one; may be repeated.")
+@click.option(
+    "--out", metavar="DIR", type=words.FOLDER, help="Where to write.  [default: MODEL/figures]"
+)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    type=words.FIGURE,
+    help="Draw this one; may be repeated.",
+)
 @click.option(
     "--compare",
     multiple=True,
     metavar="RUN",
+    type=words.MODEL,
     help="Draw the loss curves of MODEL and RUN in one chart, only these; may be repeated.",
 )
 @click.option(
@@ -34,7 +52,7 @@ from keras_acn.cli.output import load_tensorflow
     "--dims", nargs=2, type=click.IntRange(0), metavar="I J", help="The two latents to traverse."
 )
 @click.option("--mp4", is_flag=True, help="Write moving pictures as MP4 instead of GIF.")
-def plot(model, data, data_dir, split, seed, out, only, compare, metrics, dims, mp4):
+def plot(model, split, seed, out, only, compare, metrics, dims, mp4, **source):
     """Draw the figures of MODEL: losses, images, codes, dreams; all that apply.
 
     \b
@@ -47,8 +65,10 @@ def plot(model, data, data_dir, split, seed, out, only, compare, metrics, dims, 
     folder of a sweep, the figures that compare its runs are drawn again.
     """
     run = None if experiment.sweep.is_sweep(model) else experiment.open_run(model)
+    own = pathlib.Path(model) if run is None else run.folder
+    folder = check_folder(out or own / "figures")
     if run is None:
-        if any((data, data_dir, split, only, compare, metrics, dims, mp4)):
+        if any((*source.values(), split, only, compare, metrics, dims, mp4)):
             raise UserError(
                 f"{model} holds a sweep, for which only --out and --seed are: for the figures of "
                 "one of its runs, name the run's folder in it."
@@ -64,10 +84,12 @@ def plot(model, data, data_dir, split, seed, out, only, compare, metrics, dims, 
             raise UserError("--only is for the figures of one run: leave out --compare, --metric.")
         drawn = figures.compare([run, *map(experiment.open_run, compare)], metrics)
     else:
+        for name in only:
+            if name not in figures.FIGURES:
+                raise unknown_name("figure", name, figures.FIGURES)
+        chosen = chosen_data(run, **source)
         load_tensorflow()
-        if data is not None or data_dir is not None:
-            run.data = run.load_data(data, data_dir)
+        use_data(run, chosen)
         drawn = figures.draw(run, only, split=split, seed=seed, dims=dims or None)
-    folder = out or (pathlib.Path(model) if run is None else run.folder) / "figures"
     for path in figures.save(drawn, folder, video=".mp4" if mp4 else ".gif"):
         click.echo(path)

@@ -3,14 +3,15 @@
 import click
 
 from keras_acn._base import lazy
+from keras_acn.cli import words
 
 yaml = lazy.module("keras_acn.experiment.yaml")
 preset_lib = lazy.module("keras_acn.experiment.presets")
 
 
 @click.command()
-@click.argument("name", required=False)
-@click.option("--show", metavar="NAME", help="Show the YAML of a preset.")
+@click.argument("name", required=False, type=words.PRESET)
+@click.option("--show", metavar="NAME", type=words.PRESET, help="Show the YAML of a preset.")
 def presets(name, show):
     """List the presets; with NAME, show the YAML of one."""
     chosen = name or show

@@ -1,30 +1,42 @@
 """keras-acn sweep: a run for every point of a grid, then one table and its figures."""
 
-import pathlib
+import shlex
 import sys
 
 import click
 
 from keras_acn import experiment, figures
 from keras_acn._base import lazy
-from keras_acn.cli.options import config_options, output_options, overrides_of, setting_options
+from keras_acn._base.atomic import check_folder
+from keras_acn.cli import words
+from keras_acn.cli.options import (
+    check_data,
+    config_options,
+    output_options,
+    overrides_of,
+    setting_options,
+)
 from keras_acn.cli.output import load_tensorflow
 
 folder_lib = lazy.module("keras_acn.experiment.folder")
 
 
 @click.command()
-@click.argument("preset", required=False)
+@click.argument("preset", required=False, type=words.PRESET)
 @click.option(
     "--grid",
     multiple=True,
     required=True,
     metavar="OPTION=A,B,...",
+    type=words.SETTING,
     help="An option and the values it takes; may be repeated.",
 )
 @setting_options
 @click.option(
-    "--out", metavar="DIR", help="The sweep's folder.  [default: runs/sweep-PRESET-DATE-TIME]"
+    "--out",
+    metavar="DIR",
+    type=words.FOLDER,
+    help="The sweep's folder.  [default: runs/sweep-PRESET-DATE-TIME]",
 )
 @config_options("Set one option of every run")
 @output_options
@@ -45,15 +57,18 @@ def sweep(preset, grid, out, config, overrides, no_figures, quiet, **given):
     if out is None:
         stem = folder_lib.new_folder(None, planned.base)
         out = stem.with_name(f"sweep-{stem.name}")
-    out = pathlib.Path(out)
+    out = check_folder(out)
     # Before TensorFlow is loaded, so that a folder in use is said at once.
     sweeps.find_runs(out, planned)
+    for each in {point.config.data.source: point.config for point in planned.points}.values():
+        check_data(each)
     load_tensorflow()
     lines = experiment.SweepLines(planned, terminal=sys.stdout.isatty())
     try:
         rows = sweeps.run(planned, out, **({} if quiet else lines.hooks()))
     except experiment.Interrupted:
-        click.echo(f"\nStopped and saved. Go on with the same command and --out {out}.", err=True)
+        again = shlex.quote(str(out))
+        click.echo(f"\nStopped and saved. Go on with the same command and --out {again}.", err=True)
         raise
     drawn = [] if no_figures else figures.save(figures.draw_sweep(out), out / "figures")
     click.echo(str(out) if quiet else experiment.sweep_summary(out, rows, drawn))

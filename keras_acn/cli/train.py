@@ -9,7 +9,10 @@ import click
 from keras_acn import experiment, figures
 from keras_acn._base import lazy
 from keras_acn._base.errors import UserError
+from keras_acn._base.shell import command
+from keras_acn.cli import words
 from keras_acn.cli.options import (
+    check_data,
     config_options,
     count_option,
     output_options,
@@ -26,18 +29,33 @@ tf_config = lazy.module("keras_acn.experiment.cluster.tf_config")
 
 
 @click.command()
-@click.argument("preset", required=False)
+@click.argument("preset", required=False, type=words.PRESET)
 @setting_options
-@click.option("--out", metavar="DIR", help="The run folder.  [default: runs/PRESET-DATE-TIME]")
+@click.option(
+    "--out",
+    metavar="DIR",
+    type=words.FOLDER,
+    help="The run folder.  [default: runs/PRESET-DATE-TIME]",
+)
 @config_options("Set one option, such as codebook.unique=true")
-@click.option("--resume", metavar="RUN", help="Go on with a run; --epochs may be raised.")
+@click.option(
+    "--resume", metavar="RUN", type=words.MODEL, help="Go on with a run; --epochs may be raised."
+)
+@click.option(
+    "--start-from",
+    metavar="MODEL",
+    type=words.MODEL,
+    help="Begin a new run with the weights of a trained model of the same parts.",
+)
 @count_option(
     "--workers",
     help="Train on N processes of this machine that share each batch.  [default: 1]",
 )
 @click.option("--movie", is_flag=True, help="Keep a frame of every epoch; draw them as a GIF.")
 @output_options
-def train(preset, out, config, overrides, resume, workers, movie, no_figures, quiet, **given):
+def train(
+    preset, out, config, overrides, resume, start_from, workers, movie, no_figures, quiet, **given
+):
     """Train PRESET (digits by default), or your own --config.
 
     \b
@@ -50,8 +68,18 @@ def train(preset, out, config, overrides, resume, workers, movie, no_figures, qu
     Started with a TF_CONFIG, it is one worker of a cluster, whose chief writes the run.
     """
     team = tf_config.from_environment()
-    movies: dict[str, Any] = {"training.snapshots_every": 1 if movie else None}
-    overrides = overrides_of(overrides, **given, **movies)
+    more: dict[str, Any] = {
+        "training.snapshots_every": 1 if movie else None,
+        "training.start_from": start_from,
+    }
+    overrides = overrides_of(overrides, **given, **more)
+    if start_from is not None:
+        if resume is not None:
+            raise UserError(
+                "--resume goes on with the run's own weights: leave out --start-from, or begin a "
+                "new run with it."
+            )
+        experiment.open_run(start_from)  # a wrong name is said at once
     if resume is None:
         settings = experiment.load_config(preset, config, overrides=overrides)
         # Before TensorFlow is loaded, so that a folder in use is said at once.
@@ -70,24 +98,23 @@ def train(preset, out, config, overrides, resume, workers, movie, no_figures, qu
                 "--epochs to go on."
             )
             return 0
+    check_data(settings)
     if workers is not None and workers > 1:
         flags = [*["--no-figures"] * no_figures, *["--quiet"] * quiet]
         return launcher.launch(settings, workers, folder, resume=resume is not None, flags=flags)
 
     load_tensorflow(None if team is None else lambda: strategy.join(team))
-    bar = sys.stdout.isatty() and not quiet
-    lines = [] if bar or quiet else [experiment.EpochLines(settings.training.epochs)]
+    lines = experiment.EpochBar if sys.stdout.isatty() else experiment.EpochLines
+    shown = [] if quiet else [lines(settings.training.epochs)]
     try:
-        run = experiment.train(
-            settings, out, resume=resume, callbacks=lines, verbose=1 if bar else 0
-        )
+        run = experiment.train(settings, out, resume=resume, callbacks=shown)
     except experiment.WorkerLost:
         if launcher.is_launched():
             return launcher.LOST
         raise
     except experiment.Interrupted as interrupted:
         click.echo(
-            f"\nStopped and saved. Go on with: keras-acn train --resume {interrupted.folder}",
+            f"\nStopped and saved. Go on with: {command('train', '--resume', interrupted.folder)}",
             err=True,
         )
         raise

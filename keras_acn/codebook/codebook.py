@@ -14,6 +14,7 @@ from keras_acn.codebook.recall import RecallCheck
 from keras_acn.codebook.search import NeighborSearch, get_search
 from keras_acn.codebook.store import CodeStore
 from keras_acn.distribute.exchange import gather, here, own
+from keras_acn.distribute.keras_trainer import infinities_allowed
 
 
 class Neighbor(NamedTuple):
@@ -126,6 +127,12 @@ class KNNCodebook(CodeStore):
         self.recall = None if self.search_strategy.is_exact else RecallCheck(self)
         self.built = True
 
+    def remake(self, codes):
+        if not isinstance(self.search, (str, dict)):
+            # A strategy may belong to the rows it was built for.
+            self.search = type(self.search).from_config(self.search.get_config())
+        super().remake(codes)
+
     def add_state(self, name: str, shape: tuple, initializer: Any, dtype: str) -> keras.Variable:
         """Add a weight of the search strategy, saved and restored with the codes."""
         return self.add_weight(
@@ -159,7 +166,8 @@ class KNNCodebook(CodeStore):
         self.require_codes()
         query = tf.cast(tf.convert_to_tensor(query), tf.float32)
         search = self.search_strategy.in_graph() if in_graph else self.search_strategy
-        return search(self.codes.value, query, int(k or self.k), exclude)
+        with infinities_allowed():
+            return search(self.codes.value, query, int(k or self.k), exclude)
 
     def call(
         self,
@@ -188,6 +196,10 @@ class KNNCodebook(CodeStore):
         self.require_codes()
         code = tf.stop_gradient(tf.cast(code, tf.float32))
         noise = Noise.of([self.seed, 1] if seed is None else seed)
+        with infinities_allowed():
+            return self._choose(code, index, noise, training, every)
+
+    def _choose(self, code, index, noise, training, every):
         if not training:
             # Evaluation is exact where a search leaves the graph, and so is what is exported.
             _, rows = self.neighbors(code, exclude=index, in_graph=True)
@@ -312,7 +324,8 @@ class KNNCodebook(CodeStore):
         if outside:
             raise UserError(
                 f"{outside} data of this epoch have an index outside 0..{self.size - 1}, the rows "
-                "of the codebook: build a new model for a data set of another size."
+                "of the codebook: if the data have grown, first call model.memorize(images) with "
+                "the new ones; begin anew on other data by model.forget()."
             )
         super().on_epoch_end(epoch, logs)
         if logs is not None:

@@ -113,11 +113,7 @@ class PseudoLabels(CodeStore):
     # -- the layer ---------------------------------------------------------------------
 
     def build(self, input_shape=None):
-        if self.size is not None and self.clusters > self.size:
-            raise UserError(
-                f"{self.size} data cannot fall into {self.clusters} clusters: give more data, or "
-                "PseudoLabels(clusters=...) a smaller number."
-            )
+        self._require_enough(self.size)
         self.add_codes()
 
         def whole(name, shape):
@@ -147,6 +143,27 @@ class PseudoLabels(CodeStore):
         )
         self.built = True
         self._set_labels(np.arange(self.size) % self.clusters)
+
+    def _require_enough(self, size):
+        if size is not None and self.clusters > size:
+            raise UserError(
+                f"{size} data cannot fall into {self.clusters} clusters: give more data, or "
+                "PseudoLabels(clusters=...) a smaller number."
+            )
+
+    def remake(self, codes):
+        self._require_enough(None if codes is None else len(codes))
+        kept = None
+        if self.built and codes is not None and int(self.passes.numpy()):
+            weights = (self.passes, self.centers, self.weight_of_c, self.gradients)
+            kept = [weight.numpy() for weight in weights]
+        super().remake(codes)
+        if kept is not None:
+            # The clusters stay where they are, and each datum is put into the nearest.
+            weights = (self.passes, self.centers, self.weight_of_c, self.gradients)
+            for weight, value in zip(weights, kept, strict=True):
+                weight.assign(value)
+            self._set_labels(self.nearest(codes))
 
     @property
     def lists(self) -> ClassLists:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_acn._base.errors import UserError
 from keras_acn.distribute.exchange import here
+from keras_acn.distribute.keras_trainer import drop_weights
 
 
 def require_finite(codes: np.ndarray | tf.Tensor) -> None:
@@ -40,6 +41,8 @@ class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
       latent_dim: Number of latent dimensions; the model fills it in.
       seed: Seed of the initial codes, drawn from N(0, 1).
     """
+
+    built: bool
 
     def __init__(
         self, size: int | None = None, *, latent_dim: int | None = None, seed: int = 0, **kwargs
@@ -74,13 +77,35 @@ class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
           UserError: If it already has another size.
         """
         if self.size is not None and self.size != size:
+            change = (
+                f"memorize the {size - self.size} new images first, by model.memorize(images)"
+                if size > self.size
+                else "name the rows that are gone, by model.forget(rows)"
+            )
             raise UserError(
-                f"The codebook holds {self.size} codes but this data set has {size} images: "
-                "train on the data it was made for, or build a new model."
+                f"The codebook holds {self.size} codes but this data set has {size} images: if "
+                f"it is the same one, {change}; begin anew on other data by model.forget()."
             )
         self.size = int(size)
         if not self.built:
             self.build()
+
+    def remake(self, codes: np.ndarray | None) -> None:
+        """Give the codebook other rows than it has; what it knows of a pass is forgotten.
+
+        A model must afterwards drop what it has compiled; `model.memorize` and `model.forget` do.
+
+        Args:
+          codes: float32 `[N, code_dim]`, the codes of the new rows; `None` for a codebook
+            without a size, as before any training.
+        """
+        if self.built:
+            drop_weights(self)
+            self.built = False
+        self.size = None if codes is None else len(codes)
+        if codes is not None:
+            self.build()
+            self.codes.assign(codes)
 
     def build_if_known(self) -> None:
         """Build the weights if the size and the dimension of the codes are known."""
@@ -111,6 +136,19 @@ class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
         if not self.built:
             raise UserError("The codebook is empty: call fit first, or load a trained model.")
 
+    def require_rows(self, index: np.ndarray) -> None:
+        """Raise `UserError` unless the codebook has all of the rows `index` `[B]`."""
+        if self.size is None:
+            raise UserError(
+                f"The codebook has no size yet: call fit first, or give "
+                f"{type(self).__name__}(size=...)."
+            )
+        if len(index) and not 0 <= index.min() <= index.max() < self.size:
+            raise UserError(
+                f"The rows run from {index.min()} to {index.max()}, and the codebook has the rows "
+                f"0 to {self.size - 1}."
+            )
+
     def write(self, index: tf.Tensor, code: tf.Tensor) -> None:
         """Write codes into the codebook.
 
@@ -136,7 +174,8 @@ class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
         elif self.built and self.size != size:
             raise UserError(
                 f"The codebook holds the codes of {self.size} data, which the file does not "
-                "have: load the weights of a training on these data, or build a new model."
+                "have: load the weights of a training on these data, or first call "
+                "model.forget(), after which the codebook takes the size of the file."
             )
         super().load_own_variables(store)
 

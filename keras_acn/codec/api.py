@@ -17,6 +17,7 @@ import numpy as np
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress
 from keras_acn.codec.container import (
+    CODES,
     MAX_BLOCK,
     MAX_LANES,
     NEAREST,
@@ -73,6 +74,7 @@ def compress(
     keep_order: bool = False,
     lanes: int | None = None,
     nearest: int | None = NEAREST,
+    codes: str = CODES[0],
     block_images: int | None = None,
     verify: bool | None = None,
     binarize: str = "none",
@@ -93,13 +95,20 @@ def compress(
         or a source of them, from `open_input`.
       model: A trained `ACN` or `VAE`.
       file: Path to write to; by default the bytes are returned.
-      mode: `"stream"` keeps the order; `"set"`, of an ACN only, gives the images back in
-        another order and takes fewer bits.
-      keep_order: In the mode `"set"`, whether the order is stored too.
+      mode: `"stream"` keeps the order. `"set"` gives the images back sorted by their bytes, and
+        takes log2(N!) bits less. `"tour"`, of an ACN only, gives them back in the order
+        of the greedy tour, each conditioned on the one before: the ordered compression of
+        the ACN paper, which saves less.
+      keep_order: In the modes `"set"` and `"tour"`, whether the order is stored too.
       lanes: Images coded side by side: more are faster, and cost some bits. By default 1 to
         256, by the number of images.
-      nearest: Codes of the training data that are considered for an image.
-      block_images: Images of a block: what is in memory at a time. By default 16,384 at most.
+      nearest: Codes that are considered for an image.
+      codes: Whose codes the prior of an image is made of, where the model is an ACN and the mode
+        `"stream"` or `"set"`: those of the `"training"` data; those `"seen"`, of the images
+        that the receiver has by then, for which a model needs no codebook and the data may
+        be unlike those it was trained on; or `"both"`.
+      block_images: Images of a block: what is in memory at a time, and of how many the order
+        costs nothing in the mode `"set"`. By default 16,384 at most, or 65,536 of a set.
       verify: Whether to decode what was written and compare it; by default where that takes
         little time.
       binarize: What is done to the images first: `"none"`, `"threshold"` or `"static"`, as in
@@ -162,6 +171,7 @@ def compress(
         nearest=nearest or NEAREST,
         block_images=block_images,
         model_name=model_name,
+        codes=codes,
     )
     if verify is None:
         slow = model.decoder.is_autoregressive

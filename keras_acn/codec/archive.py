@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_acn import __version__
 from keras_acn._base.errors import UserError, unknown_name
+from keras_acn.codec.blocks import BlockCodec, default_lanes
 from keras_acn.codec.container import (
     DIGEST_SIZE,
     MAX_BLOCK_VALUES,
@@ -23,14 +24,14 @@ from keras_acn.codec.container import (
     read_parts,
 )
 from keras_acn.codec.fingerprints import fingerprint, is_of
-from keras_acn.codec.modes import BlockCodec, default_lanes
-from keras_acn.codec.networks import check_model
+from keras_acn.codec.networks import check_codes, check_model
 from keras_acn.codec.values import PixelValues
 from keras_acn.data.readers.base import SCAN, Source
 
 # Images of a block at most, and its pixels: what is in memory at a time, and what the tour,
-# whose time grows with the square, goes through.
+# whose time grows with the square, goes through. A set is worth the more the larger a block is.
 BLOCK_IMAGES, BLOCK_VALUES = 2**14, 2**28
+BLOCK_IMAGES_OF_A_SET = 2**16
 
 # `tell(stage, done, total)`, with the images done and their number.
 Tell = Callable[[str, int, int], None]
@@ -46,6 +47,7 @@ def header_of(
     nearest: int,
     block_images: int | None,
     model_name: str,
+    codes: str,
 ) -> Header:
     """Return the header of a file of the source's images: see `compress` for the options.
 
@@ -54,6 +56,7 @@ def header_of(
     """
     if mode not in MODES:
         raise unknown_name("mode", mode, MODES)
+    check_codes(model, mode, codes)
     if len(model_name.encode(errors="replace")) > 255:
         raise UserError(
             "model_name is longer than the 255 bytes that a file has for it: shorten it."
@@ -61,7 +64,8 @@ def header_of(
     levels = model.decoder.likelihood.levels
     values = PixelValues.of(source.blocks(SCAN), source.dtype, levels, source.scale)
     pixels = math.prod(model.image_shape)
-    most = block_images or min(BLOCK_IMAGES, max(1, BLOCK_VALUES // pixels))
+    usual = BLOCK_IMAGES_OF_A_SET if mode == "set" else BLOCK_IMAGES
+    most = block_images or min(usual, max(1, BLOCK_VALUES // pixels))
     most = min(most, max(1, MAX_BLOCK_VALUES // pixels))
     # Blocks of about one size.
     blocks = max(1, -(-len(source) // most))
@@ -69,7 +73,7 @@ def header_of(
     return Header(
         mode=mode,
         keep_order=keep_order,
-        fingerprint=fingerprint(model),
+        fingerprint=fingerprint(model, codes=codes != "seen"),
         model_name="".join(c for c in model_name if c.isprintable()),
         image_shape=tuple(model.image_shape),
         has_channel_axis=len(source.shape) == 4,
@@ -80,6 +84,7 @@ def header_of(
         nearest=nearest,
         values=values,
         writer=__version__,
+        codes=codes,
     )
 
 
@@ -98,6 +103,7 @@ def codec_of(header: Header, model: Any, tell: Tell | None = None) -> BlockCodec
         header.lanes,
         keep_order=header.keep_order,
         nearest=max(1, header.nearest),
+        codes=header.codes,
         progress=progress,
     )
 
@@ -213,12 +219,14 @@ def check_whole(content: bytes | BinaryIO, name: str) -> Header:
 def check_match(model: Any, header: Header, name: str) -> None:
     """Raise a `UserError` unless the file called `name` was written with this model."""
     check_model(model)
+    check_codes(model, header.mode, header.codes)
     alike = (
         tuple(model.image_shape) == header.image_shape
         and model.latent_dim == header.latent_dim
         and model.decoder.likelihood.levels == header.values.levels
     )
-    if not alike or not is_of(header.fingerprint, model):
+    codes = header.codes != "seen"
+    if not alike or not is_of(header.fingerprint, model, codes=codes):
         wanted = f' "{header.model_name}"' if header.model_name else ""
         raise UserError(
             f"{name} was compressed with another model{wanted}, of images "

@@ -98,6 +98,16 @@ class Images:
     def __getitem__(self, rows):
         return Images(self.levels[rows], self.mean[rows], self.stddev[rows])
 
+    def __setitem__(self, rows, images):
+        self.levels[rows], self.mean[rows] = images.levels, images.mean
+        self.stddev[rows] = images.stddev
+
+    @classmethod
+    def room(cls, count: int, shape: tuple[int, ...], latent_dim: int) -> Images:
+        """Return room for `count` images of the given shape, to be filled in."""
+        mean, stddev = np.zeros((count, latent_dim)), np.ones((count, latent_dim))
+        return cls(np.zeros((count, *shape), np.uint8), mean, stddev)
+
 
 @dataclasses.dataclass(frozen=True)
 class StepCost:

@@ -25,9 +25,14 @@ from keras_acn.codec.grid import MIN_EXPONENT, LatentGrid
 from keras_acn.codec.values import PixelValues
 
 MAGIC = b"\x93ACN"
-FORMAT = 1
-# In the order of their numbers in a file.
-MODES = ("stream", "set")
+FORMAT = 2
+# In the order of their numbers in a file. Format 1 had the first two, and called the tour "set".
+MODES = ("stream", "tour", "set")
+MODES_OF_FORMAT_1 = MODES[:2]
+# Modes in which priors may learn from the images that a receiver has already.
+LEARNS = {"stream": True, "tour": False, "set": True}
+# Whose codes the prior of an image is made of.
+CODES = ("training", "seen", "both")
 # Codes that are taken to matter at a latent, where it is not said. Of 50,000 codes, leaving
 # out all but 128 costs 0.015 nats an image.
 NEAREST = 128
@@ -56,7 +61,7 @@ class Header:
     """What a file says before its blocks.
 
     Attributes:
-      mode: `"stream"` or `"set"`.
+      mode: `"stream"`, `"set"` or `"tour"`.
       keep_order: Whether a set's original order is kept, too.
       fingerprint: 16 bytes that stand for the model.
       model_name: Name of the model in `saved_models/`; empty if it has none.
@@ -69,6 +74,9 @@ class Header:
       nearest: Codes taken to matter at a z; of no meaning where no prior is a mixture of codes.
       values: `PixelValues`.
       writer: Version of the package that wrote the file.
+      codes: `"training"`, `"seen"` or `"both"`: whose codes an image's prior is made of. Of no
+        meaning where a prior knows no other image.
+      format: Version of the format: 1 or 2.
 
     Example:
       >>> numbers = PixelValues("|u1", scale=1, levels=2)
@@ -96,6 +104,8 @@ class Header:
     nearest: int
     values: PixelValues
     writer: str
+    codes: str = CODES[0]
+    format: int = FORMAT
 
     @property
     def array_shape(self) -> tuple[int, ...]:
@@ -105,13 +115,13 @@ class Header:
 
     def to_bytes(self) -> bytes:
         """Return the header with magic, version, length and checksum."""
-        flags = self.keep_order | self.has_channel_axis << 1
+        flags = self.keep_order | self.has_channel_axis << 1 | CODES.index(self.codes) << 2
         body = struct.pack("<BB", MODES.index(self.mode), flags) + self.fingerprint
         body += b"".join(_text(each) for each in (self.model_name, self.values.dtype, self.writer))
         numbers = [getattr(self, name) for name in _NUMBERS]
         for number in (*self.image_shape, *numbers, self.values.scale, self.values.levels):
             body += varint(number)
-        head = MAGIC + struct.pack("<B", FORMAT) + varint(len(body)) + body
+        head = MAGIC + struct.pack("<B", self.format) + varint(len(body)) + body
         return head + _checksum(head)
 
     @classmethod
@@ -128,7 +138,12 @@ class Header:
         body = Reader(reader.take(size), reader.name)
         reader.checksum()
         mode, flags = body.take(1)[0], body.take(1)[0]
-        if version != FORMAT or mode >= len(MODES) or flags > 3:
+        known = MODES_OF_FORMAT_1 if version == 1 else MODES
+        if version < 1 or mode >= len(known):
+            raise body.damaged()
+        keep_order, has_channel_axis, codes = flags & 1, flags >> 1 & 1, flags >> 2
+        learns = LEARNS[known[mode]] and version > 1
+        if (keep_order and known[mode] == "stream") or codes >= (len(CODES) if learns else 1):
             raise body.damaged()
         fingerprint = body.take(16)
         name, dtype, writer = body.text(), body.text(), body.text()
@@ -138,14 +153,16 @@ class Header:
             raise body.damaged()
         header = cls(
             mode=MODES[mode],
-            keep_order=bool(flags & 1),
+            keep_order=bool(keep_order),
             fingerprint=fingerprint,
             model_name=name,
             image_shape=shape,
-            has_channel_axis=bool(flags & 2),
+            has_channel_axis=bool(has_channel_axis),
             **{name: body.number(most, least) for name, (least, most) in _NUMBERS.items()},
             values=_values(body, dtype),
             writer=writer,
+            codes=CODES[codes],
+            format=version,
         )
         if not body.at_end() or (shape[2] != 1 and not header.has_channel_axis):
             raise body.damaged()
@@ -163,6 +180,8 @@ class Block:
       count: How many.
       grid: The `LatentGrid` they were coded on.
       words: uint32 `[W]`, the stack.
+      scale: Where the priors learn from the images, how far the codes lie from zero, as a number
+        from 0 to 255; else `None`.
 
     Example:
       >>> Block(3, LatentGrid((2, 2), 40), np.arange(5, dtype=np.uint32)).to_bytes()[:6].hex()
@@ -172,6 +191,7 @@ class Block:
     count: int
     grid: LatentGrid
     words: np.ndarray
+    scale: int | None = None
 
     def to_bytes(self) -> bytes:
         """Return the block with its checksum."""
@@ -180,6 +200,7 @@ class Block:
         coded = bytes(e - MIN_EXPONENT for e in (exponents[:1] if same else exponents))
         head = BLOCK + varint(self.count) + varint(len(self.words))
         head += struct.pack("<B", same) + coded + varint(self.grid.reach)
+        head += b"" if self.scale is None else struct.pack("<B", self.scale)
         body = head + self.words.astype("<u4").tobytes()
         return body + _checksum(body)
 
@@ -193,13 +214,14 @@ class Block:
             raise reader.damaged()
         coded = reader.take(1 if same else header.latent_dim)
         reach = reader.number(MAX_BLOCK)
+        scale = None if header.codes == CODES[0] else reader.take(1)[0]
         words = np.frombuffer(reader.take(4 * size), "<u4").astype(np.uint32)
         reader.checksum()
         if size and not words[-1]:
             # No stack ends so: the coder drops zeros at its top.
             raise reader.damaged()
         exponents = [byte + MIN_EXPONENT for byte in coded] * (header.latent_dim if same else 1)
-        return cls(count, LatentGrid(tuple(exponents), reach), words)
+        return cls(count, LatentGrid(tuple(exponents), reach), words, scale)
 
 
 @dataclasses.dataclass(frozen=True)

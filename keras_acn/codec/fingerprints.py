@@ -82,7 +82,7 @@ for _general, _special in _BERNOULLI.items():
 _NOT_HASHED = ("name", "dtype", "trainable")
 
 
-def fingerprint(model: Any) -> bytes:
+def fingerprint(model: Any, *, codes: bool = True) -> bytes:
     """Return 16 bytes that stand for a model: what kind it is, its options, its weights.
 
     Only what decides how images are coded is in it: the parts and the codes of the training
@@ -91,6 +91,8 @@ def fingerprint(model: Any) -> bytes:
 
     Args:
       model: An `ACN` or a `VAE`.
+      codes: Whether the codes of the training data are in it, where there are any. They are
+        not in the fingerprint of a file that was coded without them.
 
     Example:
       >>> import keras_acn
@@ -99,14 +101,19 @@ def fingerprint(model: Any) -> bytes:
       >>> is_of(bytes.fromhex("b5c001c030406381ea167430c57670a9"), model)  # of version 0.1.0
       True
     """
-    return next(_fingerprints(model))
+    return next(_fingerprints(model, codes))
 
 
-def is_of(fingerprint: bytes, model: Any) -> bool:
+def is_of(fingerprint: bytes, model: Any, *, codes: bool = True) -> bool:
     """Return whether a file's fingerprint is the model's.
 
     A decoder of binary images goes by two names, as `MLPDecoder` with the family
     `"bernoulli"` and as `BernoulliMLP`, so that such a model has two fingerprints.
+
+    Args:
+      fingerprint: 16 bytes.
+      model: An `ACN` or a `VAE`.
+      codes: See `fingerprint`.
 
     Example:
       >>> import keras_acn
@@ -114,10 +121,10 @@ def is_of(fingerprint: bytes, model: Any) -> bool:
       >>> is_of(bytes(16), model)
       False
     """
-    return any(each == fingerprint for each in _fingerprints(model))
+    return any(each == fingerprint for each in _fingerprints(model, codes))
 
 
-def _fingerprints(model):
+def _fingerprints(model, codes):
     """Yield the model's fingerprints, first the one that files are written with."""
     digest = hashlib.blake2b(digest_size=SIZE)
     _add(digest, b"keras_acn model 1")
@@ -128,7 +135,7 @@ def _fingerprints(model):
     for name in _names(model.decoder):
         whole = digest.copy()
         _add_part(whole, model.decoder, name)
-        if is_associative(model):
+        if codes and is_associative(model):
             _add_array(whole, np.asarray(model.codebook.codes))
         yield whole.digest()
 

@@ -11,11 +11,12 @@ import numpy as np
 from keras_acn._base.checks import check_seed
 from keras_acn._base.errors import UserError
 from keras_acn.data.load import with_test
-from keras_acn.data.readers import open_source
+from keras_acn.data.readers import check_no_pictures, open_source
 from keras_acn.data.readers.base import Parts, Source
 from keras_acn.data.readers.folder import FolderSource
 from keras_acn.data.readers.idx import find_idx_file, open_idx_file
 from keras_acn.data.readers.npy import open_npz
+from keras_acn.data.readers.picture import check_background, is_picture
 from keras_acn.data.transform import by_draw, by_threshold, check_binarize, check_size
 
 KINDS = ("npy", "npz", "idx", "images")
@@ -23,7 +24,13 @@ SPLITS = ("test", "train")
 
 
 def open_input(
-    name: str, split: str | None = None, channels: int | None = None, data_dir: str | None = None
+    name: str,
+    split: str | None = None,
+    channels: int | None = None,
+    data_dir: str | None = None,
+    *,
+    background: Any = None,
+    skip_damaged: bool = False,
 ) -> Source:
     """Return the `Source` that INPUT names.
 
@@ -34,6 +41,8 @@ def open_input(
         or all there is.
       channels: Channels of the model's images.
       data_dir: Where TensorFlow Datasets keeps its files.
+      background: What transparent pictures are laid on.
+      skip_damaged: Whether to leave out pictures that cannot be read.
 
     Raises:
       UserError: If there is nothing of that name or it cannot be read.
@@ -41,8 +50,11 @@ def open_input(
     if split not in (None, *SPLITS):
         raise UserError(f'The split is "test" or "train", not {split!r}.')
     kind, path = _kind(str(name))
+    if kind != "images":
+        check_no_pictures(name, background, skip_damaged)
+    of_pictures = {"background": background, "skip_damaged": skip_damaged}
     if kind is None:
-        parts = with_test(open_source(str(name), data_dir), str(name))
+        parts = with_test(open_source(str(name), data_dir, **of_pictures), str(name))
     elif not os.path.exists(path):
         raise UserError(f'There is no file or folder "{path}".')
     elif kind == "npz":
@@ -50,9 +62,9 @@ def open_input(
     elif os.path.isfile(path) and kind == "idx":
         parts = Parts(open_idx_file(path))
     elif os.path.isfile(path) and kind == "images":
-        parts = Parts(FolderSource([path]))
+        parts = Parts(FolderSource([path], background=check_background(background)))
     else:
-        parts = open_source(f"{kind}:{path}")
+        parts = open_source(f"{kind}:{path}", **of_pictures)
     found = [getattr(parts, each) for each in ([split] if split else SPLITS)]
     found = [source for source in found if source is not None]
     if not found:
@@ -77,11 +89,11 @@ def _kind(name):
     if os.path.isfile(path):
         if "idx3-ubyte" in os.path.basename(path):
             return "idx", path
-        if ending in (".png", ".jpg", ".jpeg"):
+        if is_picture(path):
             return "images", path
         raise UserError(
             f'"{path}" is of no kind that is known: give an .npy or .npz file, an IDX file, or a '
-            "folder of PNG files."
+            "folder of picture files."
         )
     return None, name
 

@@ -1,8 +1,8 @@
 """The modes: in which order, and under which priors, the images of a block are coded.
 
-Images are dealt out to lanes: sequences of images that are coded side by side, one of each lane in
-a step. The lanes share one stack, so a lane costs no bits of its own: only where each begins. A
-sender pushes the steps from the last to the first, and so a receiver pops them from the first.
+Images are coded in steps, some side by side in each: as many as there are lanes. The lanes share
+one stack, so a lane costs no bits of its own: only where each begins. A sender pushes the steps
+from the last to the first, and so a receiver pops them from the first.
 
 A new mode is a subclass of `Mode` and an entry in `MODES`, which also gives it the number
 that files know it by.
@@ -10,36 +10,21 @@ that files know it by.
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress
 from keras_acn.codebook.tour import greedy_tour
 from keras_acn.codec import container
-from keras_acn.codec.bits_back import Costs, Images, image_step
-from keras_acn.codec.container import NEAREST, Block
-from keras_acn.codec.grid import LatentGrid
-from keras_acn.codec.networks import (
-    MAX_BIAS_FLOATS,
-    Networks,
-    check_lanes,
-    check_model,
-    is_associative,
-    most_lanes,
-)
-from keras_acn.codec.pixels import image_coder
+from keras_acn.codec.arrivals import FromASet, InRows, canonical_order
+from keras_acn.codec.bits_back import Images
+from keras_acn.codec.learned import LearnedPrior
+from keras_acn.codec.networks import Networks
 from keras_acn.codec.priors import CodeIndex, CodesPrior, GivenPrior, JointPrior
-from keras_acn.codec.stack import Codec, Stack, permutation
 
-# Images of a lane, where the number of lanes is chosen: what a lane's beginning costs is then
-# a small part of a lane.
-IMAGES_PER_LANE = 64
-MAX_LANES = 256
+# In the first step, where later ones learn from it, a lane in so many is used.
+FIRST_SHARE = 16
 # Codes in the mixture that the first image of a lane is coded with, in a tour.
 FIRST_CODES = 4096
 
@@ -48,10 +33,11 @@ class Mode:
     """Base of the modes.
 
     Attributes:
+      arrivals: The class of what says which images are coded next: `InRows` or `FromASet`.
       needs_codes: Whether the mode is of use to associative models only.
       reorders: Whether the images come out in another order.
       lanes_differ: Whether the first image of a lane has another prior than the rest.
-      codes: Training codes in the mixture of an image without a predecessor; `None` for all.
+      most_codes: Training codes in the mixture of an image without a predecessor; `None` for all.
 
     Args:
       networks: `Networks`.
@@ -60,14 +46,15 @@ class Mode:
     Example:
       >>> Stream.rows(7, 3)
       [array([0, 1, 2]), array([3, 4, 5]), array([6])]
-      >>> Tour.rows(7, 3)
-      [array([0, 3, 5]), array([1, 4, 6]), array([2])]
+      >>> Stream.rows(7, 3, slowly=True)
+      [array([0]), array([3]), array([5]), array([1, 4, 6]), array([2])]
     """
 
+    arrivals: type[InRows] | type[FromASet] = InRows
     needs_codes = False
     reorders = False
     lanes_differ = False
-    codes: int | None = None
+    most_codes: int | None = None
 
     def __init__(self, networks: Networks, index: CodeIndex | None):
         self.networks = networks
@@ -78,17 +65,38 @@ class Mode:
         return None
 
     @staticmethod
-    def rows(count: int, lanes: int) -> list[np.ndarray]:
-        """Return the rows of the images of each step, int `[n]`, n at most `lanes`."""
-        raise NotImplementedError
-
-    def prior(self, before: np.ndarray | None, count: int) -> Any:
-        """Return the prior of the latents of a step's `count` images.
+    def rows(count: int, lanes: int, slowly: bool = False) -> list[np.ndarray]:
+        """Return the rows of the images of each step, int `[n]`, n at most `lanes`.
 
         Args:
-          before: The codes `[n, d]` of the images before them, each in its lane; `None` in
-            the first step.
-          count: Images of the step, at most n.
+          count: Images of the block.
+          lanes: Images of a step.
+          slowly: Whether later steps learn from earlier ones. Then each lane is a sequence of
+            images that followed each other, which may be alike, and the first image of each
+            lane is coded in smaller steps.
+        """
+        if not slowly:
+            return [np.arange(at, min(at + lanes, count)) for at in range(0, count, lanes)]
+        first, *others = lane_by_lane(count, lanes)
+        sizes = [max(1, lanes // FIRST_SHARE)]
+        while sum(sizes) < len(first):
+            sizes.append(sum(sizes))
+        return [*np.split(first, np.cumsum(sizes[:-1])), *others]
+
+    def prior(
+        self,
+        arrivals: InRows | FromASet,
+        rows: list[np.ndarray],
+        step: int,
+        learned: LearnedPrior | None,
+    ) -> Any:
+        """Return the prior of the latents of a step's images.
+
+        Args:
+          arrivals: The images; those of all steps before are there.
+          rows: From `rows`.
+          step: Which step.
+          learned: What the block's images teach; `None` where they do not.
         """
         raise NotImplementedError
 
@@ -113,21 +121,36 @@ class Stream(Mode):
       See `Mode`.
     """
 
-    @staticmethod
-    def rows(count, lanes):
-        return [np.arange(at, min(at + lanes, count)) for at in range(0, count, lanes)]
+    def prior(self, arrivals, rows, step, learned):
+        if learned is None:
+            return self.without_predecessor(len(rows[step]))
+        return learned.given(arrivals.there(rows[:step]), len(rows[step]))
 
-    def prior(self, before, count):
-        return self.without_predecessor(count)
+
+class Set(Stream):
+    """Images as a set: which of them comes next is drawn from the stack, and so costs nothing.
+
+    That gives back all that an order is worth, log2(N!) bits, under any prior. The images come
+    out sorted by their bytes.
+
+    Example:
+      See `Mode`.
+    """
+
+    arrivals = FromASet
+    reorders = True
+
+    def arrange(self, images, progress=None):
+        return canonical_order(images.levels)
 
 
 class Tour(Mode):
-    """Images as a set: each under the prior conditioned on the code of the image before.
+    """Images as a set, in an order in which each is like the one before.
 
-    The order is the greedy tour over the images' codes, cut into one segment for each lane. The
-    code that a prior is conditioned on is that of an image which the receiver has just decoded
-    in the same lane, so the receiver needs no codes and no order. The first image of a lane is
-    coded as in `Stream`.
+    The prior of an image is conditioned on the code of the one before. The order is the greedy tour
+    over the images' codes, cut into one segment for each lane. The code that a prior is conditioned
+    on is that of an image which the receiver has just decoded in the same lane, so the receiver
+    needs no codes and no order. The first image of a lane is coded as in `Stream`.
 
     Example:
       See `Mode`.
@@ -136,188 +159,36 @@ class Tour(Mode):
     needs_codes = True
     reorders = True
     lanes_differ = True
-    codes = FIRST_CODES
+    most_codes = FIRST_CODES
 
     def arrange(self, images, progress=None):
         return greedy_tour(images.mean, start=0 if len(images) else None, progress=progress)
 
     @staticmethod
-    def rows(count, lanes):
-        lane = np.arange(min(lanes, count))
-        # One more image for each of the first lanes.
-        starts = lane * (count // lanes) + np.minimum(lane, count % lanes)
-        steps = -(-count // lanes)
-        return [starts[: min(lanes, count - t * lanes)] + t for t in range(steps)]
+    def rows(count, lanes, slowly=False):
+        return lane_by_lane(count, lanes)
 
-    def prior(self, before, count):
-        if before is None:
+    def prior(self, arrivals, rows, step, learned):
+        count = len(rows[step])
+        if not step:
             return self.without_predecessor(count)
-        return GivenPrior(*self.networks.given(before[:count]))
+        before = arrivals.images.mean[rows[step - 1][:count]]
+        return GivenPrior(*self.networks.given(before))
+
+
+def lane_by_lane(count: int, lanes: int) -> list[np.ndarray]:
+    """Return the rows of each step where images are cut into one segment for each lane.
+
+    Example:
+      >>> lane_by_lane(7, 3)
+      [array([0, 3, 5]), array([1, 4, 6]), array([2])]
+    """
+    lane = np.arange(min(lanes, count))
+    # One more image for each of the first lanes.
+    starts = lane * (count // lanes) + np.minimum(lane, count % lanes)
+    steps = -(-count // lanes)
+    return [starts[: min(lanes, count - t * lanes)] + t for t in range(steps)]
 
 
 # Under their names, in the order of their numbers in a file.
-MODES = dict(zip(container.MODES, (Stream, Tour), strict=True))
-
-
-@dataclasses.dataclass(frozen=True)
-class Coded:
-    """A block as it was coded.
-
-    Attributes:
-      block: The `Block`.
-      order: int64 `[n]`, the order in which its images come out; `None` for their own.
-      initial_bits: Bits that the choice of latents took where the stack was empty.
-      lane_bits: Bits that the first images of the lanes cost more than the others do.
-
-    Example:
-      See `BlockCodec`.
-    """
-
-    block: Block
-    order: np.ndarray | None
-    initial_bits: float
-    lane_bits: float
-
-
-class BlockCodec:
-    """Code blocks of images with a model, and decode them.
-
-    Attributes:
-      mode: The `Mode`.
-
-    Args:
-      model: An `ACN` or a `VAE`.
-      mode: `"stream"` or `"set"`.
-      lanes: Images side by side.
-      keep_order: Whether a set's original order is coded too.
-      nearest: Codes that are taken to matter at a z.
-      progress: Called while the priors of the training codes are worked out, with how many
-        are, and their number.
-
-    Raises:
-      UserError: If the model cannot compress, or not in this mode.
-
-    Example:
-      >>> import keras_acn
-      >>> model = keras_acn.load_pretrained("acn-digits")
-      >>> codec = BlockCodec(model, "set", lanes=4)
-      >>> images = np.random.default_rng(0).integers(0, 2, (9, 8, 8, 1)).astype(np.uint8)
-      >>> coded = codec.encode(images)
-      >>> np.array_equal(codec.decode(coded.block), images[coded.order])
-      True
-    """
-
-    def __init__(
-        self,
-        model: Any,
-        mode: str,
-        lanes: int,
-        *,
-        keep_order: bool = False,
-        nearest: int = NEAREST,
-        progress: Progress | None = None,
-    ):
-        kind = MODES[mode]
-        Stack()  # Tells at once, and not after long work, if its library is missing.
-        check_model(model)
-        associative = is_associative(model)
-        codes = np.asarray(model.codebook.codes if associative else [])
-        check_lanes(model, lanes, min(nearest, len(codes)))
-        if kind.needs_codes and not associative:
-            raise UserError(
-                "The prior of this model does not depend on other images, so their order is "
-                "worth nothing to it: use the stream mode."
-            )
-        if kind.codes is not None and len(codes) > kind.codes:
-            codes = codes[np.arange(kind.codes) * len(codes) // kind.codes]
-        self.networks = Networks(model, lanes)
-        index = CodeIndex(self.networks, codes, nearest, progress) if associative else None
-        self.mode = kind(self.networks, index)
-        self._pixels = image_coder(self.networks)
-        self._keeps_order = keep_order and kind.reorders
-
-    def encode(
-        self, levels: np.ndarray, progress: Callable[[str, int, int], None] | None = None
-    ) -> Coded:
-        """Return the `Coded` block of images.
-
-        Args:
-          levels: uint8 `[n, H, W, C]`, n at least 1.
-          progress: Called with a stage (`"encode"`, `"tour"` or `"compress"`), the images
-            done in it, and n.
-        """
-        stage = progress or (lambda *told: None)
-        lanes, count = self.networks.lanes, len(levels)
-        parts = []
-        for start in range(0, count, lanes):
-            parts.append(self.networks.encode(levels[start : start + lanes]))
-            stage("encode", min(start + lanes, count), count)
-        q = (np.concatenate(each) for each in zip(*parts, strict=True))
-        images = Images(levels, *q)
-        if not (np.isfinite(images.mean).all() and np.isfinite(images.stddev).all()):
-            raise UserError("The model's codes of these images are not finite: train it anew.")
-        grid, stack, costs = LatentGrid.around(images.mean, images.stddev), Stack(), Costs()
-        order = self.mode.arrange(images, functools.partial(stage, "tour"))
-        if order is not None:
-            images = images[order]
-        if self._keeps_order:
-            permutation(count).push(stack, order)
-        steps = self._steps(grid, count, costs, functools.partial(stage, "compress"))
-        steps.push(stack, images)
-        lane_bits = costs.lane_bits() if self.mode.lanes_differ else 0.0
-        return Coded(Block(count, grid, stack.words()), order, costs.initial_bits, lane_bits)
-
-    def decode(self, block: Block, progress: Progress | None = None) -> np.ndarray:
-        """Return the images of a block in the order in which they come out, uint8 `[n, H, W, C]`.
-
-        Args:
-          block: The block.
-          progress: Called with the images done, and n.
-
-        Raises:
-          UserError: If the block holds something else than images of this model.
-        """
-        stack = Stack(block.words)
-        levels = self._steps(block.grid, block.count, progress=progress).pop(stack)
-        if self._keeps_order:
-            order = permutation(block.count).pop(stack)
-            levels[order] = levels.copy()
-        if not stack.is_empty():
-            raise UserError("Something is left over at the end of a block: the file is damaged.")
-        return levels
-
-    def _steps(self, grid, count, costs=None, progress=None):
-        """Return the codec of all steps of a block; it pushes `Images` and pops levels."""
-        rows = self.mode.rows(count, self.networks.lanes)
-        tell = progress or (lambda done, total: None)
-
-        def step(before, size):
-            prior = self.mode.prior(before, size)
-            return image_step(grid, self.networks.encode, self._pixels, prior, costs)
-
-        def push(stack, images):
-            done = 0
-            for t in reversed(range(len(rows))):
-                before = images.mean[rows[t - 1]] if t else None
-                step(before, len(rows[t])).push(stack, images[rows[t]])
-                done += len(rows[t])
-                tell(done, count)
-
-        def pop(stack):
-            levels = np.zeros((count, *self.networks.image_shape), np.uint8)
-            before, done = None, 0
-            for each in rows:
-                images = step(before, len(each)).pop(stack)
-                levels[each], before = images.levels, images.mean
-                done += len(each)
-                tell(done, count)
-            return levels
-
-        return Codec(push, pop)
-
-
-def default_lanes(model: Any, count: int) -> int:
-    """Return the number of lanes for blocks of `count` images: a power of two, 1 to 256."""
-    most = min(MAX_LANES, most_lanes(model, MAX_BIAS_FLOATS) or MAX_LANES)
-    wanted = max(1.0, min(count / IMAGES_PER_LANE, most))
-    return 2 ** min(round(np.log2(wanted)), int(np.log2(most)))
+MODES = dict(zip(container.MODES, (Stream, Tour, Set), strict=True))

@@ -63,13 +63,13 @@ class GivenPrior:
     def on(self, grid: LatentGrid) -> Codec:
         """Return the codec of latents, int32 `[n, d]` cells of the grid."""
         logits = np.rint(np.asarray(self.log_weight, np.float64) * LOGIT_ROUNDING)
-        weight = _softmax(logits / LOGIT_ROUNDING)
+        weight = softmax(logits / LOGIT_ROUNDING)
         mean, stddev = grid.gaussian(self.mean, self.stddev)
 
         def posterior(cells):
             scaled = (cells[..., None] - mean) / stddev
             logits = np.log(weight + 1e-300) - np.log(stddev) - 0.5 * scaled**2
-            return categorical(_flat(_softmax(logits)))
+            return categorical(_flat(softmax(logits)))
 
         def likelihood(component):
             chosen = np.arange(len(component)), component
@@ -103,7 +103,7 @@ class CodesPrior:
 
         def posterior(cells):
             rows, probabilities = self.index.candidates(grid.values(cells))
-            return _one_of(rows, categorical(probabilities))
+            return one_of(rows, categorical(probabilities))
 
         def likelihood(rows):
             return self.index.prior(rows).on(grid)
@@ -141,14 +141,14 @@ class JointPrior:
     def on(self, grid: LatentGrid) -> Codec:
         """Return the codec of latents, int32 `[n, d]` cells of the grid."""
         logits = np.rint(np.asarray(self.log_weight, np.float64) * LOGIT_ROUNDING)
-        weight = _softmax(logits / LOGIT_ROUNDING)  # [K]
+        weight = softmax(logits / LOGIT_ROUNDING)  # [K]
         mean, stddev = grid.gaussian(self.mean, self.stddev)  # each [K, d]
         height = np.log(weight + 1e-300) - np.log(stddev).sum(axis=-1)
 
         def posterior(cells):
             scaled = (cells[:, None, :] - mean) / stddev  # [n, K, d]
             nats = height - 0.5 * np.square(scaled).sum(axis=-1)
-            return categorical(_softmax(np.rint(nats * NATS_ROUNDING) / NATS_ROUNDING))
+            return categorical(softmax(np.rint(nats * NATS_ROUNDING) / NATS_ROUNDING))
 
         def likelihood(component):
             return gaussian(mean[component], stddev[component], grid.reach)
@@ -196,12 +196,12 @@ class CodeIndex:
         log_weight, mean, stddev = networks.given(np.asarray(codes, float), size, progress)
         self.num_codes = len(codes)
         self.nearest = min(int(nearest), self.num_codes)
-        # A component's density is exp(height - ((z - mean) * slope)^2) up to a constant. Kept in
-        # float32: half the memory, and as good as equal on both sides as float64.
+        # What `log_densities` takes. Kept in float32: half the memory, and as good as equal on both
+        # sides as float64.
         tables = log_weight - np.log(stddev), mean, np.sqrt(0.5) / stddev
         self._tables = tuple(tf.constant(table.astype(np.float32)) for table in tables)
         weights, offset = moment_ranking(*map(tf.constant, (log_weight, mean, stddev)))
-        # Filled up to whole groups with codes that are never the best.
+        # Filled up here once, and not in each search.
         fill = -self.num_codes % GROUP
         self._weights = tf.pad(weights, [[0, 0], [0, fill]])
         self._offset = tf.pad(offset, [[0, fill]], constant_values=-1e30)
@@ -226,35 +226,83 @@ class CodeIndex:
         Returns:
           `(rows, probabilities)`, int32 and float64 `[n, nearest]`.
         """
+        rows, nats = self.densities(z)
+        return rows, softmax(nats)
+
+    def densities(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the codes that matter at z, and log p(z|c) in nats, up to a constant for all.
+
+        Args:
+          z: float64 `[n, d]`.
+
+        Returns:
+          `(rows, nats)`, int32 and float64 `[n, nearest]`.
+        """
         if self.nearest == self.num_codes:
             rows = np.tile(np.arange(self.num_codes, dtype=np.int32), (len(z), 1))
         else:
             rows = in_batches(self._rank, z, size=RANKED, fill=True)
         nats = in_batches(self._look_up, z, rows, size=self._looked_up, fill=True)
-        return rows, _softmax(np.rint(nats * NATS_ROUNDING) / NATS_ROUNDING)
+        return rows, np.rint(nats * NATS_ROUNDING) / NATS_ROUNDING
 
     def _rank_batch(self, z):
-        score = tf.matmul(tf.concat([tf.square(z), z], axis=-1), self._weights) + self._offset
-        score = tf.round(score * RANK_ROUNDING)  # [n, N]
-        # Group g is rows g, g + G, g + 2 G, ...: the best k are in the k best groups. Among
-        # equals the first comes first, on both sides.
-        groups = score.shape[1] // GROUP
-        best = tf.reduce_max(tf.reshape(score, [-1, GROUP, groups]), axis=1)
-        _, group = tf.math.top_k(best, k=min(self.nearest, groups))
-        rows = group[:, :, None] + groups * tf.range(GROUP)
-        rows = tf.reshape(rows, [score.shape[0], -1])
-        _, place = tf.math.top_k(tf.gather(score, rows, batch_dims=1), k=self.nearest)
-        return tf.gather(rows, place, batch_dims=1)
+        return best_rows(z, self._weights, self._offset, self.nearest)
 
     def _look_up_batch(self, z, rows):
         tables = (tf.cast(tf.gather(table, rows), tf.float64) for table in self._tables)
-        height, mean, slope = tables  # each [n, k, d, M]
-        density = tf.exp(height - tf.square((z[:, None, :, None] - mean) * slope))
-        density = tf.reduce_sum(density, axis=-1)  # [n, k, d]
-        return tf.reduce_sum(tf.math.log(density + 1e-300), axis=-1)
+        return log_densities(z, *tables)
 
 
-def _one_of(rows, choice):
+def best_rows(z: tf.Tensor, weights: tf.Tensor, offset: tf.Tensor, nearest: int) -> tf.Tensor:
+    """Return the codes whose Gaussians are densest at z, int32 `[n, nearest]`, the best first.
+
+    Args:
+      z: float64 `[n, d]`.
+      weights: float64 `[2 d, N]`, with `offset` `[N]` as `moment_ranking` returns them.
+      offset: See `weights`.
+      nearest: How many, at most N.
+
+    Example:
+      >>> weights, offset = moment_ranking(tf.zeros([5, 1, 1]), tf.constant(
+      ...     [0.0, 1.0, 2.0, 3.0, 4.0])[:, None, None], tf.ones([5, 1, 1]))
+      >>> best_rows(tf.constant([[2.9]]), weights, offset, 2).numpy()
+      array([[3, 2]], dtype=int32)
+    """
+    # Filled up to whole groups with codes that are never the best.
+    fill = -offset.shape[0] % GROUP
+    if fill:
+        weights = tf.pad(weights, [[0, 0], [0, fill]])
+        offset = tf.pad(offset, [[0, fill]], constant_values=-1e30)
+    score = tf.matmul(tf.concat([tf.square(z), z], axis=-1), weights) + offset
+    score = tf.round(score * RANK_ROUNDING)  # [n, N]
+    # Group g is rows g, g + G, g + 2 G, ...: the best k are in the k best groups. Among
+    # equals the first comes first, on both sides.
+    groups = score.shape[1] // GROUP
+    best = tf.reduce_max(tf.reshape(score, [-1, GROUP, groups]), axis=1)
+    _, group = tf.math.top_k(best, k=min(nearest, groups))
+    rows = group[:, :, None] + groups * tf.range(GROUP)
+    rows = tf.reshape(rows, [score.shape[0], -1])
+    _, place = tf.math.top_k(tf.gather(score, rows, batch_dims=1), k=nearest)
+    return tf.gather(rows, place, batch_dims=1)
+
+
+def log_densities(z: tf.Tensor, height: tf.Tensor, mean: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:
+    """Return log p(z|c) in nats of k codes for each z, up to a constant for all: `[n, k]`.
+
+    A component's density is exp(height - ((z - mean) * slope)^2) up to that constant.
+
+    Args:
+      z: float64 `[n, d]`.
+      height: float64 `[n, k, d, M]`.
+      mean: The same.
+      slope: The same.
+    """
+    density = tf.exp(height - tf.square((z[:, None, :, None] - mean) * slope))
+    density = tf.reduce_sum(density, axis=-1)  # [n, k, d]
+    return tf.reduce_sum(tf.math.log(density + 1e-300), axis=-1)
+
+
+def one_of(rows: np.ndarray, choice: Codec) -> Codec:
     """Return the codec of rows, int `[n]`, given the codec of their places in `rows [n, k]`."""
 
     def push(stack, row):
@@ -269,7 +317,8 @@ def _one_of(rows, choice):
     return Codec(push, pop)
 
 
-def _softmax(logits):
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return exp(logits), normalised over the last axis."""
     weight = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return weight / weight.sum(axis=-1, keepdims=True)
 

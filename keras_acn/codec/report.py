@@ -18,7 +18,7 @@ class Report:
     Attributes:
       images: N.
       values_per_image: H W C.
-      mode: `"stream"` or `"set"`.
+      mode: `"stream"`, `"set"` or `"tour"`.
       lanes: Images side by side.
       file_bytes: Bytes of the file, all told.
       initial_bits: Of these, bits that bits-back coding did not get back: what went into the
@@ -27,6 +27,7 @@ class Report:
       order_bits: Of these, what the order of the set cost; 0 where it is not kept, or where
         the images come out in their order anyway.
       array_bytes: Bytes of the array that was compressed.
+      codes: `"training"`, `"seen"` or `"both"`: whose codes the priors were made of.
       seconds: Time taken, `None` where it is not known.
       verified: Whether the file was decoded and found to hold the images.
 
@@ -45,6 +46,7 @@ class Report:
     lane_bits: int
     order_bits: int
     array_bytes: int
+    codes: str = "training"
     seconds: float | None = None
     verified: bool = False
 
@@ -79,6 +81,7 @@ class Report:
             lane_bits=end.lane_bits,
             order_bits=order_bits(block_sizes) if header.keep_order else 0,
             array_bytes=math.prod(header.array_shape) * np.dtype(header.values.dtype).itemsize,
+            codes=header.codes,
             seconds=seconds,
             verified=verified,
         )
@@ -126,7 +129,11 @@ class Report:
         elif self.order_bits:
             lines.append("order    as it was (kept beside the set)")
         else:
-            lines.append("order    that of the tour: the set is kept, its order is not")
+            order = "that of the tour" if self.mode == "tour" else "sorted"
+            lines.append(f"order    {order}: the set is kept, its order is not")
+        if self.codes != "training":
+            whose = "of the images before, too" if self.codes == "both" else "of the images before"
+            lines.append(f"codes    {whose}: the prior learned from what it had coded")
         if self.seconds:
             speed = self.images / self.seconds
             checked = ", decoded again to verify" if self.verified else ""

@@ -11,6 +11,7 @@ from keras_acn.data.indexed import check_batch_spec as check_batch_spec
 from keras_acn.data.indexed import from_arrays as from_arrays
 from keras_acn.data.indexed import index_dataset as index_dataset
 from keras_acn.data.load import Data as Data
+from keras_acn.data.load import check_source as check_source
 from keras_acn.data.load import load as load
 from keras_acn.data.readers import describe_sources as describe_sources
 from keras_acn.data.transform import BINARIZATIONS as BINARIZATIONS

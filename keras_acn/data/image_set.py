@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -102,6 +103,29 @@ class ImageSet:
     def levels(self) -> int | None:
         """How many values a pixel of a batch can take, or `None` for floats."""
         return self._raw_levels if self.binarize == "none" else 2
+
+    def fingerprint(self) -> str:
+        """Return a hash of images, labels and what white is: of the data before binarization."""
+        about = [self.images.dtype.str, self.images.shape, self._raw_levels]
+        digest = hashlib.blake2b(repr(about).encode(), digest_size=16)
+        digest.update(np.ascontiguousarray(self.images).data)
+        if self.labels is not None:
+            digest.update(np.ascontiguousarray(self.labels).data)
+        return digest.hexdigest()
+
+    def class_words(self, labels: np.ndarray | None = None) -> np.ndarray | None:
+        """Return the names of labels, or the labels themselves where they have no names.
+
+        Args:
+          labels: int `[n]`; those of all images by default.
+
+        Returns:
+          str or int `[n]`, `None` where there are no labels.
+        """
+        labels = self.labels if labels is None else labels
+        if labels is None or self.class_names is None:
+            return labels
+        return np.array(self.class_names)[labels]
 
     def take(self, rows: slice | Sequence[int] | np.ndarray) -> ImageSet:
         """Return the set of some of the images; they are numbered anew, from 0.

@@ -125,6 +125,12 @@ def index_dataset(dataset: Any) -> Any:
     if int(dataset.cardinality()) == tf.data.INFINITE_CARDINALITY:
         raise UserError(f"The dataset never ends: call {_CALL} before repeat().")
     _check_first(dataset)
+    return count_rows(dataset)
+
+
+def count_rows(dataset: Any) -> Any:
+    """Number the images of a dataset as they come, for use where no number has to stay."""
+    image_spec, _ = _parts(dataset.element_spec)
     batched = image_spec.shape.rank == 4
 
     def count(state, element):

@@ -13,12 +13,14 @@ from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.errors import UserError, did_you_mean
 from keras_acn.data.checks import check_images
 from keras_acn.data.image_set import ImageSet
-from keras_acn.data.readers import open_source
+from keras_acn.data.readers import needs_tensorflow, open_source
 from keras_acn.data.readers.base import Parts, Source
+from keras_acn.data.readers.notices import tell
 from keras_acn.data.split import (
     Part,
     check_amount,
     check_classes,
+    class_labels,
     held_out,
     limited,
     of_classes,
@@ -45,6 +47,7 @@ class Data:
       image_shape: `(H, W, C)` of every part.
       num_classes: Number of classes, `None` where there are no labels.
       class_names: Name of each label from 0, `None` where the source has no names.
+      notices: Sentences on what was read otherwise than it is stored, or left out.
 
     Example:
 
@@ -62,6 +65,7 @@ class Data:
     image_shape: tuple[int, int, int]
     num_classes: int | None
     class_names: tuple[str, ...] | None = None
+    notices: tuple[str, ...] = ()
 
 
 def _check_flag(value, what):
@@ -80,6 +84,9 @@ def with_test(parts: Parts, source: str, amount: float | int | None = None) -> P
       source: What to call the data in an error.
       amount: Share or count; by default a tenth, 0 for no test part.
 
+    A folder with a validation part and no test part keeps it so, unless an amount is asked for:
+    there is a part to measure on.
+
     Raises:
       UserError: If an amount is asked for though there is a test part, or it leaves nothing
         to train on, or there are no training images.
@@ -93,7 +100,7 @@ def with_test(parts: Parts, source: str, amount: float | int | None = None) -> P
         return parts
     count = len(train)
     if amount is None:
-        amount = TEST_SHARE if count > 1 else 0
+        amount = TEST_SHARE if count > 1 and parts.validation is None else 0
     if not amount:
         return parts
     labels = train.labels if train.has_labels_ahead else None
@@ -142,7 +149,7 @@ def _num_classes(parts, class_names):
 
 
 def load(
-    source: str = "digits",
+    source: str | os.PathLike = "digits",
     *,
     data_dir: str | os.PathLike | None = None,
     binarize: str = "none",
@@ -154,6 +161,8 @@ def load(
     crop: int | tuple[int, int] | None = None,
     grey: bool = False,
     classes: Any = None,
+    background: Any = None,
+    skip_damaged: bool = False,
     seed: int = 0,
     **unknown: Any,
 ) -> Data:
@@ -169,21 +178,31 @@ def load(
       threshold: In [0, 1): with `"threshold"` the pixels above it are 1, the others 0.
       validation: How much of the training part to hold out: a share in [0, 1), or a
         number of images; by class where there are labels, chosen by `seed`. With 0 the
-        validation part is the published one of a TensorFlow dataset that has one
-        besides its test part, otherwise `None`.
-      test: The same for the test part of a source that publishes none. By default a tenth;
-        0 for no test part. The rows do not depend on `seed`.
+        validation part is that of a folder with `val/`, or the published one of a TensorFlow
+        dataset that has one besides its test part, otherwise `None`.
+      test: The same for the test part of a source that has none. By default a tenth, or
+        nothing where there is a validation part; 0 for no test part. The rows do not depend
+        on `seed`.
       limit: The most images of the training part (before `validation` is taken off it)
         and of each other part: the first ones, spread over the classes for `images:DIR`.
       resize: Pixels, or `(height, width)`: bilinear, antialiased, after the crop.
       crop: Pixels, or `(height, width)`, kept around the centre.
       grey: Whether colour images become one channel.
-      classes: Labels of the classes to keep, in every part, such as `(0, 1, 2)`; `None`
-        for all. They keep their labels. Taken after `limit`, and before `validation`.
+      classes: Labels of the classes to keep, in every part, such as `(0, 1, 2)`, or their
+        names where the source has names; `None` for all. They keep their labels. Taken after
+        `limit`, and before `validation`.
+      background: Of `images:DIR`, what transparent pictures are laid on: a colour such as
+        `"white"` (the default), `"#20a0ff"` or a grey value from 0 to 255.
+      skip_damaged: Of `images:DIR`, whether to leave out pictures that cannot be read, by a
+        further reading of all files. Else they are an error, which names all of them.
       seed: Seed of the validation split and of the fixed draws.
 
     Returns:
       `Data`.
+
+    Warns:
+      DataWarning: Of what was read otherwise than it is stored, or left out; `Data.notices`
+        holds the same sentences.
 
     Raises:
       UserError: If the source cannot be read or an option is not as described.
@@ -208,17 +227,31 @@ def load(
         "resize": check_size(resize, "resize"),
         "grey": _check_flag(grey, "grey"),
     }
-    opened = open_source(source, None if data_dir is None else os.path.expanduser(data_dir))
+    name = str(source)
+    opened = open_source(
+        source,
+        None if data_dir is None else os.path.expanduser(data_dir),
+        background=background,
+        skip_damaged=_check_flag(skip_damaged, "skip_damaged"),
+    )
     opened.check()
-    sources = _chosen(with_test(opened, source, test), limit, look)
-    parts = {name: _read(each) for name, each in sources.items()}
+    sources = _chosen(with_test(opened, name, test), limit, look)
+    parts = {part: _read(each) for part, each in sources.items()}
+    notices = list(sources["train"].notices)
+    if validation and "validation" in parts:
+        notices.append(
+            f"{name} has a validation part of its own, which validation={validation} replaces "
+            "by training images."
+        )
+    tell(notices)
     if classes is not None:
-        parts = of_classes(parts, classes, source)
+        classes = class_labels(classes, sources["train"].class_names)
+        parts = of_classes(parts, classes, name)
     if validation:
         train = parts["train"]
         kept, held = held_out(len(train.images), train.labels, validation, (seed, 0), "validation")
         parts |= {"train": train.take(kept), "validation": train.take(held)}
-    _check_same(parts, source)
+    _check_same(parts, name)
     class_names = sources["train"].class_names
     floats = parts["train"].images.dtype != np.uint8
     levels = None if floats else sources["train"].white() + 1
@@ -237,11 +270,28 @@ def load(
         train=sets["train"],
         validation=sets.get("validation"),
         test=sets.get("test"),
-        name=str(source),
+        name=name,
         image_shape=sets["train"].image_shape,
         num_classes=_num_classes(parts, class_names),
         class_names=class_names,
+        notices=tuple(notices),
     )
+
+
+def check_source(source: str | os.PathLike, *, background: Any = None) -> None:
+    """Check what can be checked of a source at once: that it is there, names, headers, shapes.
+
+    Nothing is checked of TensorFlow datasets, which takes as long as loading them.
+
+    Args:
+      source: As for `load`.
+      background: Likewise.
+
+    Raises:
+      UserError: As `load` does.
+    """
+    if not needs_tensorflow(source):
+        open_source(source, background=background).check()
 
 
 def _chosen(parts: Parts, limit: int | None, look: dict[str, Any]) -> dict[str, Source]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_acn._base.checks import check_count
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import UserError, unknown_name
 
 
 class Part(NamedTuple):
@@ -101,23 +101,65 @@ def limited(rows: np.ndarray, limit: int | None, spread: bool = False) -> np.nda
     return rows[:limit]
 
 
-def check_classes(classes: Any) -> tuple[int, ...] | None:
-    """Return labels as a sorted tuple of ints; `None` for `None`.
+def check_classes(classes: Any) -> tuple[int | str, ...] | None:
+    """Return labels as a sorted tuple of ints, names as they are; `None` for `None`.
 
     Args:
-      classes: A label, or several of them.
+      classes: A label or a name, or several of them.
 
     Raises:
-      UserError: If they are not whole numbers from 0, or none at all.
+      UserError: If they are not whole numbers from 0 or names, or none at all.
     """
     if classes is None:
         return None
-    if isinstance(classes, str) or np.ndim(classes) > 1:
+    if isinstance(classes, np.ndarray):
+        classes = classes.tolist()
+    if isinstance(classes, (str, int, np.integer)):
+        classes = [classes]
+    is_list = isinstance(classes, (list, tuple, set, range))
+    if not is_list or any(np.ndim(label) for label in classes):
         raise UserError(f"classes must be the labels to keep, such as [0, 1, 2], not {classes!r}.")
-    kept = {check_count(label, "Each of the classes") for label in np.atleast_1d(classes).tolist()}
-    if not kept:
+    each = list(classes)
+    if not each:
         raise UserError("classes is empty: name at least one label, or leave it out.")
-    return tuple(sorted(kept))
+    names = dict.fromkeys(label for label in each if isinstance(label, str))
+    labels = {
+        check_count(label, "Each of the classes") for label in each if not isinstance(label, str)
+    }
+    return (*sorted(labels), *names)
+
+
+def class_labels(
+    classes: Sequence[int | str], class_names: Sequence[str] | None
+) -> tuple[int, ...]:
+    """Return the labels of classes that are named by label or by name, ascending.
+
+    Args:
+      classes: As `check_classes` returns them.
+      class_names: Name of each label from 0, or `None`.
+
+    Raises:
+      UserError: If there is no class of a name.
+
+    Example:
+
+    >>> class_labels((0, "dog"), ["ant", "cat", "dog"])
+    (0, 2)
+    """
+    labels = set()
+    for each in classes:
+        if not isinstance(each, str):
+            labels.add(each)
+        elif each in (class_names or ()):
+            labels.add(list(class_names or ()).index(each))
+        elif class_names is None:
+            raise UserError(
+                f'The classes have no names, so there is none called "{each}": give labels, such '
+                "as [0, 1, 2]."
+            )
+        else:
+            raise unknown_name("class", each, class_names)
+    return tuple(sorted(labels))
 
 
 def of_classes(parts: dict[str, Part], classes: Sequence[int], source: str) -> dict[str, Part]:

@@ -190,13 +190,24 @@ class ConvDecoder(FeedForwardDecoder):
         shape = (None, *small)
         for n in self.filters[1:]:
             layer = keras.layers.Conv2DTranspose(
-                n, 4, strides=2, padding="same", activation=activation, **policy
+                n,
+                4,
+                strides=2,
+                padding="same",
+                data_format="channels_last",
+                activation=activation,
+                **policy,
             )
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
             self.doublings.append(layer)
         self.output_layer = keras.layers.Conv2D(
-            self.parameters_per_pixel, 3, padding="same", name="parameters", **policy
+            self.parameters_per_pixel,
+            3,
+            padding="same",
+            data_format="channels_last",
+            name="parameters",
+            **policy,
         )
         self.output_layer.build(shape)
         self.built = True

@@ -23,6 +23,11 @@ This is the only file that touches what is private in Keras or TensorFlow. In Ke
   after: the step adds them up itself, and the optimizer's own sum is left out.
 - `add_variable` of the metrics: their variables hold a part of the sum on each replica, and to
   read one takes all workers, so that the chief alone could not write a checkpoint.
+- `_untrack_variable` of the layers: a built layer gives up no weight, and a codebook that grows
+  has new ones in the places of the old (`drop_weights`).
+- `_log_weight_as_image` of `TensorBoard`: it makes no image of a weight of booleans.
+- `invoking_op_callbacks` of TensorFlow's context: `tf.debugging.enable_check_numerics()` stops at
+  each infinity, and to a search that is the distance of what must not be found.
 - XLA draws other numbers from the same stateless seed, so an evaluation that is compiled in one
   process and not in another would give other figures: only the training step is compiled.
 
@@ -32,6 +37,7 @@ This is the only file that touches what is private in Keras or TensorFlow. In Ke
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -167,6 +173,19 @@ class KerasTrainer(keras.Model):
         return (dataset if is_cut else distribute(dataset, self.distribute_strategy)), known
 
 
+def drop_weights(layer: keras.layers.Layer) -> None:
+    """Make a built layer one without weights, so that `build` can make others."""
+    weights = [*layer._trainable_variables, *layer._non_trainable_variables]
+    for name, value in list(vars(layer).items()):
+        if any(value is weight for weight in weights):
+            delattr(layer, name)  # which makes Keras forget it
+            weights = [weight for weight in weights if weight is not value]
+    for weight in weights:
+        layer._untrack_variable(weight)
+    # A built layer takes no new weights.
+    layer._tracker.unlock()
+
+
 def is_validation_of_fit(options: dict[str, Any]) -> bool:
     """Return whether `evaluate` is called by `fit`, on the dataset that `fit` was given.
 
@@ -184,7 +203,46 @@ def joined(own: list, callbacks: Any) -> Any:
         callbacks = callbacks.callbacks
     elif isinstance(callbacks, keras.callbacks.Callback):
         callbacks = [callbacks]
+    for each in callbacks or []:
+        if isinstance(each, keras.callbacks.TensorBoard):
+            _show_booleans(each)
     return own + [each for each in callbacks or [] if not any(each is o for o in own)]
+
+
+def _show_booleans(callback):
+    """Let a `TensorBoard` write weights of booleans as images, as it does all others."""
+    write = getattr(callback, "_log_weight_as_image", None)
+    if write is None or getattr(write, "shows_booleans", False):
+        return
+
+    def shown(weight, *args, **kwargs):
+        if weight.dtype == "bool":
+            weight = keras.ops.cast(weight, "float32")
+        return write(weight, *args, **kwargs)
+
+    shown.shows_booleans = True
+    callback._log_weight_as_image = shown
+
+
+@contextlib.contextmanager
+def infinities_allowed() -> Iterator[None]:
+    """A context in which infinity is a number like any other to `enable_check_numerics()`.
+
+    For operations of which no gradient is taken, and whose inputs were checked where they came
+    from.
+    """
+    from tensorflow.python.eager import context
+
+    here = context.context()
+    before = getattr(here, "invoking_op_callbacks", None)
+    if before is None:
+        yield
+        return
+    here.invoking_op_callbacks = True
+    try:
+        yield
+    finally:
+        here.invoking_op_callbacks = before
 
 
 class OnEveryReplica:

@@ -51,7 +51,7 @@ class PosteriorEncoder(keras.Model):
       ... class LinearEncoder(PosteriorEncoder):
       ...     def __init__(self, image_shape, latent_dim=16, variance="unit", **kwargs):
       ...         super().__init__(image_shape, latent_dim, variance, **kwargs)
-      ...         self.flatten = keras.layers.Flatten(dtype=self.dtype_policy)
+      ...         self.flatten = keras.layers.Flatten("channels_last", dtype=self.dtype_policy)
       ...         height, width, channels = self.image_shape
       ...         self.build_heads(height * width * channels)
       ...
@@ -131,6 +131,14 @@ class PosteriorEncoder(keras.Model):
         if self.variance == "sigmoid":
             return mean, ops.maximum(ops.sigmoid(raw), 1e-4)
         return mean, ops.exp(ops.clip(raw, MIN_LOG_STDDEV, MAX_LOG_STDDEV))
+
+    def __call__(self, *args, **kwargs):
+        if any(isinstance(each, keras.KerasTensor) for each in keras.tree.flatten((args, kwargs))):
+            raise UserError(
+                "An encoder returns a distribution, which no Functional or Sequential model can "
+                "hold: take its parameters, mean, stddev = encoder.parameters(x)."
+            )
+        return super().__call__(*args, **kwargs)
 
     def call(self, image, context=None, training=False):
         """Return q(z|x): a `tfd.Distribution` with batch `[B]` and event `[d]`.

@@ -82,6 +82,7 @@ class ConvEncoder(PosteriorEncoder):
                         3,
                         strides=2 if last else 1,
                         padding="same",
+                        data_format="channels_last",
                         kernel_initializer="he_normal",
                         **policy,
                     ),
@@ -91,7 +92,7 @@ class ConvEncoder(PosteriorEncoder):
                     groups = math.gcd(8, width)
                     self._add(keras.layers.GroupNormalization(groups, **policy), shape)
                 self._add(keras.layers.Activation(activation, **policy), shape)
-        shape = self._add(keras.layers.Flatten(**policy), shape)
+        shape = self._add(keras.layers.Flatten("channels_last", **policy), shape)
         # The layers from here on see the context beside the features.
         self._head_from = len(self.trunk)
         shape = (None, shape[-1] + self.context_dim)

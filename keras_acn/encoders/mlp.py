@@ -49,7 +49,7 @@ class MLPEncoder(PosteriorEncoder):
         self.hidden = check_widths(hidden, "hidden")
         self.activation = activation
         policy = {"dtype": self.dtype_policy}
-        self.flatten = keras.layers.Flatten(**policy)
+        self.flatten = keras.layers.Flatten("channels_last", **policy)
         self.hidden_layers = [
             keras.layers.Dense(n, activation=activation, **policy) for n in self.hidden
         ]

@@ -90,6 +90,19 @@ class CodeLengths:
         return ordering_bound_nats(len(self))
 
     @property
+    def set_nats(self) -> float | None:
+        """Unordered less ln(N!) / N: what an image of the set costs whose order is drawn.
+
+        Random order coding gets there (Severo et al. 2021, arXiv 2107.09202), as
+        `keras_acn.compress(..., mode="set")` does. `None` where images are not coded one by one
+        with a prior that all share, as those of a homoencoder's classes.
+        """
+        unordered = self.mean("unordered_nats")
+        if unordered is None or self.unconditional is None:
+            return None
+        return unordered - self.ordering_bound_nats
+
+    @property
     def gap_nats(self) -> float | None:
         """Unordered less ordered, in nats per image, or `None`."""
         unordered, ordered = self.mean("unordered_nats"), self.mean("ordered_nats")
@@ -127,6 +140,7 @@ class CodeLengths:
             "images": len(self),
             "costs": rows,
             "unconditional_prior": self.unconditional,
+            "set_nats": self.set_nats,
             "gap_nats": self.gap_nats,
             "ordering_bound_nats": self.ordering_bound_nats,
             "warning": self.warning,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from keras_acn._base import lazy
-from keras_acn.evaluation.code_length import BOUND, LOSS, CodeLengths, kind_of
+from keras_acn.evaluation.code_length import BOUND, CODE_LENGTH, LOSS, CodeLengths, kind_of
 from keras_acn.evaluation.importance_bound import ImportanceBound
 from keras_acn.evaluation.unconditional import TRUNCATION_IMAGES
 
@@ -183,6 +183,14 @@ def notes_of_code_lengths(
             f"the importance-weighted bound takes {bound.samples} samples on "
             f"{len(bound.log_likelihood_nats)} images under the same prior."
         )
+    of_a_set, ordered = lengths.set_nats, lengths.mean("ordered_nats")
+    if of_a_set is not None and ordered is not None and of_a_set <= ordered:
+        notes.append(
+            "the set at unordered - ln(N!)/N is the better code than the ordered one: which image "
+            "comes next is drawn by bits of the message, so that all N! orders are paid back, "
+            "while the tour keeps to one of them and saves what a single neighbour's code tells "
+            "(keras-acn compress --mode set)."
+        )
     return notes
 
 
@@ -261,6 +269,12 @@ def _table_2(reports):
         is_loss = not any("unordered_nats" in each["costs"] for each in every)
         kind = LOSS if is_loss else kind_of(name)
         rows.append([_label(name, homoencoders), *cells, _number(paper, 1), kind])
+    # A report of an earlier version has no such figure.
+    sets = [each.get("set_nats") for each in every]
+    if any(each is not None for each in sets):
+        rows.append(
+            ["set: unordered - ln(N!)/N", *(_number(each) for each in sets), "-", CODE_LENGTH]
+        )
     if any(each["importance_weighted"] for each in reports):
         cells = [_nats(each["importance_weighted"]) for each in reports]
         rows.append(["-log p(x), importance-weighted", *cells, "-", BOUND])

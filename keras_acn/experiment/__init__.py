@@ -17,6 +17,7 @@ _PUBLIC = {
     "run_summary": "keras_acn.experiment.summary:run_summary",
     # Callbacks, and how a training may end.
     "EpochLines": "keras_acn.experiment.summary:EpochLines",
+    "EpochBar": "keras_acn.experiment.summary:EpochBar",
     "Snapshots": "keras_acn.experiment.snapshots:Snapshots",
     "Interrupted": "keras_acn.experiment.callbacks:Interrupted",
     "WorkerLost": "keras_acn.experiment.cluster.strategy:WorkerLost",

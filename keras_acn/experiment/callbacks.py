@@ -1,4 +1,4 @@
-"""The callbacks of a run: what is measured and written after each epoch, and Ctrl-C."""
+"""The callbacks of a run: what is measured and written after each epoch, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from keras_acn import data as data_lib
+from keras_acn._base.shell import stop_signals
 from keras_acn.experiment import checkpoint, folder, tensorboard
 from keras_acn.experiment.folder import Run
 from keras_acn.experiment.schema import TrainingSection
@@ -94,37 +95,44 @@ class Interrupted(KeyboardInterrupt):
 
     Attributes:
       folder: The run folder.
+      signal: The number of the signal that asked.
     """
 
-    def __init__(self, folder: pathlib.Path):
+    def __init__(self, folder: pathlib.Path, signal: int = int(signal.SIGINT)):
         super().__init__(str(folder))
         self.folder = folder
+        self.signal = int(signal)
 
 
 class StopRequest(contextlib.AbstractContextManager):
-    """A context in which the first Ctrl-C only sets `requested`.
+    """A context in which the first request to stop only sets `requested`.
 
-    The batch in hand is then finished, and the run saved. A second Ctrl-C acts as ever. Outside
-    the main thread nothing is caught, since Python delivers signals to the main thread alone.
+    That is Ctrl-C; SIGTERM, which Slurm, Kubernetes and `timeout` send some time before they
+    kill; and SIGHUP of a terminal that closes, unless `nohup` has it ignored. The batch in hand is
+    then finished, and the run saved. A second request acts as ever. Outside the main thread
+    nothing is caught, since Python delivers signals to the main thread alone.
+
+    Attributes:
+      requested: The number of the signal, 0 while there was none.
     """
 
     def __init__(self) -> None:
-        self.requested = False
-        self._before: Any = None
+        self.requested = 0
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._request)
+            for number in stop_signals():
+                self._before[number] = signal.signal(number, self._request)
         return self
 
     def _request(self, number, frame):
-        self.requested = True
+        self.requested = number
         self._restore()
 
     def _restore(self):
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
+        while self._before:
+            signal.signal(*self._before.popitem())
 
     def __exit__(self, *exception):
         self._restore()
@@ -199,7 +207,7 @@ class Recorder(keras.callbacks.Callback):
         if self._stopping or (overdue and self.writes):
             self._save()
         if self._stopping:
-            raise Interrupted(self.folder)
+            raise Interrupted(self.folder, self.request.requested)
 
     def on_epoch_end(self, epoch, logs=None):
         progress = self.progress
@@ -227,11 +235,11 @@ class Recorder(keras.callbacks.Callback):
         if stop:
             self.model.stop_training = True
         if self._stopping and not last:
-            raise Interrupted(self.folder)
+            raise Interrupted(self.folder, self.request.requested)
 
     @property
     def _stopping(self):
-        return self.writes and self.request.requested
+        return self.writes and bool(self.request.requested)
 
     def _save(self):
         self.progress.seconds = time.monotonic() - self._began if self.progress.step else 0.0

@@ -10,12 +10,16 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from keras_acn._base import lazy
 from keras_acn._base.errors import UserError
+from keras_acn._base.shell import expanded
 from keras_acn.experiment import yaml
 from keras_acn.experiment.presets import preset_path
 from keras_acn.experiment.schema import FORMAT as FORMAT
 from keras_acn.experiment.schema import Config as Config
 from keras_acn.experiment.schema import user_error
+
+readers = lazy.module("keras_acn.data.readers")
 
 _PARTS = ("model", "encoder", "prior", "decoder", "class_encoder")
 # Sections of parts that another model has no use for.
@@ -156,7 +160,7 @@ def load_config(
     Raises:
       UserError: If a name or a value is wrong; one sentence, with the nearest known name.
     """
-    raw = {} if file is None else yaml.read(pathlib.Path(file))
+    raw = {} if file is None else yaml.read(pathlib.Path(expanded(file)))
     what = "The configuration" if file is None else str(file)
     if preset is None and file is None:
         preset = "digits"
@@ -166,3 +170,17 @@ def load_config(
         base = yaml.read(preset_path(preset))
         raw = _merge({**base, "preset": preset}, {k: v for k, v in raw.items() if k != "preset"})
     return _checked(_overridden(raw, overrides), what)
+
+
+def absolute(config: Config) -> Config:
+    """Return a config whose data are found from any folder: with absolute paths.
+
+    What a run stores is made so; a config that is written to be shared keeps what was typed.
+    """
+    data = config.data
+    folder = None if data.data_dir is None else os.path.abspath(expanded(data.data_dir))
+    found = {"source": readers.absolute_source(data.source), "data_dir": folder}
+    training, start = config.training, config.training.start_from
+    if start is not None and os.path.exists(expanded(start)):
+        training = training.model_copy(update={"start_from": os.path.abspath(expanded(start))})
+    return config.model_copy(update={"data": data.model_copy(update=found), "training": training})

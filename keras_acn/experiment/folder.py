@@ -10,13 +10,16 @@ import json
 import math
 import os
 import pathlib
+import shlex
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from keras_acn._base import lazy
-from keras_acn._base.atomic import write_text
-from keras_acn._base.errors import UserError, did_you_mean
+from keras_acn._base.atomic import check_folder, write_text
+from keras_acn._base.errors import DataWarning, UserError, did_you_mean
+from keras_acn._base.shell import command, expanded
 from keras_acn._base.shipped import pretrained_folders
-from keras_acn.experiment import yaml
+from keras_acn.experiment import trained_on, yaml
 from keras_acn.experiment.config import load_config
 from keras_acn.experiment.schema import Config
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from keras_acn.data import Data
     from keras_acn.models import LatentModel
 
+readers = lazy.module("keras_acn.data.readers")
 models = lazy.module("keras_acn.models")
 build = lazy.module("keras_acn.experiment.build")
 checkpoint = lazy.module("keras_acn.experiment.checkpoint")
@@ -86,8 +90,8 @@ class Run:
         last = self.folder / CHECKPOINT
         if not last.exists():
             raise UserError(
-                f"The run {self.path} holds no model yet: go on with keras-acn train "
-                f"--resume {self.path}."
+                f"The run {self.path} holds no model yet: go on with "
+                f"{command('train', '--resume', self.path)}."
             )
         model = build.build_model(self.config, self.data.image_shape, len(self.data.train))
         checkpoint.restore(model, checkpoint.read(last)[1], last)
@@ -104,29 +108,67 @@ class Run:
         source: str | None = None,
         data_dir: str | None = None,
         *,
-        classes: list[int] | None = None,
+        classes: list[int | str] | None = None,
+        background: str | None = None,
+        skip_damaged: bool | None = None,
     ) -> Data:
         """Return the run's data, or other data treated likewise.
+
+        Where the run's own data are others than they were in training, a `DataWarning` says so.
 
         Args:
           source: As for `keras_acn.data.load`; the run's own by default.
           data_dir: Likewise.
-          classes: Likewise, the labels of the classes to keep.
+          classes: Likewise, the labels or the names of the classes to keep.
+          background: Likewise, of a folder of pictures; by default as the run has it.
+          skip_damaged: Likewise.
+
+        Raises:
+          UserError: If neither the run nor the caller names a source.
+        """
+        given: dict[str, Any] = {"source": source, "data_dir": data_dir, "classes": classes}
+        given |= {"background": background, "skip_damaged": skip_damaged}
+        given = {key: value for key, value in given.items() if value is not None}
+        config = self.with_data(**given)
+        data = build.build_data(config)
+        if not given:
+            self._check_same(data)
+        return data
+
+    def with_data(self, **given: Any) -> Config:
+        """Return the run's config with some options of its data changed, as `load_data` reads it.
+
+        Args:
+          **given: Options of `keras_acn.data.load`.
 
         Raises:
           UserError: If neither the run nor the caller names a source.
         """
         config = self.config
         if config is None:
-            if source is None:
+            if "source" not in given:
                 raise UserError(
                     f"{self.path} does not say what it was trained on: name the data with --data."
                 )
             config = Config()
-        changed = {"source": source, "data_dir": data_dir, "classes": classes}
-        changed = {key: value for key, value in changed.items() if value is not None}
-        section = config.data.model_copy(update=changed)
-        return build.build_data(config.model_copy(update={"data": section}))
+        section = config.data.model_copy(update=given)
+        if not readers.is_folder_of_images(section.source):
+            # What the run's own pictures needed, other data do not; what is asked for is told.
+            of_pictures = {"background": None, "skip_damaged": False}
+            asked = {key: given.get(key, value) for key, value in of_pictures.items()}
+            section = section.model_copy(update=asked)
+        return config.model_copy(update={"data": section})
+
+    def _check_same(self, data: Data) -> None:
+        """Warn where the data are others than the run was trained on."""
+        differs = trained_on.difference(self.folder, data)
+        if differs is not None:
+            warnings.warn(
+                f"The data of {self.path} are not those it was trained on: {differs}, in "
+                f"{self.settings.data.source}. What follows is of the data as they are now.",
+                DataWarning,
+                stacklevel=3,
+            )
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -170,7 +212,7 @@ def open_run(model: str | os.PathLike) -> Run:
     Raises:
       UserError: If there is none, or it was written by a newer version.
     """
-    path = pathlib.Path(model)
+    path = pathlib.Path(expanded(model))
     if not path.exists():
         path = _saved_model(model)
     if path.is_file():
@@ -231,18 +273,18 @@ def new_folder(out: str | os.PathLike | None, config: Config) -> pathlib.Path:
             for i in range(1, 1000)
             if not (path := stem if i == 1 else stem.with_name(f"{stem.name}-{i}")).exists()
         )
-    path = pathlib.Path(out)
+    path = pathlib.Path(expanded(out))
     if path.is_file():
         raise UserError(f"{path} is a file, not a folder: choose another --out.")
     if (path / CONFIG).exists():
         raise UserError(
-            f"{path} holds a run already: go on with it by --resume {path}, or choose another "
-            "--out."
+            f"{path} holds a run already: go on with it by --resume {shlex.quote(str(path))}, or "
+            "choose another --out."
         )
     # The logs of the other workers are made before the first one begins.
     if path.is_dir() and any(each.name != WORKERS for each in path.iterdir()):
         raise UserError(f"{path} is not empty, and no run folder: choose another --out.")
-    return path
+    return check_folder(path)
 
 
 def write_history(path: pathlib.Path, rows: list[dict[str, float]]) -> None:

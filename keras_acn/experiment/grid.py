@@ -12,7 +12,7 @@ from typing import Any
 
 from keras_acn._base.errors import UserError, did_you_mean
 from keras_acn.experiment import yaml
-from keras_acn.experiment.config import load_config
+from keras_acn.experiment.config import absolute, load_config
 from keras_acn.experiment.schema import Config, Section
 
 Grid = Mapping[str, Sequence[Any]] | Iterable[str]
@@ -75,7 +75,7 @@ def plan(
     Raises:
       UserError: If a name or a value is wrong.
     """
-    base = load_config(preset, file, overrides=overrides)
+    base = absolute(load_config(preset, file, overrides=overrides))
     rows = grid.items() if isinstance(grid, Mapping) else map(parse_grid, grid)
     resolved = {}
     for name, values in rows:
@@ -86,7 +86,7 @@ def plan(
     names = labels(resolved, base)
     points = []
     for values in combinations(resolved):
-        config = load_config(preset, file, overrides=[*overrides, *values.items()])
+        config = absolute(load_config(preset, file, overrides=[*overrides, *values.items()]))
         points.append(Point(folder_name(values, names), values, config))
     if len({point.name for point in points}) < len(points):
         raise UserError(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from keras_acn._base import lazy
 from keras_acn._base.errors import UserError
-from keras_acn.experiment.config import Config, load_config
+from keras_acn._base.shell import expanded
+from keras_acn.experiment.config import Config, absolute, load_config
 from keras_acn.experiment.folder import CHECKPOINT, CONFIG, HISTORY, Run, write_history
 
 if TYPE_CHECKING:
@@ -27,13 +28,14 @@ def resumed_config(folder: str | os.PathLike, config: Config | None = None) -> C
     Raises:
       UserError: If there is no run, or anything but the number of epochs differs.
     """
-    folder = pathlib.Path(folder)
+    folder = pathlib.Path(expanded(folder))
     if not (folder / CONFIG).exists():
         raise UserError(f"There is no run to resume in {folder}, as it has no {CONFIG}.")
-    stored = load_config(file=folder / CONFIG)
+    # Runs of earlier versions hold the data's path as it was typed.
+    stored = absolute(load_config(file=folder / CONFIG))
     if config is None:
         return stored
-    before, after = stored.flat(), config.flat()
+    before, after = stored.flat(), absolute(config).flat()
     for key in [*before, *after]:
         if key in ("training.epochs", "description") or before.get(key) == after.get(key):
             continue

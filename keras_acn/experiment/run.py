@@ -9,15 +9,16 @@ import os
 import pathlib
 import platform
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_acn import __version__
 from keras_acn._base.atomic import make_folder, remove_temporaries, replacing, write_text
 from keras_acn._base.errors import UserError
+from keras_acn._base.shell import expanded
 from keras_acn.data.batches import Batches
-from keras_acn.experiment import build, checkpoint, tensorboard
+from keras_acn.experiment import build, checkpoint, tensorboard, trained_on
 from keras_acn.experiment.callbacks import (
     Interrupted,
     Recorder,
@@ -28,6 +29,7 @@ from keras_acn.experiment.callbacks import (
 from keras_acn.experiment.checkpoint import Progress
 from keras_acn.experiment.cluster import strategy as workers
 from keras_acn.experiment.cluster import tf_config
+from keras_acn.experiment.config import absolute
 from keras_acn.experiment.folder import (
     BEST,
     CHECKPOINT,
@@ -43,6 +45,9 @@ from keras_acn.experiment.folder import (
 from keras_acn.experiment.resume import restore_run, resumed_config
 from keras_acn.experiment.schema import Config, TrainingSection
 
+if TYPE_CHECKING:
+    from keras_acn.models import LatentModel
+
 _PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
 
 
@@ -56,10 +61,11 @@ def train(
 ) -> Run:
     """Train a model as its config says, and write a run folder.
 
-    The folder holds `config.yaml`, `model.keras`, `checkpoints/`, `history.csv`,
-    `metrics.json` and, where TensorBoard is installed, `tensorboard/`. Each file is
-    replaced in one step, so that a crash at any moment leaves the last good state, and
-    `resume` goes on from it: the same weights and history as without the interruption.
+    The folder holds `config.yaml`, `data.json` (what was read, with a fingerprint), `model.keras`,
+    `checkpoints/`, `history.csv`, `metrics.json` and, where TensorBoard is installed,
+    `tensorboard/`. Each file is replaced in one step, so that a crash at any moment leaves the last
+    good state, and `resume` goes on from it: the same weights and history as without the
+    interruption.
 
     The columns `val_...` of the logs and of the history are measured on the validation split.
     Where there is none, the test split is measured, as `test_...`, so that no callback that looks
@@ -84,12 +90,12 @@ def train(
     Raises:
       UserError: If the config, the data or the folder cannot be used.
       WorkerLost: If another worker is gone. A `UserError`.
-      Interrupted: After Ctrl-C, once everything is saved. A `KeyboardInterrupt`.
+      Interrupted: After Ctrl-C, SIGTERM or SIGHUP, once everything is saved. A `KeyboardInterrupt`.
     """
     team = tf_config.from_environment()
     chief = team is None or team.is_chief
     if resume is not None:
-        folder = pathlib.Path(resume)
+        folder = pathlib.Path(expanded(resume))
         config = resumed_config(folder, config)
         if (finished := open_run(folder)).finished and (
             finished.settings.training.epochs == config.training.epochs
@@ -98,17 +104,26 @@ def train(
     elif config is None:
         raise UserError("There is nothing to train: give a config, or a run to resume.")
     else:
-        folder = new_folder(out, config) if chief else pathlib.Path(out or "RUN")
+        folder = new_folder(out, config) if chief else pathlib.Path(expanded(out or "RUN"))
     if team is not None and config.training.batch_size < team.size:
         raise UserError(
             f"A batch of {config.training.batch_size} has no row for each of {team.size} workers: "
             f"set --batch-size to at least {team.size}, or start fewer."
         )
     strategy = None if team is None else workers.join(team)
+    config = absolute(config)
     data = build.build_data(config)
+    differs = trained_on.difference(folder, data) if resume is not None else None
+    if differs is not None:
+        raise UserError(
+            f"The run {folder} cannot go on, as its data are not those it began with: {differs}, "
+            f"in {config.data.source}. Bring them back, or begin a new run."
+        )
     check_validation(config.training, data.validation is not None)
     with contextlib.nullcontext() if strategy is None else strategy.scope():
         model = build.build_model(config, data.image_shape, len(data.train))
+        if config.training.start_from is not None and resume is None:
+            take_weights(model, config.training.start_from)
     config = config.model_copy(update={"versions": versions()})
     run = Run(folder, folder, folder / MODEL, config)
     run.model, run.data = model, data
@@ -118,6 +133,8 @@ def train(
         make_folder(folder / CHECKPOINT.parent)
         remove_temporaries(folder)
         write_text(folder / CONFIG, config.to_yaml())
+        if not (folder / trained_on.TRAINED_ON).exists():
+            trained_on.write(folder, data, config.data.source)
     with StopRequest() as request, workers.noticing_a_loss(team, folder):
         progress, interrupted = _fit(run, team, request, callbacks, verbose)
     if not chief:
@@ -130,6 +147,32 @@ def train(
     if interrupted is not None:
         raise interrupted
     return run
+
+
+def take_weights(model: LatentModel, source: str | os.PathLike) -> None:
+    """Give a model the weights of a trained one, and its codes where there are as many.
+
+    Args:
+      model: A model.
+      source: As for `open_run`.
+
+    Raises:
+      UserError: If there is no such model, or its parts are of another kind or size.
+    """
+    trained = open_run(source).model
+    for name in ("encoder", "prior", "decoder", "class_encoder"):
+        part, other = (getattr(each, name, None) for each in (model, trained))
+        shapes = [[tuple(w.shape) for w in each.weights] if each else [] for each in (part, other)]
+        if type(part) is not type(other) or shapes[0] != shapes[1]:
+            raise UserError(
+                f"The {name.replace('_', ' ')} of {source} is of another kind or size than the "
+                "one that is asked for: give both the same options."
+            )
+        if part is not None:
+            part.set_weights(other.get_weights())
+    codebook, other = model.codebook, trained.codebook
+    if codebook is not None and other is not None and other.size == codebook.size:
+        codebook.codes.assign(other.codes)
 
 
 def versions() -> dict[str, str]:
@@ -277,9 +320,11 @@ def _figures(run: Run, progress: Progress, kept: int | None) -> dict[str, Any]:
         if (images := getattr(run.data, split)) is not None
     }
     data = run.settings.data
+    classes = run.data.class_names
+    named = {} if classes is None else {"class_names": list(classes)}
     return figures | {
         "seed": run.settings.seed,
-        "data": {"source": data.source, "binarize": data.binarize} | sizes,
+        "data": {"source": data.source, "binarize": data.binarize} | sizes | named,
         "parameters": sum(v.numpy().size for v in run.model.trainable_variables),
         "seconds": round(sum(r["seconds"] for r in rows) + progress.seconds, 3),
         "versions": run.settings.versions,

@@ -121,11 +121,16 @@ class DataSection(Section):
     resize: Any = None
     crop: Any = None
     grey: bool = False
+    # Of folders of pictures.
+    background: Any = None
+    skip_damaged: bool = False
 
 
 class TrainingSection(Section):
     """How the model is fitted."""
 
+    # A trained model whose weights the first epoch begins with.
+    start_from: str | None = None
     epochs: int = Field(20, ge=1)
     steps_per_epoch: int | None = Field(None, ge=1)
     batch_size: int = Field(128, ge=1)

@@ -118,16 +118,17 @@ class Snapshots(keras.callbacks.Callback):
 def chosen_images(
     images: ImageSet, seed: int, most: int = 1000
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return `(pixels, labels)` of a random part of an image set, the same for a seed.
+    """Return `(pixels, classes)` of a random part of an image set, the same for a seed.
 
     Args:
       images: A `keras_acn.data.ImageSet`.
       seed: Seed of the choice.
       most: How many, if there are as many.
     """
-    pixels, labels = images.arrays()
+    pixels, _ = images.arrays()
     rows = np.random.default_rng(seed).permutation(len(pixels))[:most]
-    return pixels[rows], None if labels is None else np.asarray(labels)[rows]
+    classes = images.class_words()
+    return pixels[rows], None if classes is None else classes[rows]
 
 
 def read_snapshots(

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
+from keras_acn._base import progress
+from keras_acn._base.shell import command
 from keras_acn.experiment.folder import Run
 from keras_acn.experiment.grid import Plan, Point, text_of
 from keras_acn.experiment.sweep import TABLE, Row, swept
@@ -41,10 +43,53 @@ class EpochLines(keras.callbacks.Callback):
         self._began = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
+        print(self._line(epoch, logs), flush=True)
+
+    def _line(self, epoch, logs, most: int | None = None) -> str:
+        """Return an epoch's line, in fewer words where it has more than `most` letters."""
         seconds = time.monotonic() - self._began
-        width = len(str(self.epochs))
-        costs = _costs(logs, logs.get("val_total_nats", logs.get("test_total_nats")))
-        print(f"epoch {epoch + 1:>{width}}/{self.epochs}{costs}  {seconds:.1f} s", flush=True)
+        held_out = logs.get("val_total_nats", logs.get("test_total_nats"))
+        lines = [
+            f"{self._head(epoch)}{costs}  {seconds:.1f} s"
+            for costs in (_costs(logs, held_out), _costs(logs, held_out, brief=True))
+        ]
+        return lines[0] if most is None or len(lines[0]) <= most else lines[1]
+
+    def _head(self, epoch):
+        return f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}"
+
+
+class EpochBar(EpochLines):
+    """The same for a terminal: while an epoch runs, one line that shows how far it is.
+
+    Args:
+      epochs: Number of the last epoch.
+
+    Example:
+      >>> from keras_acn.experiment import EpochBar
+      >>> bar = EpochBar(epochs=20)  # train(config, callbacks=[bar])
+    """
+
+    # Seconds between two drawings.
+    EVERY = 0.1
+
+    def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
+        self._epoch, self._drawn = epoch, 0.0
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.monotonic()
+        done, steps = batch + 1, self.params.get("steps")
+        if now - self._drawn < self.EVERY or not steps:
+            return
+        self._drawn = now
+        left = (now - self._began) / done * (steps - done)
+        loss = f"loss {logs['loss']:.2f}  " if logs and "loss" in logs else ""
+        line = progress.bar(self._head(self._epoch), done, steps, f"{loss}{left:.0f} s left")
+        print(progress.over(line), end="", flush=True)
+
+    def on_epoch_end(self, epoch, logs=None):
+        print(progress.over(self._line(epoch, logs, progress.width())), flush=True)
 
 
 def run_summary(run: Run, figures: Sequence[pathlib.Path] = ()) -> str:
@@ -83,9 +128,9 @@ def run_summary(run: Run, figures: Sequence[pathlib.Path] = ()) -> str:
     )
     lines.append(f"files      {run.path}/ with model.keras, history.csv, metrics.json, config.yaml")
     lines += _figure_lines(figures)
-    commands = ("evaluate", "plot", "daydream") if book else ("evaluate", "plot")
-    for i, command in enumerate(commands):
-        lines.append(f"{'next' if i == 0 else '':<11}keras-acn {command} {run.path}")
+    names = ("evaluate", "plot", "daydream") if book else ("evaluate", "plot")
+    for i, name in enumerate(names):
+        lines.append(f"{'next' if i == 0 else '':<11}{command(name, run.path)}")
     return "\n".join(lines)
 
 
@@ -112,14 +157,15 @@ class SweepLines:
         return {"on_begin": self._begin, "on_end": self._end, "callbacks": self._epochs}
 
     def _begin(self, point: Point, folder: pathlib.Path) -> None:
-        print(self._head(point), end="", flush=True)
+        head = self._head(point)
+        print(progress.over(head) if self._terminal else head, end="", flush=True)
 
     def _epochs(self, point: Point) -> list[keras.callbacks.Callback]:
         count, head = point.config.training.epochs, self._head(point)
 
         def show(epoch, logs):
             if self._terminal:
-                print(f"\r{head}  epoch {epoch + 1}/{count}", end="", flush=True)
+                print(progress.over(f"{head}  epoch {epoch + 1}/{count}"), end="", flush=True)
 
         return [keras.callbacks.LambdaCallback(on_epoch_end=show)]
 
@@ -128,7 +174,7 @@ class SweepLines:
         if not trained:
             print(self._head(point), end="")
         elif self._terminal:
-            print(f"\r\x1b[K{self._head(point)}", end="")
+            print(progress.over("") + self._head(point), end="")
         held_out = metrics.get("validation") or metrics.get("test") or {}
         costs = _costs(metrics["train"], held_out.get("total_nats"))
         print(costs + (f"  {metrics['seconds']:.1f} s" if trained else "  done before"), flush=True)
@@ -167,11 +213,13 @@ def sweep_summary(
     return "\n".join(lines + _figure_lines(figures))
 
 
-def _costs(costs: Mapping[str, float], held_out: float | None) -> str:
-    line = (
-        f"  total {costs['total_nats']:.2f} nats (reconstruction "
-        f"{costs['reconstruction_nats']:.2f}, KL {costs['kl_nats']:.2f})"
+def _costs(costs: Mapping[str, float], held_out: float | None, brief: bool = False) -> str:
+    total, reconstruction, kl = (
+        f"{costs[name]:.2f}" for name in ("total_nats", "reconstruction_nats", "kl_nats")
     )
+    line = f"  total {total} nats (reconstruction {reconstruction}, KL {kl})"
+    if brief:
+        line = f"  {total} nats (KL {kl})"
     return line if held_out is None else f"{line}  held out {held_out:.2f}"
 
 

@@ -18,9 +18,10 @@ from keras_acn._base import lazy
 from keras_acn._base.atomic import make_folder, write_text
 from keras_acn._base.errors import UserError
 from keras_acn._base.quiet import tensorflow_errors_only
+from keras_acn._base.shell import expanded
 from keras_acn.experiment import grid as grid_lib
 from keras_acn.experiment import yaml
-from keras_acn.experiment.config import load_config
+from keras_acn.experiment.config import absolute, load_config
 from keras_acn.experiment.folder import CHECKPOINT, CONFIG, Run, open_run
 from keras_acn.experiment.grid import Plan, Point
 from keras_acn.experiment.grid import plan as plan
@@ -111,7 +112,7 @@ def find_runs(out: str | os.PathLike, planned: Plan) -> dict[str, pathlib.Path]:
     Raises:
       UserError: If the folder holds anything else, or a sweep over other settings.
     """
-    out = pathlib.Path(out)
+    out = pathlib.Path(expanded(out))
     options = list(planned.options)
     if is_sweep(out):
         known, stored = read_sweep(out)
@@ -121,7 +122,7 @@ def find_runs(out: str | os.PathLike, planned: Plan) -> dict[str, pathlib.Path]:
         raise UserError(f"{out} holds a run, not a sweep: choose another --out.")
     elif out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise UserError(f"{out} is not empty, and no sweep: choose another --out.")
-    there = {folder: load_config(file=folder / CONFIG) for folder in _folders(out)}
+    there = {each: absolute(load_config(file=each / CONFIG)) for each in _folders(out)}
     folders = {}
     for point in planned.points:
         same = [f for f, config in there.items() if _same(config, point.config, options)]
@@ -137,7 +138,7 @@ def find_runs(out: str | os.PathLike, planned: Plan) -> dict[str, pathlib.Path]:
 
 def write_sweep(out: str | os.PathLike, planned: Plan) -> None:
     """Make a sweep's folder where there is none, and notes in it what is swept."""
-    out = pathlib.Path(out)
+    out = pathlib.Path(expanded(out))
     known = read_sweep(out)[0] if is_sweep(out) else []
     options = list(dict.fromkeys([*known, *planned.options]))
     make_folder(out)
@@ -153,7 +154,7 @@ def table(out: str | os.PathLike) -> list[Row]:
     split as `val_...` (where there is none, those on the test split as `test_...`, which no run
     of the sweep should be chosen by), the number of parameters and the seconds.
     """
-    out = pathlib.Path(out)
+    out = pathlib.Path(expanded(out))
     names = grid_lib.labels(*read_sweep(out))
     rows = []
     for folder in _folders(out):
@@ -175,7 +176,7 @@ def table(out: str | os.PathLike) -> list[Row]:
 
 def is_sweep(out: str | os.PathLike) -> bool:
     """Return whether a folder is that of a sweep."""
-    return (pathlib.Path(out) / SWEEP).exists()
+    return (pathlib.Path(expanded(out)) / SWEEP).exists()
 
 
 def swept(out: str | os.PathLike) -> list[str]:
@@ -189,12 +190,12 @@ def read_sweep(out: str | os.PathLike) -> tuple[list[str], Config]:
     Raises:
       UserError: If the folder holds no sweep.
     """
-    path = pathlib.Path(out) / SWEEP
+    path = pathlib.Path(expanded(out)) / SWEEP
     if not path.exists():
         raise UserError(f"{out} holds no sweep, as it has no {SWEEP}.")
     stored = yaml.read(path)
     try:
-        return list(stored["options"]), Config.model_validate(stored["base"])
+        return list(stored["options"]), absolute(Config.model_validate(stored["base"]))
     except (KeyError, TypeError, ValidationError) as error:
         raise UserError(f"{path} is damaged: choose another --out.") from error
 
@@ -208,7 +209,7 @@ def write_table(out: str | os.PathLike, rows: list[Row]) -> None:
     for row in rows:
         listed = {k: grid_lib.text_of(v) for k, v in row.items() if isinstance(v, (list, bool))}
         writer.writerow(row | listed)
-    write_text(pathlib.Path(out) / TABLE, text.getvalue())
+    write_text(pathlib.Path(expanded(out)) / TABLE, text.getvalue())
 
 
 def _train_all(

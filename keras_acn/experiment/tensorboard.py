@@ -127,14 +127,15 @@ def write_projector(
       folder: A run folder's `tensorboard/`, a `pathlib.Path`.
       codes: float [N, d].
       images: float [N, H, W, C] in [0, 1], the image of each code.
-      labels: Class of each, [N], or `None`.
+      labels: Class of each, [N], numbers or names, or `None`.
     """
     where = folder / IMAGES
     make_folder(where)
     write_text(where / "codes.tsv", _lines("\t".join(f"{v:.6g}" for v in row) for row in codes))
     # Of one column the projector wants no header; the index tells points apart.
     names = range(len(codes)) if labels is None else labels
-    write_text(where / "labels.tsv", _lines(str(name) for name in names))
+    # A tab or a line's end in a name would begin another cell.
+    write_text(where / "labels.tsv", _lines(" ".join(str(name).split()) for name in names))
     height, width = images.shape[1:3]
     side = math.ceil(math.sqrt(len(images)))
     blank = np.zeros((side * side - len(images), *images.shape[1:]), images.dtype)
@@ -163,8 +164,8 @@ def write_codes(
     rows = np.arange(len(pixels))
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
-    labels = None if labels is None else np.asarray(labels)[rows]
-    write_projector(folder, model.codes(pixels[rows]), pixels[rows], labels)
+    classes = None if labels is None else images.class_words(np.asarray(labels)[rows])
+    write_projector(folder, model.codes(pixels[rows]), pixels[rows], classes)
 
 
 def _lines(lines: Iterable[str]) -> str:

@@ -15,6 +15,10 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node, deep=False):
         seen = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be a word, not a list or a section", key_node.start_mark
+                )
             key = key_node.value
             if key in seen:
                 raise yaml.constructor.ConstructorError(
@@ -56,6 +60,10 @@ def parse(text: str, what: str) -> Any:
     """
     try:
         return yaml.load(text, Loader=_Loader)
+    except (ValueError, OverflowError, RecursionError) as error:
+        # What looks like a date or a number and is none, or sections without an end.
+        reason = str(error) if isinstance(error, ValueError) else "it cannot be read"
+        raise UserError(f"{what} is not valid YAML: {' '.join(reason.split())}.") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark is not None else ""

@@ -10,6 +10,7 @@ from typing import Any
 from keras_acn import plots
 from keras_acn._base.atomic import make_folder, replacing
 from keras_acn._base.errors import UserError, unknown_name
+from keras_acn._base.shell import expanded
 from keras_acn.experiment.folder import Run
 from keras_acn.figures import drawings
 from keras_acn.figures.subject import Source, Subject, columns
@@ -161,7 +162,7 @@ def save(
       folder: Where to write, made where it is missing.
       video: The suffix of moving pictures, `".gif"` or `".mp4"`.
     """
-    folder = pathlib.Path(folder)
+    folder = pathlib.Path(expanded(folder))
     make_folder(folder)
     paths = []
     for name, figure in figures.items():

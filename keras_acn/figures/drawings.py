@@ -82,7 +82,7 @@ def members(subject: Subject) -> Any:
     classes = np.unique(labels)[:COUNT]
     given = [pixels[np.flatnonzero(labels == each)[:DRAWS]] for each in classes]
     drawn = [subject.model.generate_like(images, 10, subject.seed) for images in given]
-    return plots.members_picture(given, drawn)
+    return plots.members_picture(given, drawn, names=subject.class_words(classes))
 
 
 def samples(subject: Subject) -> Any:
@@ -117,22 +117,22 @@ def codes(subject: Subject) -> Any:
     """The codes of the images by class, on their principal components."""
     if not _is_a_plane(subject):
         return None
-    return plots.scatter(subject.codes, subject.images[1], seed=subject.seed)
+    return plots.scatter(subject.codes, subject.classes, seed=subject.seed)
 
 
 def codes_tsne(subject: Subject) -> Any:
     """The same by t-SNE."""
     if not _is_a_plane(subject) or subject.codes.shape[1] == 2 or len(subject.codes) < 5:
         return None
-    labels = subject.images[1]
-    return plots.scatter(subject.codes, labels, "tsne", limit=TSNE_POINTS, seed=subject.seed)
+    classes = subject.classes
+    return plots.scatter(subject.codes, classes, "tsne", limit=TSNE_POINTS, seed=subject.seed)
 
 
 def codes_images(subject: Subject) -> Any:
     """The images themselves where their codes are."""
     if not _is_a_plane(subject):
         return None
-    return plots.image_scatter(subject.codes, *subject.images, seed=subject.seed)
+    return plots.image_scatter(subject.codes, subject.images[0], subject.classes, seed=subject.seed)
 
 
 def _is_a_plane(subject: Subject) -> bool:

@@ -103,6 +103,15 @@ class Subject:
         return self._sets[0].arrays()
 
     @property
+    def classes(self) -> np.ndarray | None:
+        """The class of each image, by its name where it has one."""
+        return self._sets[0].class_words()
+
+    def class_words(self, labels: np.ndarray) -> list[str]:
+        """What labels are called: by their names where they have names."""
+        return [str(word) for word in np.asarray(self._sets[0].class_words(labels))]
+
+    @property
     def training_images(self) -> np.ndarray:
         """The pixels of the training images, or of those given for a model."""
         return self._sets[1].arrays()[0]

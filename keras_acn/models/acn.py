@@ -17,7 +17,7 @@ from keras_acn._base.batches import in_batches
 from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn.codebook.search import describe_choice
-from keras_acn.models.base import LatentModel
+from keras_acn.models.memory import RemembersData
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ ROWS_CHECKED = 256
 
 
 @keras.saving.register_keras_serializable("keras_acn")
-class ACN(LatentModel):
+class ACN(RemembersData):
     """An Associative Compression Network (Graves et al. 2018, arXiv 1804.02476).
 
     A variational autoencoder whose prior for each datum is conditioned on the code of a
@@ -68,6 +68,7 @@ class ACN(LatentModel):
 
     short_name = "acn"
     default_prior = "mixture"
+    needs_rows = True
 
     def __init__(
         self,
@@ -134,7 +135,8 @@ class ACN(LatentModel):
         each = tf.reshape(p.log_prob(z), [-1, k])
         # A datum without any neighbour has the zero code, as it has where one is picked.
         is_there = (near.index >= 0) | ((tf.range(k) == 0) & (near.index[:, :1] < 0))
-        each = tf.where(is_there, each, tf.constant(-math.inf, each.dtype))
+        # Not minus infinity, which TensorFlow's check of numerics would stop at.
+        each = tf.where(is_there, each, tf.constant(-1e30, each.dtype))
         log_p = tf.reduce_logsumexp(each, axis=1) - math.log(self.codebook.size)
         return tf.cast(-q.entropy(), log_p.dtype) - log_p
 
@@ -253,12 +255,6 @@ class ACN(LatentModel):
         self.codebook.resize(len(codes))
         self.codebook.codes.assign(codes)
 
-    def settle(self, images):
-        self.recode(images)
-
-    def continue_pass(self):
-        self.codebook.continue_pass()
-
     def _contexts(self, n, seed):
         # Codes at random, so that samples come from the mixture of all codes' priors.
         self.codebook.require_codes()
@@ -291,8 +287,11 @@ class ACN(LatentModel):
             log.info(describe_choice(self.codebook.size, self.latent_dim))
         return [*own, self.codebook]
 
-    def _evaluation_batches(self, x, y=None, batch_size=None, exclude_self=False):
-        batches = super()._evaluation_batches(x, y, batch_size)
+    def _begin_training_batch(self, index):
+        self.codebook.require_rows(index)
+
+    def _evaluation_batches(self, x, y=None, batch_size=None, exclude_self=False, steps=None):
+        batches = super()._evaluation_batches(x, y, batch_size, steps=steps)
         if exclude_self is False:
             self._warn_of_a_leak(batches)
             return batches

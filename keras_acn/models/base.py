@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import random
+import warnings
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -24,11 +26,11 @@ from keras_acn.data.batches import (
     DEFAULT_BATCH_SIZE,
     Batches,
     as_batches,
-    as_image_set,
     held_out,
 )
 from keras_acn.distribute import exchange
-from keras_acn.distribute.keras_trainer import KerasTrainer, Mean, is_validation_of_fit, joined
+from keras_acn.distribute.keras_trainer import Mean, is_validation_of_fit, joined
+from keras_acn.models.keras_methods import KerasMethods
 
 # Streams of the noise of one step.
 POSTERIOR, NEIGHBOR, DECODER = range(3)
@@ -38,8 +40,12 @@ LATENT, IMAGE = range(2)
 # Compiling takes some ten seconds: on fewer data a whole training is over by then.
 JIT_FROM_SIZE = 20_000
 
+# Of data without a known end, this many batches or epochs' worth of them are looked at to find
+# how many data there are; what goes on after that is taken to have no end.
+LEAST_COUNTED, EPOCHS_COUNTED = 1_000, 10
 
-class LatentModel(KerasTrainer):
+
+class LatentModel(KerasMethods):
     """Base of the models with a posterior q(z|x), a prior p(z|c) and a decoder r(x|z).
 
     The loss is, in nats, summed over pixels and latent dimensions and averaged over
@@ -90,6 +96,8 @@ class LatentModel(KerasTrainer):
     pseudo_labels: Any = None
     class_dim: int | None = None
     is_deterministic = False
+    # Whether training goes by the rows that the data have in a codebook or in class lists.
+    needs_rows = False
 
     def __init__(
         self,
@@ -159,6 +167,8 @@ class LatentModel(KerasTrainer):
                     f"The {type(part).__name__} has {key} {found}, but the model needs "
                     f"{expected}: give both the same."
                 )
+        if part is not identifier:
+            freeze_as_saved(part)
         return part
 
     # -- the loss ----------------------------------------------------------------------
@@ -224,7 +234,9 @@ class LatentModel(KerasTrainer):
         """
         index = batch["index"] if training else batch.get("exclude")
         nats = self.nats(batch["image"], index, as_noise(noise), training=training)
-        return dict(zip(("reconstruction_nats", "kl_nats"), nats, strict=True))
+        # Parts compute in float64 where that is Keras's default.
+        narrow = [tf.cast(each, tf.float32) for each in nats]
+        return dict(zip(("reconstruction_nats", "kl_nats"), narrow, strict=True))
 
     def beta_at(self, step: Any) -> tf.Tensor:
         """Return the weight of the KL term at an optimizer step."""
@@ -260,16 +272,25 @@ class LatentModel(KerasTrainer):
           UserError: If a loss or metrics are given.
         """
         for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
-            if kwargs.pop(name, None) is not None:
+            given = kwargs.pop(name, None)
+            if given is not None and not (isinstance(given, (list, tuple, dict)) and not given):
                 raise UserError(
                     f"{type(self).__name__} brings its own loss and metrics, in nats: leave "
                     f'"{name}" out of compile().'
                 )
+        if jit_compile not in (True, False, None, "auto"):
+            # In Keras the second argument is the loss.
+            raise UserError(
+                f"{type(self).__name__} brings its own loss and metrics, in nats: leave "
+                f'{jit_compile!r} out of compile(); jit_compile is True, False or "auto".'
+            )
         kwargs = {key: value for key, value in kwargs.items() if value is not None}
         # Whether compiling pays depends on the data, which fit sees first.
         self._auto_jit = jit_compile == "auto" and not kwargs.get("run_eagerly")
         jit_compile = False if jit_compile == "auto" else jit_compile
+        self._graphs.by_key.pop("train_on_batch", None)
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        self._trained_when_compiled = self._trained_now()
 
     def get_compile_config(self):
         config = super().get_compile_config()
@@ -299,8 +320,9 @@ class LatentModel(KerasTrainer):
 
     def _apply(self, gradients):
         """Make an optimizer step with the gradients of this replica's share of the loss."""
-        gradients = exchange.summed(gradients)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        if self.trainable_weights:
+            gradients = exchange.summed(gradients)
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         self.random_step.assign_add(1)
 
     def _weighted(self, costs):
@@ -340,15 +362,17 @@ class LatentModel(KerasTrainer):
         Args:
           x: Images, `[N, H, W, C]` or `[N, H, W]`, floats in [0, 1] or uint8; or a
             `keras_acn.data.ImageSet`; or a `tf.data.Dataset` of batches
-            `{"image", "index"[, "label"]}`, or `keras_acn.data.Batches`. Arrays get their
-            index by themselves.
+            `{"image", "index"[, "label"]}`, or `keras_acn.data.Batches`; or what yields such
+            batches in Python, as a generator or a `keras.utils.PyDataset`. Arrays get their
+            index by themselves, and only an `ACN` and a `VHE` need it of a dataset.
           y: Labels `[N]`. Only a supervised `VHE` trains on them.
           batch_size: Images per step, 32 by default; with arrays only.
           epochs: Number of the last epoch.
           verbose: As in Keras.
           callbacks: As in Keras. The codebook of an ACN is added by itself.
           validation_split: Share of the images, at their end, held out for validation.
-          validation_data: Images, `(images, labels)`, or a dataset of batches.
+          validation_data: Images, `(images, labels)`, or a dataset of batches, as for `x`; no
+            index is needed.
           shuffle: Whether arrays are visited in a new order each epoch.
           initial_epoch: Epoch to begin at, 0 for the first.
           steps_per_epoch: As in Keras; needed for datasets without an end.
@@ -363,9 +387,8 @@ class LatentModel(KerasTrainer):
           UserError: If the data cannot be used; the sentence names the fix.
         """
         self._require_compiled("fit")
-        for name in ("class_weight", "sample_weight"):
-            if kwargs.pop(name, None) is not None:
-                raise UserError(f"A code length has no {name}: leave it out of fit().")
+        self._require_same_weights("fit")
+        self._refuse_weights("fit", kwargs)
         if validation_split:
             if validation_data is not None:
                 raise UserError("Give validation_split or validation_data, not both.")
@@ -381,33 +404,44 @@ class LatentModel(KerasTrainer):
             start_epoch=initial_epoch,
             epochs=max(1, epochs - initial_epoch),
             training=True,
+            rows_needed=self.needs_rows,
         )
-        if steps_per_epoch is None and not isinstance(x, (tf.data.Dataset, Batches)):
+        if steps_per_epoch is not None and not isinstance(x, Batches):
+            # Who names the steps of an epoch may have data without an end.
+            batches.at_most = max(LEAST_COUNTED, EPOCHS_COUNTED * int(steps_per_epoch))
+        if steps_per_epoch is None and batches.images is not None and not isinstance(x, Batches):
             steps_per_epoch = batches.images.steps_per_epoch(batch_size or DEFAULT_BATCH_SIZE)
         with self.variables_scope():
             own = self._begin_fit(batches)
+        if batches.has_no_end and steps_per_epoch is None:
+            raise UserError("The dataset has no end: give fit() steps_per_epoch.")
         if validation_data is not None:
             found = self._evaluation_batches(
-                validation_data, batch_size=validation_batch_size or batch_size
+                validation_data,
+                batch_size=validation_batch_size or batch_size,
+                steps=validation_steps,
             )
+            if found.has_no_end and validation_steps is None:
+                raise UserError("The validation data have no end: give fit() validation_steps.")
             own += self._callbacks_of_validation(found)
             validation_data, validation_steps = self.distributed(
                 found.dataset, "test_step", validation_steps
             )
         x, steps_per_epoch = self.distributed(batches.dataset, "train_step", steps_per_epoch)
-        return super().fit(
-            x,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=joined(own, callbacks),
-            validation_data=validation_data,
-            validation_steps=validation_steps,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch,
-            # The dataset has its order already.
-            shuffle=False,
-            **kwargs,
-        )
+        with batches.telling():
+            return super().fit(
+                x,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=joined(own, callbacks),
+                validation_data=validation_data,
+                validation_steps=validation_steps,
+                initial_epoch=initial_epoch,
+                steps_per_epoch=steps_per_epoch,
+                # The dataset has its order already.
+                shuffle=False,
+                **kwargs,
+            )
 
     def evaluate(self, x, y=None, batch_size=None, exclude_self=False, **kwargs):
         """Return the metrics on a data set, as `keras.Model.evaluate` does.
@@ -428,8 +462,12 @@ class LatentModel(KerasTrainer):
           UserError: If the data cannot be used, or their rows are not those of the codebook.
         """
         self._require_compiled("evaluate")
+        self._refuse_weights("evaluate", kwargs)
         if not is_validation_of_fit(kwargs):
-            batches = self._evaluation_batches(x, y, batch_size, exclude_self)
+            steps = kwargs.get("steps")
+            batches = self._evaluation_batches(x, y, batch_size, exclude_self, steps=steps)
+            if batches.has_no_end and steps is None:
+                raise UserError("The dataset has no end: give evaluate() steps.")
             self._before_evaluation(batches)
             x = batches.dataset
         x, kwargs["steps"] = self.distributed(x, "test_step", kwargs.get("steps"))
@@ -466,7 +504,7 @@ class LatentModel(KerasTrainer):
         self._before_evaluation(batches)
         costs = self.graph("costs", self.costs)
         pieces, done = [], 0
-        total = int(batches.dataset.cardinality()) * samples
+        total = batches.count() * samples
         for batch in batches.dataset:
             seed = self.evaluation_seed(batch["index"])
             drawn = []
@@ -485,12 +523,53 @@ class LatentModel(KerasTrainer):
 
     def predict(self, x, batch_size=None, **kwargs):
         """Return the reconstructions `[N, H, W, C]` of images or of a dataset."""
-        batches = as_batches(x, image_shape=self.image_shape, batch_size=batch_size)
+        steps = kwargs.get("steps")
+        batches = self._as_batches(x, batch_size=batch_size, steps=steps)
+        if batches.has_no_end and steps is None:
+            raise UserError("The dataset has no end: give predict() steps.")
         return super().predict(batches.dataset, **kwargs)
+
+    def _as_batches(self, x, y=None, batch_size=None, steps=None):
+        """Return data that are not trained on as `Batches`, of which no rows matter."""
+        return as_batches(
+            x,
+            y,
+            image_shape=self.image_shape,
+            batch_size=batch_size,
+            rows_needed=False,
+            steps=steps,
+        )
+
+    @staticmethod
+    def _refuse_weights(what, options):
+        """Raise a `UserError` if data are to be weighted."""
+        for name in ("class_weight", "sample_weight"):
+            if options.pop(name, None) is not None:
+                raise UserError(f"A code length has no {name}: leave it out of {what}().")
 
     def _require_compiled(self, what):
         if not self.compiled:
             raise UserError(f'Compile the model before {what}: model.compile(optimizer="adam").')
+
+    def _trained_now(self):
+        """Return what tells the weights that are trained: their places among all weights."""
+        networks = (self.encoder, self.prior, self.decoder, getattr(self, "class_encoder", None))
+        return tuple(
+            bool(weight.trainable)
+            for part in networks
+            if part is not None
+            for weight in part.weights
+        )
+
+    def _require_same_weights(self, what):
+        """Raise a `UserError` if other weights are to be trained than `compile` was told."""
+        if self._trained_now() != self._trained_when_compiled:
+            raise UserError(
+                f"Layers were frozen or thawed since compile(), which {what} would not notice: "
+                "call compile() again after setting trainable."
+            )
+        if not self.trainable_weights:
+            warnings.warn(f"All weights are frozen: {what} trains none.", stacklevel=3)
 
     def _needs_size(self):
         """Whether training needs the number of data."""
@@ -511,9 +590,13 @@ class LatentModel(KerasTrainer):
         """Return callbacks that make validation on `Batches` follow the training."""
         return []
 
-    def _evaluation_batches(self, x, y=None, batch_size=None, exclude_self=False):
-        """Return data as the `Batches` that `test_step` takes."""
-        return as_batches(x, y, image_shape=self.image_shape, batch_size=batch_size)
+    def _evaluation_batches(self, x, y=None, batch_size=None, exclude_self=False, steps=None):
+        """Return data as the `Batches` that `test_step` takes, of which `steps` are looked at."""
+        batches = self._as_batches(x, y, batch_size, steps)
+        if steps is not None and batches.images is None:
+            # Where more is collected or counted, there may be no end.
+            batches = dataclasses.replace(batches, dataset=batches.dataset.take(steps))
+        return batches
 
     def _before_evaluation(self, batches):
         """Bring what an evaluation on `Batches` goes by up to the present weights."""
@@ -535,7 +618,8 @@ class LatentModel(KerasTrainer):
     def codes(self, images: Any, batch_size: int = 256) -> np.ndarray:
         """Return the codes c(x), the posterior means, as float32 `[N, latent_dim]`."""
         encode = self.graph("codes", self.codes_batch)
-        return in_batches(encode, self._images(images), size=batch_size)
+        codes = in_batches(encode, self._images(images), size=batch_size)
+        return np.asarray(codes, np.float32)
 
     def reconstruct(
         self, images: Any, sample: bool | None = None, seed: int = 0, batch_size: int = 256
@@ -615,8 +699,9 @@ class LatentModel(KerasTrainer):
         return np.zeros([n, self.latent_dim], np.float32)
 
     def _images(self, images):
-        images = as_image_set(images, image_shape=self.image_shape).arrays()[0]
-        return np.asarray(images, np.float32)
+        """Return whatever images or batches of them as float32 `[N, H, W, C]`, in their order."""
+        batches = self._as_batches(images)
+        return np.asarray(batches.all_images(), np.float32)
 
     # -- the same in the graph, on one batch; served models answer by these ------------
 
@@ -738,6 +823,10 @@ class LatentModel(KerasTrainer):
             "metrics": metrics,
             "examples": examples,
         }
+        # Keras's own options, as far as they ask for what is done anyway.
+        unknown.pop("verbose", None)
+        if unknown.get("format") in (None, "tf_saved_model"):
+            unknown.pop("format", None)
         for key in unknown:
             raise UserError(
                 f'export() of a {type(self).__name__} has no option "{key}": known are '
@@ -765,7 +854,21 @@ class LatentModel(KerasTrainer):
         config = dict(config)
         if isinstance(config.get("beta"), dict):
             config["beta"] = keras.saving.deserialize_keras_object(config["beta"])
-        return cls(**config)
+        model = cls(**config)
+        freeze_as_saved(model)
+        return model
+
+
+def freeze_as_saved(layer: keras.layers.Layer) -> None:
+    """Freeze all layers of a frozen one, as setting `trainable` does.
+
+    A layer that is made from its config is told that it is frozen before it has any layers of
+    its own, and these would train, unseen.
+    """
+    if not layer.trainable:
+        # TensorFlow leaves out an assignment that changes nothing.
+        layer.trainable = True
+        layer.trainable = False
 
 
 class _Graphs:

@@ -129,7 +129,7 @@ class BatchesWithSets(Batches):
         """
         images = batches.collect()
         sets = EvaluationSets(model, images, labels)
-        return cls(batches.dataset.map(sets.attach), images, sets)
+        return cls(batches.dataset.map(sets.attach), images, sets=sets)
 
 
 class FollowClusters(keras.callbacks.Callback):

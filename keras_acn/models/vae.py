@@ -32,10 +32,9 @@ class VAE(LatentModel):
 
     def _begin_fit(self, batches):
         own = super()._begin_fit(batches)
-        prior = self.prior
-        # Before the first step: a training that goes on has pseudo-inputs of its own.
-        is_new = int(self.random_step.numpy()) == 0
-        if isinstance(prior, VampPrior) and is_new and not prior.is_started:
+        # Where the pseudo-inputs begin; a training that goes on has some of its own.
+        if isinstance(self.prior, VampPrior) and not self.prior.begun.numpy():
             if batches.images is not None:
-                prior.start_from(batches.images.arrays()[0], seed=self.seed)
+                self.prior.start_from(batches.images.arrays()[0], seed=self.seed)
+            self.prior.begun.assign(1.0)
         return own

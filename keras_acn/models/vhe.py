@@ -16,7 +16,7 @@ from keras_acn._base.errors import UserError
 from keras_acn.data.batches import as_batches
 from keras_acn.distribute import exchange
 from keras_acn.distribute.keras_trainer import Ratio
-from keras_acn.models.base import POSTERIOR, LatentModel, as_noise, moments
+from keras_acn.models.base import POSTERIOR, as_noise, moments
 from keras_acn.models.class_sets import (
     CLASS,
     BatchesWithSets,
@@ -24,6 +24,7 @@ from keras_acn.models.class_sets import (
     TrainingSets,
     required_labels,
 )
+from keras_acn.models.memory import RemembersData
 
 tfd = tfp.distributions
 
@@ -34,7 +35,7 @@ _CONV = {"name": "conv", "variance": "learned"}
 
 
 @keras.saving.register_keras_serializable("keras_acn")
-class VHE(LatentModel):
+class VHE(RemembersData):
     """A variational homoencoder (Hewitt et al. 2018, arXiv 1807.08919).
 
     Two codes: c says what a datum x shares with its class, z what sets it apart. c is
@@ -95,6 +96,7 @@ class VHE(LatentModel):
         "skip_connections": False,
     }
     extra_costs = ("kl_z_nats", "kl_c_nats")
+    needs_rows = True
 
     def __init__(
         self,
@@ -184,7 +186,7 @@ class VHE(LatentModel):
         mean, stddev = self.class_encoder.parameters(flat, training=training)
         if valid is None:
             valid = tf.ones([batch, size], tf.bool)
-        share = tf.cast(valid, tf.float32)
+        share = tf.cast(valid, mean.dtype)
         share /= tf.reduce_sum(share, axis=1, keepdims=True)
 
         def average(x):
@@ -205,11 +207,12 @@ class VHE(LatentModel):
         q_z = self.encoder(image, c, training=training)
         z = noise.stream(POSTERIOR).sample(q_z)  # [B, latent_dim]
         p_c = tfd.Independent(tfd.Normal(tf.zeros_like(c), tf.ones_like(c)), 1)
-        kl_c = priors.kl_nats(q_c, p_c) / tf.cast(class_size, tf.float32)
-        kl_z = priors.kl_nats(q_z, self.prior(c, training=training), z)
+        # Parts compute in float64 where that is Keras's default.
+        kl_c = tf.cast(priors.kl_nats(q_c, p_c), tf.float32) / tf.cast(class_size, tf.float32)
+        kl_z = tf.cast(priors.kl_nats(q_z, self.prior(c, training=training), z), tf.float32)
         image_given = self.decoder(tf.concat([c, z], axis=1), training=training)
         costs = {
-            "reconstruction_nats": -image_given.log_prob(image),
+            "reconstruction_nats": -tf.cast(image_given.log_prob(image), tf.float32),
             "kl_nats": kl_z + kl_c,
             "kl_z_nats": kl_z,
             "kl_c_nats": kl_c,
@@ -226,7 +229,10 @@ class VHE(LatentModel):
         at_c, at_z, *gradients = tape.gradient(loss, sources)
         self._apply(gradients)
         of_c, of_z = exchange.total(
-            *(tf.reduce_sum(tf.norm(gradient, axis=1)) for gradient in (at_c, at_z))
+            *(
+                tf.reduce_sum(tf.norm(tf.cast(gradient, tf.float32), axis=1))
+                for gradient in (at_c, at_z)
+            )
         )
         parts = ((of_z, of_z + of_c), (of_c, of_z + of_c), (of_z, of_c))
         for tracker, (part, whole) in zip(self._gradient_trackers, parts, strict=True):
@@ -280,8 +286,15 @@ class VHE(LatentModel):
         own = super()._begin_fit(batches)
         return own if self.pseudo_labels is None else [*own, self.pseudo_labels]
 
-    def _evaluation_batches(self, x, y=None, batch_size=None, exclude_self=False):
-        batches = super()._evaluation_batches(x, y, batch_size, exclude_self)
+    def _begin_training_batch(self, index):
+        if self._training_sets is None:
+            raise UserError("A VHE draws D from a whole data set: call fit on it first.")
+        size = len(self._training_sets.images)
+        if len(index) and not 0 <= index.min() <= index.max() < size:
+            raise UserError(f"The rows of the training data are 0 to {size - 1}.")
+
+    def _evaluation_batches(self, x, y=None, batch_size=None, exclude_self=False, steps=None):
+        batches = super()._evaluation_batches(x, y, batch_size, exclude_self, steps)
         if isinstance(batches, BatchesWithSets):
             return batches
         images = batches.collect()
@@ -298,13 +311,6 @@ class VHE(LatentModel):
         return [FollowClusters(self, batches)] if not self.supervised else []
 
     # -- what the model remembers --------------------------------------------------------
-
-    def continue_pass(self):
-        if self.pseudo_labels is not None:
-            self.pseudo_labels.continue_pass()
-
-    def settle(self, images):
-        self.recode(images)
 
     def recode(self, images: Any, batch_size: int = 256) -> None:
         """Write the codes of all training data by the weights of now, and cluster them.
@@ -372,7 +378,8 @@ class VHE(LatentModel):
 
     def sample_batch(self, context, noise, sample):
         z = self.latents_batch(context, noise)
-        return self.decode_batch(tf.concat([context, z], axis=1), noise, sample)
+        c = tf.cast(context, z.dtype)
+        return self.decode_batch(tf.concat([c, z], axis=1), noise, sample)
 
     def daydream_batch(self, image, noise, sample=True):
         q_c = self.class_posterior(image[:, None])
@@ -482,7 +489,7 @@ class VHE(LatentModel):
 
         def noise(stream, dim):
             key = tf.random.fold_in(seed, stream)
-            return tf.random.stateless_normal([batch, 1, dim], key)
+            return tf.cast(tf.random.stateless_normal([batch, 1, dim], key), mean.dtype)
 
         c = mean + stddev * noise(CLASS, self.class_dim)  # [B, W, class_dim]
         c = tf.reshape(c, [-1, self.class_dim])
@@ -491,7 +498,7 @@ class VHE(LatentModel):
         of_z = tf.repeat(noise(0, self.latent_dim)[:, 0], ways, axis=0)
         z = q_z.mean() + q_z.stddev() * of_z
         log_weight = self.decoder(tf.concat([c, z], axis=1)).log_prob(x)
-        log_weight += self.prior(c).log_prob(z) - q_z.log_prob(z)
+        log_weight += tf.cast(self.prior(c).log_prob(z) - q_z.log_prob(z), log_weight.dtype)
         return tf.reshape(log_weight, [batch, ways])
 
     # -- configuration -----------------------------------------------------------------

@@ -205,6 +205,7 @@ def members_picture(
     given: Sequence[ArrayLike],
     drawn: Sequence[ArrayLike],
     *,
+    names: Sequence[object] | None = None,
     title: str | None = None,
     scale: int | None = None,
 ) -> Picture:
@@ -214,6 +215,7 @@ def members_picture(
       given: A sequence of W sets of images, each [M, H, W, C]; M may differ.
       drawn: A sequence of as many sets, each [n, H, W, C], such as
         `model.generate_like(images)` returns for each set.
+      names: The name of each class, [W], written before its row.
       title, scale: As for `grid`.
 
     Returns:
@@ -235,4 +237,7 @@ def members_picture(
         for one, other in zip(left, right, strict=True)
     ]
     words = ["given", *[""] * most, "drawn"]
-    return sheet(rows, column_labels=words, title=title, scale=scale)
+    labels = None if names is None else [str(name) for name in names]
+    if labels is not None:
+        same_count("names", len(labels), "sets of images", len(left))
+    return sheet(rows, row_labels=labels, column_labels=words, title=title, scale=scale)

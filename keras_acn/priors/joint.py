@@ -169,9 +169,12 @@ class VampPrior(JointMixture):
             initializer=keras.initializers.RandomNormal(stddev=1.0),
             **self._wide,
         )
+        # Whether a training has begun, or the pseudo-inputs were given: a weight, so that it
+        # goes wherever the pseudo-inputs go, and no later `fit` replaces them.
+        self.begun = self.add_weight(
+            name="begun", shape=(), initializer="zeros", trainable=False, **self._wide
+        )
         self._attached = _Reference(None)
-        # Whether the pseudo-inputs were given their beginning, which `fit` then leaves alone.
-        self.is_started = False
         self.built = True
 
     @property
@@ -222,7 +225,7 @@ class VampPrior(JointMixture):
         unit = MARGIN + (1 - 2 * MARGIN) * np.clip(images[rows], 0.0, 1.0)
         noise = 0.01 * rng.standard_normal(unit.shape)
         self.pseudo_logits.assign(np.log(unit) - np.log1p(-unit) + noise)
-        self.is_started = True
+        self.begun.assign(1.0)
 
     @property
     def pseudo_inputs(self) -> tf.Tensor:

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError
+from keras_acn.data.readers.picture import check_background
 from keras_acn.data.transform import check_binarize, check_size
 
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
@@ -28,7 +29,7 @@ class ImageDecoder:
     Args:
       image_shape: `(H, W, C)` that the model takes, C 1 or 3.
       data: An object with the options of the data as attributes: `crop`, `resize`,
-        `binarize`, `threshold`. `None` for images of H x W, not binarized.
+        `binarize`, `threshold`, `background`. `None` for images of H x W, not binarized.
 
     Raises:
       UserError: If the options would not give images of that shape.
@@ -42,6 +43,7 @@ class ImageDecoder:
         threshold = getattr(data, "threshold", None)
         self.threshold = 0.5 if threshold is None else threshold
         check_binarize(self.binarize, self.threshold)
+        self.background = check_background(getattr(data, "background", None)) or (255, 255, 255)
         size = self.resize or self.crop
         if size is not None and size != self.image_shape[:2]:
             raise UserError(
@@ -98,12 +100,14 @@ class ImageDecoder:
             tf.reduce_any(known), ["image_bytes must be PNG or JPEG files, unlike row", index]
         )
         with tf.control_dependencies([is_image]):
-            # This op decodes PNG as well, and unlike `decode_image` it can be told to decode
-            # JPEG to the very pixels of Pillow. The name stands in the error of a file that is
-            # cut off or damaged.
-            pixels = tf.io.decode_jpeg(
-                tf.identity(data), channels=3, dct_method="INTEGER_ACCURATE", name="image_bytes"
-            )
+            data = tf.identity(data)
+        # This op decodes PNG as well, and unlike `decode_image` it can be told to decode JPEG to
+        # the very pixels of Pillow. The name stands in the error of a file that is cut off or
+        # damaged.
+        pixels = tf.io.decode_jpeg(
+            data, channels=3, dct_method="INTEGER_ACCURATE", name="image_bytes"
+        )
+        pixels = tf.cond(known[0], lambda: self._laid_on(pixels, _alpha(data)), lambda: pixels)
         pixels = tf.ensure_shape(pixels, [None, None, 3])
         pixels = tf.cast(self._cropped(pixels, index), tf.float32)
         if self.image_shape[-1] == 1:
@@ -111,6 +115,12 @@ class ImageDecoder:
         if self.resize:
             pixels = _resized(pixels, self.resize)
         return tf.ensure_shape(pixels / 255.0, self.image_shape)
+
+    def _laid_on(self, pixels, alpha):
+        """Return RGB pixels over the background, as `read_image` of the folders does."""
+        pixels, alpha = tf.cast(pixels, tf.int32), tf.cast(alpha, tf.int32)
+        over = pixels * alpha + self.background * (255 - alpha)
+        return tf.cast((2 * over + 255) // 510, tf.uint8)
 
     def _cropped(self, pixels, index):
         shape = tf.shape(pixels)
@@ -128,6 +138,15 @@ class ImageDecoder:
         with tf.control_dependencies([assertion]):
             top, left = (shape[0] - height) // 2, (shape[1] - width) // 2
             return pixels[top : top + height, left : left + width]
+
+
+def _alpha(data):
+    """Return the alpha channel of a PNG file, 255 where it has none, uint8 `[h, w, 1]`."""
+    alpha = tf.io.decode_png(data, channels=4, name="image_bytes")[..., 3:]
+    # Grey of 1, 2 or 4 bits is not brought to 8 here, nor is its alpha, which is all or nothing.
+    depth, kind = tf.unstack(tf.io.decode_raw(tf.strings.substr(data, 24, 2), tf.uint8), 2)
+    is_shallow = tf.logical_and(depth < 8, tf.equal(kind, 0))
+    return tf.where(tf.logical_and(is_shallow, alpha > 0), tf.constant(255, tf.uint8), alpha)
 
 
 def _resized(pixels, size):

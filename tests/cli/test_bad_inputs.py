@@ -73,6 +73,9 @@ def files(tmp_path, run):
     (tmp_path / "broken.yaml").write_text("training: [")
     (tmp_path / "typo.yaml").write_text("preset: digits\ntraining: {epoch: 3}")
     (tmp_path / "twice.yaml").write_text("seed: 1\nseed: 2")
+    (tmp_path / "odd-key.yaml").write_text("? [a, b]\n: 1\n")
+    (tmp_path / "date.yaml").write_text("training: {epochs: 2001-99-99}\n")
+    (tmp_path / "deep.yaml").write_text("a: " + "[" * 5000)
     (tmp_path / "in-use").mkdir()
     (tmp_path / "in-use" / "thesis.txt").touch()
     shutil.copytree(run, tmp_path / "newer")
@@ -147,6 +150,9 @@ CASES = {
     "broken file": (TRAIN + "--config broken.yaml", "not valid YAML"),
     "typing error in a file": (TRAIN + "--config typo.yaml", 'Did you mean "epochs"'),
     "key given twice": (TRAIN + "--config twice.yaml", "given twice"),
+    "key that is a list": (TRAIN + "--config odd-key.yaml", "in line 1: a key must be a word"),
+    "date that is none": (TRAIN + "--config date.yaml", "month must be in 1..12"),
+    "sections without an end": (TRAIN + "--config deep.yaml", "is not valid YAML"),
     "folder as a file": (TRAIN + "--config in-use", "is a folder"),
     # Data.
     "unknown source": (TRAIN + "--data ixd:magic", 'Did you mean "idx:magic"'),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -162,7 +163,8 @@ def test_a_model_file_alone_needs_its_data_named(trained, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_exits_with_130_and_resumes_to_the_same_run(tmp_path, capsys):
+@pytest.mark.parametrize("name, code", [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_saves_and_resuming_gives_the_same_run(name, code, tmp_path, capsys):
     arguments = ["train", *TINY, "--epochs", "40", "--no-figures"]
     arguments += ["--set", "codebook.unique=true"]
     out = tmp_path / "interrupted"
@@ -178,10 +180,10 @@ def test_ctrl_c_saves_exits_with_130_and_resumes_to_the_same_run(tmp_path, capsy
     while not (out / "history.csv").exists() and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(getattr(signal, name))
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert f"keras-acn train --resume {out}" in said and "Traceback" not in said
+    assert process.returncode == code, said
+    assert f"keras-acn train --resume {shlex.quote(str(out))}" in said and "Traceback" not in said
     assert 1 <= len(open_run(out).history) < 40 and (out / "model.keras").exists()
     assert main(["train", "--resume", str(out), "-q", "--no-figures"]) == 0
     assert main([*arguments, "--out", str(tmp_path / "reference"), "-q"]) == 0

@@ -8,8 +8,8 @@ from scipy import special, stats
 from keras_acn import codec
 from keras_acn.codec import bits_back as room
 from keras_acn.codec.bits_back import Costs, StepCost, bits_back
+from keras_acn.codec.blocks import BlockCodec
 from keras_acn.codec.grid import LatentGrid
-from keras_acn.codec.modes import BlockCodec
 from keras_acn.codec.priors import JointPrior
 from keras_acn.codec.stack import Stack, bernoulli, categorical, uniform
 
@@ -74,7 +74,7 @@ def test_lane_bits_where_the_last_step_is_an_opening():
 def test_lane_bits_of_a_file_whose_last_step_is_an_opening(monkeypatch):
     """The step pushed last is not the last one that was no opening."""
     model, images = small_model(), noise(40)
-    plain = BlockCodec(model, "set", lanes=4).encode(images)
+    plain = BlockCodec(model, "tour", lanes=4).encode(images)
     too_little, steps, told = room._too_little, [], []
 
     def last_is_opening(stack, grid, x):
@@ -84,7 +84,7 @@ def test_lane_bits_of_a_file_whose_last_step_is_an_opening(monkeypatch):
     append = Costs.append
     monkeypatch.setattr(Costs, "append", lambda self, cost: (told.append(cost), append(self, cost)))
     monkeypatch.setattr(room, "_too_little", last_is_opening)
-    job = BlockCodec(model, "set", lanes=4)
+    job = BlockCodec(model, "tour", lanes=4)
     coded = job.encode(images)
     assert len(steps) == 10 and told[-1].opening and not told[-2].opening
     assert coded.initial_bits > plain.initial_bits
@@ -98,7 +98,7 @@ def test_lane_bits_of_a_file_whose_last_step_is_an_opening(monkeypatch):
 def test_openings_only(monkeypatch):
     monkeypatch.setattr(room, "_too_little", lambda *arguments: True)
     model, images = small_model(), noise(12)
-    data = codec.compress(images, model, mode="set", lanes=4)
+    data = codec.compress(images, model, mode="tour", lanes=4)
     assert data.report.lane_bits == 0 < data.report.initial_bits
     # All openings and nothing else went into the choice of latents.
     assert sorted(map(bytes, codec.decompress(data, model))) == sorted(map(bytes, images))

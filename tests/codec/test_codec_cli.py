@@ -2,8 +2,9 @@ import json
 
 import numpy as np
 import pytest
-from codec_models import noise, small_model
+from codec_models import as_set, noise, small_model
 
+from keras_acn import codec
 from keras_acn.cli import main
 
 
@@ -40,6 +41,23 @@ def test_a_set_as_json(place, capsys):
     assert info["array_shape"] == [25, 6, 5] and len(info["model_hash"]) == 32
 
 
+def test_a_set_that_is_its_own_codebook(place, capsys):
+    # A model that has forgotten its codes reads what the model itself wrote, and the other way.
+    codec.without_codes(small_model()).save("smaller.keras")
+    assert main(["compress", "small.keras", "x.npy", "x.acn"]) == 0
+    arguments = ["x.npy", "x.acn", "--mode", "set", "--codes", "seen"]
+    assert main(["compress", "small.keras", *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "order    sorted: the set is kept" in out and "codes    of the images before" in out
+    assert main(["info", "x.acn", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["codes"] == "seen"
+    assert main(["decompress", "x.acn", "y.npy", "--model", "smaller.keras"]) == 0
+    assert as_set(np.load("y.npy")) == as_set(np.load("x.npy"))
+    capsys.readouterr()
+    assert main(["compress", "smaller.keras", "x.npy", "x.acn"]) == 2
+    assert "--codes seen" in capsys.readouterr().err
+
+
 def test_binarize(place, capsys):
     assert main(["compress", "small.keras", "grey.npy", "x.acn"]) == 2
     assert "--binarize threshold" in capsys.readouterr().err
@@ -58,6 +76,10 @@ def test_binarize(place, capsys):
         (["compress", "nothing", "x.npy", "x.acn"], 'no model "nothing"'),
         (["compress", "small.keras", "x.npy", "no/x.acn"], "cannot be written"),
         (["compress", "small.keras", "x.npy", "x.acn", "--keep-order"], "keeps the order anyway"),
+        (
+            ["compress", "small.keras", "x.npy", "x.acn", "--mode", "tour", "--codes", "seen"],
+            "--mode set --codes seen",
+        ),
         (["decompress", "x.npy", "y.npy"], "no .acn file"),
         (["decompress", "missing.acn", "y.npy"], "cannot be read"),
         (["info", "x.npy"], "no .acn file"),

@@ -103,7 +103,7 @@ def test_names():
         ("x.txt", b"text", "of no kind that is known"),
         ("x-idx3-ubyte", b"text", "not an IDX file"),
         ("x-idx3-ubyte.gz", b"text", "not a sound gzip"),
-        ("x.png", b"text", "not a readable PNG"),
+        ("x.png", b"text", "cannot be read: it is no picture"),
     ],
 )
 def test_what_cannot_be_read(name, content, sentence, tmp_path):

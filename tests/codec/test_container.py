@@ -83,7 +83,7 @@ def test_every_truncation_and_every_addition_is_found():
 
 def sealed(body):
     """A header around any body, with a checksum that fits."""
-    head = b"\x93ACN\x01" + bytes([len(body)]) + body
+    head = b"\x93ACN\x02" + bytes([len(body)]) + body
     return head + struct.pack("<I", zlib.crc32(head))
 
 

@@ -1,6 +1,7 @@
 """Files written by earlier versions decode, to the bit, in this one."""
 
 import functools
+import itertools
 import pathlib
 
 import numpy as np
@@ -8,9 +9,11 @@ import pytest
 
 import keras_acn
 from keras_acn import codec
+from keras_acn.codec.container import MODES
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
-FILES = sorted(GOLDEN.glob("*.acn"))
+# Those of format 1 lie beside the models, later ones in folders of their own.
+FILES = sorted(GOLDEN.rglob("*.acn"))
 
 
 @functools.cache
@@ -20,14 +23,19 @@ def open_model(name):
 
 
 def test_they_are_there():
-    assert len(FILES) >= 7
     headers = [codec.info(path)[0] for path in FILES]
-    assert {header.mode for header in headers} == {"stream", "set"}
-    assert any(header.keep_order for header in headers)
-    assert {header.values.levels for header in headers} == {2, 256}
+    # What format 1 called "set" is the tour.
+    for version, modes in ((1, {"stream", "tour"}), (2, set(MODES))):
+        of_it = [header for header in headers if header.format == version]
+        assert len(of_it) >= 7 and {header.mode for header in of_it} == modes
+        assert {header.mode for header in of_it if header.keep_order} == modes - {"stream"}
+        assert {header.values.levels for header in of_it} == {2, 256}
+        learned = {(h.mode, h.codes) for h in of_it if h.codes != "training"}
+        both = itertools.product(("stream", "set"), ("seen", "both")) if version == 2 else ()
+        assert learned == set(both)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_decodes(path):
     header, _ = codec.info(path)
     model = open_model(header.model_name)

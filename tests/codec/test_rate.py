@@ -5,7 +5,7 @@ import pytest
 
 import keras_acn
 from keras_acn import codec
-from keras_acn.codec.modes import BlockCodec
+from keras_acn.codec.blocks import BlockCodec
 from keras_acn.evaluation.code_length import code_lengths
 from keras_acn.evaluation.unconditional import OwnPrior, StandardNormalPrior
 from keras_acn.priors.codes_mixture import MixtureOfCodes
@@ -56,13 +56,13 @@ def test_stream_is_the_mixture_of_all_codes(acn, digits):
 
 
 @pytest.mark.slow
-def test_set_is_the_greedy_tour(acn, digits):
+def test_a_tour_is_the_greedy_tour(acn, digits):
     images = np.concatenate([digits[0], digits[1]])
     prior = {"mixture": MixtureOfCodes(acn.prior, np.asarray(acn.codebook.codes), nearest=None)}
     lengths = code_lengths(acn, images, prior, neighbors=(), samples=4)
     expected = lengths.mean("ordered_nats")
     unordered = lengths.mean("unordered_nats")
-    got = net_nats(acn, images, "set", lanes=4)
+    got = net_nats(acn, images, "tour", lanes=4)
     assert got == pytest.approx(expected, abs=0.005 * expected + 2.5 / np.sqrt(len(images)))
     assert got < unordered - 0.5
     # No set is worth more than its order.
@@ -126,7 +126,7 @@ def test_initial_bits_are_few_and_paid_once(acn, digits):
 def test_what_lanes_cost_is_told(acn, digits):
     images = digits[0].astype(np.uint8)
     few, many = (
-        codec.compress(images, acn, mode="set", lanes=lanes, verify=False) for lanes in (2, 32)
+        codec.compress(images, acn, mode="tour", lanes=lanes, verify=False) for lanes in (2, 32)
     )
     assert 0 < many.report.lane_bits < 32 * 12
     told = [each.report.lane_bits + each.report.initial_bits for each in (few, many)]

@@ -7,7 +7,9 @@ from codec_models import DECODERS, FAMILIES, as_set, noise, small_model
 import keras_acn
 from keras_acn import codec
 from keras_acn._base.errors import UserError
-from keras_acn.codec.modes import BlockCodec, Tour
+from keras_acn.codec.blocks import BlockCodec
+from keras_acn.codec.container import MODES
+from keras_acn.codec.modes import Set, Tour
 
 model_of = functools.cache(small_model)
 
@@ -30,14 +32,15 @@ def test_every_decoder(decoder, family, channels):
     job = BlockCodec(model, "stream", lanes=4, nearest=16)
     coded = job.encode(images)
     np.testing.assert_array_equal(job.decode(coded.block), images)
-    # The networks of the other mode are the same, and need no making ready again.
-    job.mode = Tour(job.networks, job.mode.index)
-    coded = job.encode(images)
-    np.testing.assert_array_equal(job.decode(coded.block), images[coded.order])
-    assert sorted(coded.order) == list(range(13))
+    # The networks of the other modes are the same, and need no making ready again.
+    for mode in (Set, Tour):
+        job.mode = mode(job.networks, job.mode.index)
+        coded = job.encode(images)
+        np.testing.assert_array_equal(job.decode(coded.block), images[coded.order])
+        assert sorted(coded.order) == list(range(13))
 
 
-@pytest.mark.parametrize("mode", ["stream", "set"])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
 def test_few_images(count, mode):
     model = model_of()
@@ -48,7 +51,7 @@ def test_few_images(count, mode):
     assert len(data) < 400
 
 
-@pytest.mark.parametrize("mode", ["stream", "set"])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("decoder", ["mlp", "pixelcnn"])
 @pytest.mark.parametrize("level", [0, 1])
 def test_all_black_and_all_white(level, decoder, mode):
@@ -72,6 +75,9 @@ def test_a_prior_of_one_gaussian(kind):
 def test_a_prior_that_is_a_mixture_over_whole_latents(tmp_path, prior, components):
     model = small_model(kind="VAE", prior={"name": prior, "components": components})
     images = noise(41)
+    for mode in ("stream", "set"):
+        data = codec.compress(images, model, mode=mode, lanes=4)
+        assert as_set(codec.decompress(data, model)) == as_set(images)
     data = codec.compress(images, model, lanes=4)
     np.testing.assert_array_equal(codec.decompress(data, model), images)
     model.save(tmp_path / "model.keras")
@@ -87,7 +93,7 @@ def test_a_prior_that_is_no_mixture_is_refused_before_any_work():
 
 def test_a_codebook_of_one_code():
     model = small_model(codes=1)
-    for mode in ("stream", "set"):
+    for mode in MODES:
         data = codec.compress(noise(9), model, mode=mode, lanes=2)
         assert as_set(codec.decompress(data, model)) == as_set(noise(9))
 
@@ -98,14 +104,15 @@ def test_latents_that_fall_off_the_grid(monkeypatch):
 
     monkeypatch.setattr(grid, "MIN_REACH", 1)
     monkeypatch.setattr(grid, "MAX_REACH", 2)
-    for kind, mode in (("VAE", "stream"), ("ACN", "stream"), ("ACN", "set")):
+    cases = [("VAE", "stream"), ("VAE", "set"), *(("ACN", mode) for mode in MODES)]
+    for kind, mode in cases:
         model = model_of(kind=kind)
         data = codec.compress(noise(50), model, mode=mode, lanes=4)
         assert as_set(codec.decompress(data, model)) == as_set(noise(50))
 
 
 @pytest.mark.parametrize("lanes", [1, 5, 64])
-@pytest.mark.parametrize("mode", ["stream", "set"])
+@pytest.mark.parametrize("mode", MODES)
 def test_lanes_and_blocks(lanes, mode):
     model, images = model_of(), noise(37)
     data = codec.compress(images, model, mode=mode, lanes=lanes, block_images=11, nearest=3)
@@ -114,10 +121,11 @@ def test_lanes_and_blocks(lanes, mode):
         np.testing.assert_array_equal(codec.decompress(data, model), images)
 
 
-def test_keep_order():
+@pytest.mark.parametrize("mode", ["set", "tour"])
+def test_keep_order(mode):
     model, images = model_of(), noise(600)
-    plain = codec.compress(images, model, mode="set", lanes=4, verify=False)
-    kept = codec.compress(images, model, mode="set", lanes=4, keep_order=True, block_images=400)
+    plain = codec.compress(images, model, mode=mode, lanes=4, verify=False)
+    kept = codec.compress(images, model, mode=mode, lanes=4, keep_order=True, block_images=400)
     np.testing.assert_array_equal(codec.decompress(kept, model), images)
     assert not np.array_equal(codec.decompress(plain, model), images)
     bits = 2 * np.sum(np.log2(np.arange(1, 301)))
@@ -130,13 +138,13 @@ def test_keep_order():
 
 def test_the_same_input_gives_the_same_file():
     model, images = model_of(), noise(60)
-    for mode in ("stream", "set"):
+    for mode in MODES:
         one, other = (codec.compress(images, model, mode=mode, lanes=4) for _ in range(2))
         assert one == other
 
 
 def test_verification_finds_a_file_that_does_not_come_back(tmp_path, monkeypatch):
-    from keras_acn.codec.modes import BlockCodec
+    from keras_acn.codec.blocks import BlockCodec
 
     decode = BlockCodec.decode
     monkeypatch.setattr(BlockCodec, "decode", lambda *arguments: 1 - decode(*arguments))
@@ -204,8 +212,8 @@ def test_wrong_options(options, sentence):
 
 def test_models_that_cannot():
     vae = model_of(kind="VAE")
-    with pytest.raises(UserError, match="use the stream mode"):
-        codec.compress(noise(3), vae, mode="set")
+    with pytest.raises(UserError, match='take the mode "set"'):
+        codec.compress(noise(3), vae, mode="tour")
     with pytest.raises(UserError, match="an ACN or a VAE, not a str"):
         codec.compress(noise(3), "model")
     untrained = keras_acn.ACN((6, 5, 1), latent_dim=4, decoder="mlp")

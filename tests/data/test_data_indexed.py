@@ -95,6 +95,7 @@ def as_tuples(element):
     ],
 )
 def test_rows_are_counted_before_shuffling(dataset):
+    tf.random.set_seed(1)
     indexed = index_dataset(dataset)
     if indexed.element_spec["image"].shape.rank == 4:
         indexed = indexed.shuffle(2, seed=1).unbatch()
@@ -116,6 +117,13 @@ def test_an_index_of_ones_own_is_kept():
     assert index_dataset(dataset) is dataset
 
 
+def shuffled(dataset):
+    # The order also follows the global seed, which other tests set: by some of them two passes
+    # begin alike, and the shuffling cannot be seen.
+    tf.random.set_seed(1)
+    return dataset.shuffle(6, seed=0)
+
+
 def ragged_images():
     return tf.data.Dataset.from_generator(
         lambda: iter([1]), output_signature=tf.TensorSpec(None, tf.uint8)
@@ -128,7 +136,7 @@ def ragged_images():
         (lambda: GREY, "from_arrays"),
         (lambda: single().take(0), "empty"),
         (lambda: single().repeat(), "before repeat"),
-        (lambda: single().shuffle(6, seed=0), "before shuffling"),
+        (lambda: shuffled(single()), "before shuffling"),
         (lambda: single().map(lambda e: {"x": e["image"]}), 'no "image"'),
         (lambda: single().map(lambda e: (e["image"], 1, 2)), "tuples of 3"),
         (lambda: single().map(lambda e: e["label"]), "have the shape"),

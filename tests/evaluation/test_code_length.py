@@ -148,6 +148,9 @@ def test_every_cost_against_numpy(linear_gaussian, components):
         assert lengths.standard_error(name) == pytest.approx(
             expected.std(ddof=1) / math.sqrt(60), rel=1e-3
         )
+    assert lengths.set_nats == pytest.approx(
+        lengths.mean("unordered_nats") - math.log(math.factorial(len(lengths))) / len(lengths)
+    )
     assert lengths.bits_per_dim("ordered_nats") == pytest.approx(
         lengths.mean("ordered_nats") / 6 / math.log(2)
     )

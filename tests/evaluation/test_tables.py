@@ -134,6 +134,22 @@ def test_a_report_of_before_table_4_is_still_rendered(both):
     assert "Table 4" not in tables.render(old) and "Table 3" in tables.render(old)
 
 
+def test_the_set_stands_beside_the_tour(both):
+    text, found = both.to_text(), both.to_dict()
+    row = next(line for line in text.splitlines() if line.startswith("set: unordered - ln(N!)/N"))
+    expected = both.code_lengths.mean("unordered_nats") - 4.3158  # ln(200!) / 200
+    assert f"{expected:.2f}" in row and row.endswith("code length")
+    # The VAE has a set's price, too.
+    assert row.count(".") == 2 and found["compare"]["code_length"]["set_nats"] is not None
+    # The sentence stands where it is true.
+    is_better = expected <= both.code_lengths.mean("ordered_nats")
+    assert any("all N! orders are paid back" in note for note in both.notes) == is_better
+    # A report of an earlier version has no such figure.
+    for each in (found, found["compare"]):
+        del each["code_length"]["set_nats"]
+    assert "set: unordered" not in tables.render(found)
+
+
 def test_table_1_is_sorted_by_cost(both):
     lines = both.to_text().split("Table 1.")[1].split("Table 3.")[0].splitlines()[3:]
     values = [float(line.split()[-1].lstrip("<=")) for line in lines if line.strip()]

@@ -118,6 +118,19 @@ def reference(tmp_path_factory):
 
 
 @pytest.mark.slow
+def test_sigterm_saves_a_run_of_workers_too(tmp_path):
+    """Slurm, Kubernetes and `timeout` send it some time before they kill."""
+    folder = tmp_path / "run"
+    process = start(*options(40), "--no-figures", "--out", str(folder), "--workers", "2")
+    wait_for(folder / "checkpoints" / "last.npz", process)
+    process.send_signal(signal.SIGTERM)
+    code, _, err = finish(process)
+    assert code == 143, err
+    assert f"Go on with: keras-acn train --resume {folder}" in err
+    assert open_run(folder).metrics["workers"] == 2 and not open_run(folder).finished
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_run_survives_ctrl_c_and_a_killed_worker(reference, tmp_path):
     folder = tmp_path / "run"

@@ -62,3 +62,13 @@ def test_the_given_and_the_drawn_members_of_each_class():
 def test_bad_input_is_told_in_a_sentence(given, drawn, sentence):
     with pytest.raises(UserError, match=sentence):
         members_picture(given, drawn)
+
+
+def test_members_have_the_names_of_their_classes():
+    sets = [IMAGES[:2], IMAGES[2:3]], [IMAGES[3:], IMAGES[:3]]
+    plain, named = members_picture(*sets), members_picture(*sets, names=["ant hill", "bee"])
+    # The words stand on the left of the rows, and need room there.
+    assert named.image.width > plain.image.width + 10
+    assert named.image.height == plain.image.height
+    with pytest.raises(UserError, match="names"):
+        members_picture(*sets, names=["ant hill"])

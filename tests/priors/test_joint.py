@@ -51,7 +51,7 @@ def test_the_learned_mixture_in_float64():
 
 def test_the_vamp_prior_is_the_mixture_of_the_pseudo_inputs_posteriors():
     model = vae(PRIORS["vamp"])
-    [raw] = model.prior.get_weights()
+    raw, _ = model.prior.get_weights()
     assert raw.shape == (5, *SHAPE)
     u = special.expit(raw.astype(np.float64)).reshape(5, -1)
     np.testing.assert_allclose(np.reshape(model.prior.pseudo_inputs, (5, -1)), u, rtol=1e-5)
@@ -152,6 +152,22 @@ def test_pseudo_inputs_begin_as_training_images_and_are_learned():
     model.compile(keras.optimizers.SGD(0.0))
     model.fit(IMAGES, epochs=1, verbose=0)
     np.testing.assert_array_equal(model.prior.pseudo_inputs, moved)
+    # So does another model that was given its weights, whatever images it sees.
+    other = vae({"name": "vamp", "components": 60})
+    other.prior.set_weights(model.prior.get_weights())
+    other.compile(keras.optimizers.SGD(0.0))
+    other.fit(1 - IMAGES, epochs=1, verbose=0)
+    np.testing.assert_array_equal(other.prior.pseudo_inputs, moved)
+
+
+def test_of_batches_without_end_the_pseudo_inputs_begin_as_they_were_drawn():
+    model = vae(PRIORS["vamp"])
+    before = model.prior.get_weights()[0]
+    model.compile(keras.optimizers.SGD(0.0))
+    batches = keras_acn.data.index_dataset(tf.data.Dataset.from_tensor_slices(IMAGES))
+    model.fit(batches.batch(8).repeat(), steps_per_epoch=2, epochs=1, verbose=0)
+    np.testing.assert_array_equal(model.prior.get_weights()[0], before)
+    assert model.prior.begun.numpy() == 1
 
 
 def test_pseudo_inputs_that_were_given_are_kept():

@@ -1,8 +1,10 @@
 """The example clients, run as the docs say, against a stand-in for the server."""
 
+import http.server
 import pathlib
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -38,6 +40,62 @@ def test_rest(in_session, exported, tmp_path):
     header, pixels = (tmp_path / "out.pgm").read_bytes().split(b"\n", 1)
     assert header == b"P5 8 8 255"
     np.testing.assert_array_equal(np.frombuffer(pixels, np.uint8), 255 * dreamt.ravel())
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--url", "http://127.0.0.1:9"], "No TensorFlow Serving answers at http://127.0.0.1:9"),
+        (["--url", "nonsense"], "No TensorFlow Serving answers at nonsense"),
+        (["--url", "http://no.such.host.invalid"], "No TensorFlow Serving answers"),
+    ],
+)
+def test_rest_without_a_server_is_one_sentence(options, words, tmp_path):
+    (tmp_path / "picture.png").write_bytes(python_answers.png(pictures(1)[0]))
+    command = [sys.executable, EXAMPLES / "rest_client.py", tmp_path / "picture.png", *options]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith(f"Error: {words}") and done.stderr.count("\n") == 1
+
+
+def test_rest_without_a_picture_is_one_sentence():
+    command = [sys.executable, EXAMPLES / "rest_client.py", "none.png"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("Error: none.png cannot be read")
+
+
+def test_rest_with_another_kind_of_server_is_one_sentence():
+    """It answers, but not as TensorFlow Serving does."""
+    sys.path.insert(0, str(EXAMPLES))
+    import rest_client
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(200 if "well" in self.path else 404)
+            self.end_headers()
+            self.wfile.write(b"<html>")
+
+        def log_message(self, *what):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with pytest.raises(RuntimeError, match="No TensorFlow Serving answers at"):
+            rest_client.predict(url, "well", "encode", [])
+        with pytest.raises(RuntimeError, match="<html>"):
+            rest_client.predict(url, "m", "encode", [])
+        server.shutdown()
+
+
+@pytest.mark.slow
+def test_grpc_without_a_server_is_one_sentence(tmp_path):
+    pytest.importorskip("tensorflow_serving")
+    np.save(tmp_path / "images.npy", pictures(2))
+    client = [EXAMPLES / "grpc_client.py", tmp_path / "images.npy", "--address", "127.0.0.1:9"]
+    done = subprocess.run([sys.executable, *client], capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "Error: No TensorFlow Serving answers" in done.stderr
 
 
 def test_rest_tells_what_the_server_said(in_session):

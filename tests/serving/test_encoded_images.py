@@ -10,6 +10,7 @@ from PIL import Image
 
 from keras_acn import UserError
 from keras_acn.data.readers.folder import read_image
+from keras_acn.data.readers.picture import check_background
 from keras_acn.data.transform import transform_image
 from keras_acn.serving.images import ImageDecoder
 
@@ -20,8 +21,9 @@ PICTURES = {
     "rgb": Image.fromarray(COLOUR),
     "rgba": Image.fromarray(np.dstack([COLOUR, COLOUR[..., :1]])),
     "grey": Image.fromarray(COLOUR[..., 0]),
-    "grey-alpha": Image.fromarray(COLOUR[..., 0]).convert("LA"),
+    "grey-alpha": Image.merge("LA", [Image.fromarray(COLOUR[..., c]) for c in (0, 1)]),
     "palette": Image.fromarray(COLOUR).quantize(64),
+    "palette-key": Image.fromarray(COLOUR).quantize(64),
     "one-bit": Image.fromarray(COLOUR[..., 0] > 99),
 }
 
@@ -30,6 +32,10 @@ def encoded(picture, kind="PNG", **options):
     out = io.BytesIO()
     picture.save(out, kind, **options)
     return out.getvalue()
+
+
+# One of the colours is transparent.
+PICTURES["palette-key"].info["transparency"] = 7
 
 
 def options(**given):
@@ -75,6 +81,15 @@ def test_equals_training(kind, look, channels, tmp_path):
     mixed = "resize" in look or (channels == 1 and kind.startswith("rgb"))
     assert difference.max() <= (1.01 if mixed else 1e-4)
     assert (difference > 0.5).mean() < 0.02
+
+
+@pytest.mark.parametrize("background", ["black", "#20a0ff"])
+def test_transparent_pictures_are_laid_on_the_background_of_training(tmp_path, background):
+    data = encoded(PICTURES["rgba"])
+    (tmp_path / "file").write_bytes(data)
+    want = read_image(str(tmp_path / "file"), check_background(background))
+    got = decode(ImageDecoder((37, 53, 3), options(background=background)), data)[0] * 255
+    np.testing.assert_allclose(got, want, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind, channels", [("rgb", 3), ("grey", 1)])

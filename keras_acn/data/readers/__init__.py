@@ -9,13 +9,14 @@ import difflib
 import os
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from keras_acn._base.errors import UserError, did_you_mean
 from keras_acn.data.readers.base import ArraySource, Parts
 from keras_acn.data.readers.folder import open_folder
-from keras_acn.data.readers.idx import open_idx
+from keras_acn.data.readers.idx import find_idx_file, open_idx
 from keras_acn.data.readers.npy import open_npy, open_npz
 from keras_acn.data.readers.tfds import UnknownDataset, open_tfds
 from keras_acn.data.readers.tfds import names as tfds_names
@@ -23,9 +24,11 @@ from keras_acn.data.split import held_out
 
 _DIGITS_TEST = 360
 _DIGITS_SEED = (1797, 8)
+# What can only be a path: names of TensorFlow datasets begin otherwise and have no blanks.
+_PATH = re.compile(r"[./~\\]|.*\s")
 _VERSION = re.compile(r"\d+(\.(\d+|\*)){0,2}$")
 
-_FILES: dict[str, tuple[str, str, Callable[[str], Parts]]] = {
+_FILES: dict[str, tuple[str, str, Callable[..., Parts]]] = {
     "idx": (
         "idx:DIR",
         "MNIST, Fashion-MNIST and their kin as published: train-images-idx3-ubyte, "
@@ -40,7 +43,8 @@ _FILES: dict[str, tuple[str, str, Callable[[str], Parts]]] = {
     "npy": ("npy:FILE", "NumPy array of images, [N, H, W] or [N, H, W, C]", open_npy),
     "images": (
         "images:DIR",
-        "folder of PNG or JPEG files, or of one folder a class, or of train/ and test/",
+        "folder of picture files (PNG, JPEG, GIF, BMP, TIFF, WebP, ...), or of one folder a class, "
+        "or of train/, val/ and test/",
         open_folder,
     ),
 }
@@ -94,12 +98,70 @@ def _split(source):
     return "tfds", source
 
 
-def open_source(source: str, data_dir: str | None = None) -> Parts:
+def is_folder_of_images(source: str) -> bool:
+    """Return whether a source is `images:DIR`, which alone takes the options of pictures."""
+    return str(source).startswith("images:")
+
+
+def absolute_source(source: str) -> str:
+    """Return a source that names the same files from any folder.
+
+    Example:
+
+    >>> absolute_source("digits"), absolute_source("npy:/data/../x.npy")
+    ('digits', 'npy:/x.npy')
+    """
+    kind, colon, rest = source.partition(":")
+    if colon and kind in _FILES:
+        return f"{kind}:{os.path.abspath(os.path.expanduser(rest))}" if rest else source
+    if os.path.splitext(source)[1] in (".npy", ".npz"):
+        return os.path.abspath(os.path.expanduser(source))
+    return source
+
+
+def needs_tensorflow(source: str | os.PathLike) -> bool:
+    """Return whether a source is a TensorFlow dataset; paths without a kind are none."""
+    source = str(source)
+    return source != "digits" and not _PATH.match(source) and _split(source)[0] == "tfds"
+
+
+def check_no_pictures(source: str, background: Any, skip_damaged: bool) -> None:
+    """Raise a `UserError` if an option of pictures is given for a source of another kind."""
+    if background is not None or skip_damaged:
+        option = "skip_damaged" if skip_damaged else "background"
+        raise UserError(
+            f'{option} is for folders of pictures, images:DIR, not "{source}": leave it out.'
+        )
+
+
+def _no_prefix(source: str) -> UserError:
+    """Return the error for a path that does not say what kind of data is there."""
+    path = os.path.expanduser(source)
+    if not os.path.exists(path):
+        return UserError(f'There is no file or folder "{source}": known are {_known()}.')
+    if not os.path.isdir(path):
+        return UserError(f'"{source}" is a file of no kind that is known: known are {_known()}.')
+    is_idx = any(find_idx_file(path, part, "images", 3) for part in ("train", "t10k"))
+    kind = "idx" if is_idx else "images"
+    return UserError(
+        f'"{source}" is a folder, and what is in it has to be said: write "{kind}:{source}".'
+    )
+
+
+def open_source(
+    source: str | os.PathLike,
+    data_dir: str | None = None,
+    *,
+    background: Any = None,
+    skip_damaged: bool = False,
+) -> Parts:
     """Open a source: names, headers and shapes are read and checked, no images yet.
 
     Args:
       source: As in `keras_acn.data.load`.
       data_dir: Folder of prepared TensorFlow Datasets, or `None` for the usual one.
+      background: Of `images:DIR`: what transparent pictures are laid on.
+      skip_damaged: Of `images:DIR`: whether to leave out pictures that cannot be read.
 
     Raises:
       UserError: If there is no such source or it cannot be read.
@@ -110,8 +172,16 @@ def open_source(source: str, data_dir: str | None = None) -> Parts:
     >>> parts.train.shape, parts.test.shape
     ((1437, 8, 8, 1), (360, 8, 8, 1))
     """
+    is_path = isinstance(source, os.PathLike)
+    source = os.fspath(source) if is_path else source
     if not isinstance(source, str) or not source.strip():
         raise UserError(f"The data source must be a name, one of {_known()}, not {source!r}.")
+    if _split(source)[0] == "tfds" and (is_path or _PATH.match(source)):
+        raise _no_prefix(source)
+    if is_folder_of_images(source):
+        folder = os.path.expanduser(_split(source)[1])
+        return open_folder(folder, background=background, skip_damaged=skip_damaged)
+    check_no_pictures(source, background, skip_damaged)
     if source == "digits":
         return open_digits()
     kind, rest = _split(source)
@@ -120,6 +190,8 @@ def open_source(source: str, data_dir: str | None = None) -> Parts:
     try:
         return open_tfds(rest, data_dir)
     except UnknownDataset:
+        if os.path.exists(os.path.expanduser(rest)):
+            raise _no_prefix(source) from None
         known = ["digits", *tfds_names()]
         raise UserError(
             f'Unknown data source "{source}": known are {_known()}.{did_you_mean(source, known)}'

@@ -46,6 +46,8 @@ class Source:
       sorted_by_class: Whether the images come class by class, so that a few of them must be
         spread over all.
       has_labels_ahead: Whether `labels` can be had without reading the images.
+      notices: Sentences on what is read otherwise than it is stored, or not at all; complete
+        once the images are read.
 
     Example:
 
@@ -76,6 +78,11 @@ class Source:
     def image_shape(self) -> tuple[int, ...]:
         """`(H, W, C)`."""
         return tuple(self.shape[1:]) if len(self.shape) == 4 else (*self.shape[1:], 1)
+
+    @property
+    def notices(self) -> list[str]:
+        """What there is to say of the images, for most formats nothing: see above."""
+        return [] if self._origin is None else self._origin.notices
 
     @functools.cached_property
     def labels(self) -> np.ndarray | None:

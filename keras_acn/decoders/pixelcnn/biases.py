@@ -60,7 +60,13 @@ class GateBiases(keras.layers.Layer):
         self.dense = Dense(math.prod(self.small) * self.drawn, activation="relu", **policy)
         self.upsample = [
             keras.layers.Conv2DTranspose(
-                map_filters, 4, strides=2, padding="same", activation="relu", **policy
+                map_filters,
+                4,
+                strides=2,
+                padding="same",
+                data_format="channels_last",
+                activation="relu",
+                **policy,
             )
             for _ in range(doublings)
         ]

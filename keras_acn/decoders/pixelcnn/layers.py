@@ -58,6 +58,7 @@ class CausalConv(keras.layers.Layer):
             filters,
             (self.span, kernel_size) if vertical else (1, self.span),
             use_bias=use_bias,
+            data_format="channels_last",
             dtype=self.dtype_policy,
         )
         side = self.reach

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from keras_acn._base.errors import UserError
+from keras_acn._base.shell import command, stop_signals
 from keras_acn.experiment.folder import CHECKPOINT, CONFIG, WORKERS
 from keras_acn.experiment.schema import Config
 
@@ -69,7 +70,7 @@ def launch(
     """Train on local workers, and return the exit code.
 
     The first worker writes to this terminal, the others to `workers/worker-1.log` and so on
-    in the run folder. Ctrl-C goes to the first one, which saves the run.
+    in the run folder. Ctrl-C goes to the first one, which saves the run; so do SIGTERM and SIGHUP.
 
     Args:
       settings: The run's `Config`.
@@ -100,20 +101,33 @@ def launch(
             config.write_text(settings.to_yaml(), encoding="utf-8")
             given = ["--config", str(config), "--out", str(folder)]
         processes = []
-        before = signal.signal(signal.SIGTERM, _as_exit)
+        before = {
+            number: signal.signal(number, _asked)
+            for number in stop_signals()
+            if number != signal.SIGINT
+        }
         try:
             for rank, environ in enumerate(_environments(workers)):
                 processes.append(_start([*given, *flags], environ, rank, logs))
             return _wait(processes, folder)
         finally:
             _end(processes)
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
             if new and not (folder / CONFIG).exists():
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _as_exit(number, frame):
-    raise SystemExit(128 + number)
+class _Asked(KeyboardInterrupt):
+    """Raised where another signal than Ctrl-C asks to stop, `signal`."""
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.signal = number
+
+
+def _asked(number, frame):
+    raise _Asked(number)
 
 
 def _environments(workers: int) -> Iterator[dict[str, str]]:
@@ -197,15 +211,17 @@ def _wait(processes: list[subprocess.Popen], folder: pathlib.Path) -> int:
             ended = [rank for rank, each in enumerate(processes) if each.poll() is not None]
             failed = [rank for rank in ended if processes[rank].returncode]
             if chief.returncode is not None and (interrupted or not chief.returncode):
-                return chief.returncode
+                # A signal that came before the chief could save ends it as signals do.
+                return chief.returncode if chief.returncode >= 0 else 128 - chief.returncode
             if failed:
                 return _failure(processes, folder)
             time.sleep(0.1)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as asked:
+            number = getattr(asked, "signal", signal.SIGINT)
             interrupted += 1
             if interrupted > 1:
-                return 130
-            chief.send_signal(signal.SIGINT)
+                return 128 + number
+            chief.send_signal(number)
 
 
 def _failure(processes: list[subprocess.Popen], folder: pathlib.Path) -> int:
@@ -216,7 +232,7 @@ def _failure(processes: list[subprocess.Popen], folder: pathlib.Path) -> int:
         time.sleep(0.05)
     codes = [each.returncode for each in processes]
     causes = [rank for rank, code in enumerate(codes) if code not in (None, 0, LOST)]
-    if codes[0] in (2, 130):
+    if codes[0] == 2 or codes[0] in [128 + number for number in stop_signals()]:
         return codes[0]
     rank = min(causes, key=lambda rank: (codes[rank] > 0, rank), default=0)
     code = codes[rank]
@@ -225,7 +241,7 @@ def _failure(processes: list[subprocess.Popen], folder: pathlib.Path) -> int:
         how = "lost the others"
     log = "" if rank == 0 else f" (its log is {folder / WORKERS / f'worker-{rank}.log'})"
     if (folder / CHECKPOINT).exists():
-        then = f"go on from the last checkpoint with keras-acn train --resume {folder}"
+        then = f"go on from the last checkpoint with {command('train', '--resume', folder)}"
     else:
         then = f"there is no checkpoint yet, so begin again with another --out than {folder}"
     print(

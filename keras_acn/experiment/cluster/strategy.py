@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError
+from keras_acn._base.shell import command
 from keras_acn.experiment import checkpoint
 from keras_acn.experiment.cluster.tf_config import Cluster, check_port
 from keras_acn.experiment.schema import Config
@@ -97,8 +98,8 @@ def noticing_a_loss(cluster: Cluster | None, folder: pathlib.Path) -> Iterator[N
             raise
         raise WorkerLost(
             f"A worker of this run does not answer any more, so worker {cluster.rank} stopped "
-            f"training; the last checkpoint is kept: go on with keras-acn train --resume {folder}, "
-            "with as many workers as you like."
+            f"training; the last checkpoint is kept: go on with "
+            f"{command('train', '--resume', folder)}, with as many workers as you like."
         ) from error
 
 

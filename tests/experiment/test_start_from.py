@@ -1,0 +1,70 @@
+"""`training.start_from`: a new run that begins with the weights of a trained model."""
+
+import numpy as np
+import pytest
+
+from keras_acn._base.errors import UserError
+from keras_acn.cli import main
+from keras_acn.experiment import load_config, open_run
+from keras_acn.experiment.run import take_weights, train
+
+TINY = [
+    "data.limit=60",
+    "encoder={name: mlp, hidden: [8]}",
+    "prior={hidden: [8]}",
+    "decoder={name: mlp, hidden: [8]}",
+    "model.latent_dim=3",
+    "training.batch_size=30",
+    "training.kl_warmup_epochs=0",
+    "training.epochs=1",
+]
+
+
+def config(*more):
+    return load_config("digits", overrides=[*TINY, *more])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return train(config("seed=3"), tmp_path_factory.mktemp("start") / "run")
+
+
+def test_a_step_of_no_size_leaves_the_weights_of_the_other(trained, tmp_path):
+    still = config(f"training.start_from={trained.path}", "training.learning_rate=1e-30", "seed=8")
+    run = train(still, tmp_path / "run")
+    for part in ("encoder", "prior", "decoder"):
+        for ours, theirs in zip(
+            getattr(run.model, part).get_weights(),
+            getattr(trained.model, part).get_weights(),
+            strict=True,
+        ):
+            np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    assert open_run(run.path).config.training.start_from == str(trained.path)
+
+
+def test_codes_come_along_where_there_are_as_many(trained):
+    other = type(trained.model).from_config(trained.model.get_config())
+    take_weights(other, trained.path)
+    np.testing.assert_array_equal(other.codebook.codes, trained.model.codebook.codes)
+
+
+@pytest.mark.parametrize(
+    "change, what",
+    [("encoder={name: mlp, hidden: [9]}", "encoder"), ("model.latent_dim=4", "encoder")],
+)
+def test_other_parts_are_refused_in_a_sentence(change, what, trained, tmp_path):
+    with pytest.raises(UserError, match=f"The {what} of .* is of another kind or size"):
+        train(config(f"training.start_from={trained.path}", change), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_takes_it_and_refuses_it_beside_resume(trained, tmp_path, capsys):
+    sets = [word for setting in TINY for word in ("--set", setting)]
+    out = tmp_path / "run"
+    command = ["train", "digits", *sets, "--out", str(out), "--no-figures", "-q"]
+    assert main([*command, "--start-from", str(trained.path)]) == 0
+    assert open_run(out).config.training.start_from == str(trained.path)
+    assert main(["train", "--resume", str(out), "--start-from", str(trained.path)]) == 2
+    assert "leave out --start-from" in capsys.readouterr().err
+    assert main([*command[:-3], str(tmp_path / "b"), "--start-from", "nothing"]) == 2
+    assert 'There is no model "nothing"' in capsys.readouterr().err
