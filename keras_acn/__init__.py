@@ -29,6 +29,8 @@ _PUBLIC = {
     "StandardNormal": "keras_acn.priors:StandardNormal",
     "MixturePrior": "keras_acn.priors:MixturePrior",
     "FittedNormal": "keras_acn.priors:FittedNormal",
+    "LearnedMixture": "keras_acn.priors:LearnedMixture",
+    "VampPrior": "keras_acn.priors:VampPrior",
     "MLPDecoder": "keras_acn.decoders:MLPDecoder",
     "ConvDecoder": "keras_acn.decoders:ConvDecoder",
     "BernoulliMLP": "keras_acn.decoders:BernoulliMLP",

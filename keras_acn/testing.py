@@ -20,6 +20,7 @@ from keras_acn._base.registry import options
 from keras_acn.codebook.search.base import NeighborSearch
 from keras_acn.decoders.base import Decoder
 from keras_acn.encoders.base import PosteriorEncoder
+from keras_acn.encoders.mlp import MLPEncoder
 from keras_acn.models import ACN, VAE, VHE
 from keras_acn.priors.base import Prior
 
@@ -75,6 +76,7 @@ def check_part(
             f"check_part takes a {names}, not {type(part).__name__}: make it a subclass."
         )
     check_config(part)
+    part = _with_encoder(part)
     if isinstance(part, NeighborSearch):
         check_search(part)
     else:
@@ -181,6 +183,7 @@ def check_precision(
       >>> from keras_acn import MLPDecoder
       >>> check_precision(MLPDecoder((4, 4, 1), latent_dim=2, hidden=[8]))
     """
+    part = _with_encoder(part)
     inputs, value = _inputs(part, BATCH), _value(part, BATCH)
     want = np.asarray(part(*inputs).log_prob(value), np.float64)
     for policy in policies:
@@ -326,7 +329,7 @@ def _check_gradients(part):
 
 def _check_in_a_model(part, fit):
     keras.utils.set_random_seed(0)
-    model, images, labels = _small_model(_copy(part), part)
+    model, images, labels = _small_model(_copy(part, keep_encoder=False), part)
     model.compile(keras.optimizers.Adam(1e-3))
     before = model.get_weights()
     if fit:
@@ -432,13 +435,24 @@ def _value(part, count):
     return _images(count, shape) if isinstance(part, Decoder) else _normal(3, count, *shape)
 
 
-def _copy(part, **changes):
-    """Return a part of the same config, and the same weights."""
+def _with_encoder(part):
+    """Return a part as it is; of a prior that goes through a model's encoder, a copy with one."""
+    if not isinstance(part, Prior) or not part.needs_encoder or part.encoder is not None:
+        return part
+    copy = _copy(part)
+    copy.attach(MLPEncoder(part.image_shape, part.latent_dim, hidden=(8,), variance="learned"))
+    return copy
+
+
+def _copy(part, keep_encoder=True, **changes):
+    """Return a part of the same config and weights, and of the encoder that it goes through."""
     config = {**part.get_config(), **changes}
     with _told(part, f"cannot be made with {changes or 'its own config'}", "pass **kwargs on"):
         copy = type(part).from_config(config)
     if not isinstance(part, NeighborSearch):
         copy.set_weights(part.get_weights())
+    if keep_encoder and isinstance(part, Prior) and part.needs_encoder and part.encoder is not None:
+        copy.attach(part.encoder)
     return copy
 
 

@@ -25,6 +25,8 @@ class Neighbor(NamedTuple):
       index: int32 `[B]`, its row, -1 where there is none.
       distance: float32 `[B]`, the Euclidean distance to the code picked, 0 where there is
         none.
+
+    Where all k nearest are asked for, each has one more dimension, `[B, k, ...]`.
     """
 
     code: tf.Tensor
@@ -173,6 +175,7 @@ class KNNCodebook(CodeStore):
         index: tf.Tensor | None = None,
         seed: tf.Tensor | None = None,
         training: bool = False,
+        every: bool = False,
     ) -> Neighbor:
         """Return the `Neighbor` of each datum that its prior is conditioned on.
 
@@ -186,18 +189,21 @@ class KNNCodebook(CodeStore):
           index: int32 `[B]`, the row of each datum; required in training.
           seed: The `Noise` of the pick, or an int32 `[2]` stateless seed of one.
           training: Whether the codebook follows the training.
+          every: Whether all k nearest codes are returned, and not one of them: `code`
+            `[B, k, d]`, `index` and `distance` `[B, k]`. What is told of the health of the
+            codebook is still of one of them, picked uniformly.
         """
         self.require_codes()
         code = tf.stop_gradient(tf.cast(code, tf.float32))
         noise = Noise.of([self.seed, 1] if seed is None else seed)
         with infinities_allowed():
-            return self._choose(code, index, noise, training)
+            return self._choose(code, index, noise, training, every)
 
-    def _choose(self, code, index, noise, training):
+    def _choose(self, code, index, noise, training, every):
         if not training:
             # Evaluation is exact where a search leaves the graph, and so is what is exported.
             _, rows = self.neighbors(code, exclude=index, in_graph=True)
-            return self._neighbor(code, pick_uniform(rows, noise))
+            return self._neighbor(code, rows if every else pick_uniform(rows, noise))
         # All replicas make the same choice.
         noise = noise.whole()
 
@@ -239,6 +245,8 @@ class KNNCodebook(CodeStore):
                 ]
             )
         )
+        if every:
+            return self._neighbor(own(code), own(rows)[:, : self.k])
         return Neighbor(*(own(each) for each in neighbor))
 
     @property
@@ -277,8 +285,10 @@ class KNNCodebook(CodeStore):
         return search_rest
 
     def _neighbor(self, code, picked):
+        """Return the `Neighbor` of rows `[B]`, or of several each, `[B, k]`."""
         picked_code = self.gather(picked)
-        distance = tf.where(picked >= 0, tf.norm(code - picked_code, axis=1), 0.0)
+        code = code if picked.shape.rank == 1 else code[:, None, :]
+        distance = tf.where(picked >= 0, tf.norm(code - picked_code, axis=-1), 0.0)
         return Neighbor(picked_code, picked, distance)
 
     def begin_pass(self) -> None:

@@ -161,9 +161,9 @@ class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
         here(self.codes).scatter_nd_update(index[:, None], tf.cast(code, tf.float32))
 
     def gather(self, index: tf.Tensor) -> tf.Tensor:
-        """Return the codes `[B, d]` in the rows `index` `[B]`, zeros for row -1."""
+        """Return the codes `[..., d]` in the rows `index` `[...]`, zeros for row -1."""
         code = tf.gather(self.codes.value, tf.maximum(index, 0))
-        return tf.where((index >= 0)[:, None], code, 0.0)
+        return tf.where((index >= 0)[..., None], code, 0.0)
 
     def load_own_variables(self, store: Any) -> None:
         """Load the weights, as Keras does; a codebook without a size takes the file's."""

@@ -48,6 +48,8 @@ FORMAT_1: dict[str, dict[str, Any]] = {
         "skip_connections": True,
         "code_dim": None,
     },
+    "LearnedMixture": {"latent_dim": 16, "components": 100},
+    "VampPrior": {"image_shape": ALWAYS, "latent_dim": 16, "components": 100},
     "MLPDecoder": {**_DECODER, "hidden": [512]},
     "ConvDecoder": {**_DECODER, "filters": [64, 64, 32]},
     "GatedPixelCNN": {

@@ -21,7 +21,7 @@ from keras_acn.codec.arrivals import FromASet, InRows, canonical_order
 from keras_acn.codec.bits_back import Images
 from keras_acn.codec.learned import LearnedPrior
 from keras_acn.codec.networks import Networks
-from keras_acn.codec.priors import CodeIndex, CodesPrior, GivenPrior
+from keras_acn.codec.priors import CodeIndex, CodesPrior, GivenPrior, JointPrior
 
 # In the first step, where later ones learn from it, a lane in so many is used.
 FIRST_SHARE = 16
@@ -108,6 +108,9 @@ class Mode:
         """
         if self.index is not None:
             return CodesPrior(self.index, count)
+        if self.networks.joint is not None:
+            log_weight, mean, stddev = self.networks.joint
+            return JointPrior(log_weight, mean, stddev, count)
         return GivenPrior(*self.networks.given(np.zeros((count, self.networks.latent_dim))))
 
 

@@ -42,6 +42,8 @@ class Networks:
       pixels: The pixel model of the decoder's output family.
       decoder: The float64 copy of the decoder.
       is_autoregressive: Whether the decoder goes pixel by pixel.
+      joint: The log-weights `[K]`, means and deviations, each `[K, d]`, all float64, of a prior
+        that is a mixture over whole latents; `None` for any other.
 
     Args:
       model: An `ACN` or a `VAE`.
@@ -69,6 +71,9 @@ class Networks:
         self.encoder, self.prior, self.decoder = (
             exact_copy(part) for part in (model.encoder, model.prior, model.decoder)
         )
+        if model.prior.needs_encoder:
+            self.prior.attach(self.encoder)
+        self.joint = self._joint() if model.prior.is_joint else None
         # What a network sees of a level, as in training.
         self._unit = np.asarray(likelihood.level_value(range(likelihood.levels)))
         per_pixel = likelihood.parameters_per_pixel(self.image_shape[2])
@@ -121,6 +126,9 @@ class Networks:
             part = slice(start, min(start + size, len(z)))
             arrays = [z[part]] if levels is None else [z[part], self.units(levels[part])]
             yield part, in_batches(self._parameters, *arrays, size=size, fill=True)
+
+    def _joint(self):
+        return tuple(np.asarray(each, np.float64) for each in self.prior.mixture())
 
     def _images_of_a_pass(self, floats_per_pixel):
         floats = self.image_shape[0] * self.image_shape[1] * floats_per_pixel
@@ -175,6 +183,19 @@ def check_model(model: Any) -> None:
             f"Compressing needs a decoder with an output family, such as MLPDecoder, ConvDecoder "
             f"or GatedPixelCNN, not {type(model.decoder).__name__}."
         )
+    if not model.prior.is_joint:
+        _check_prior(model)
+
+
+def _check_prior(model: Any) -> None:
+    """Raise a `UserError` if a prior is no mixture of Gaussians for each latent dimension."""
+    try:
+        mixture_parameters(model.prior(tf.zeros([1, model.latent_dim])))
+    except UserError:
+        raise UserError(
+            f"Compressing needs a prior of Gaussians or mixtures of them, such as StandardNormal, "
+            f"MixturePrior, LearnedMixture or VampPrior, not {type(model.prior).__name__}."
+        ) from None
 
 
 def check_codes(model: Any, mode: str, codes: str) -> None:

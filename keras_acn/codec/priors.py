@@ -111,6 +111,51 @@ class CodesPrior:
         return bits_back(posterior, likelihood, uniform(np.full(self.count, self.index.num_codes)))
 
 
+@dataclasses.dataclass(frozen=True)
+class JointPrior:
+    """p(z) = sum_k w_k N(z | mean_k, stddev_k^2), K Gaussians of whole latents.
+
+    Which component is a latent variable, as the code is in `CodesPrior`: k is popped by its
+    posterior given z, and pushed by its weight.
+
+    Attributes:
+      log_weight: `[K]`, logs of the weights; they need not be normalised.
+      mean: `[K, d]`.
+      stddev: `[K, d]`.
+      count: Number n of images.
+
+    Example:
+      >>> from keras_acn.codec.stack import Stack
+      >>> prior = JointPrior(np.zeros(2), np.array([[0.0], [9.0]]), np.ones((2, 1)), 3)
+      >>> latents, stack = prior.on(LatentGrid((2,), 40)), Stack()
+      >>> latents.push(stack, np.array([[3], [35], [-5]]))
+      >>> latents.pop(stack).ravel()
+      array([ 3, 35, -5], dtype=int32)
+    """
+
+    log_weight: np.ndarray
+    mean: np.ndarray
+    stddev: np.ndarray
+    count: int
+
+    def on(self, grid: LatentGrid) -> Codec:
+        """Return the codec of latents, int32 `[n, d]` cells of the grid."""
+        logits = np.rint(np.asarray(self.log_weight, np.float64) * LOGIT_ROUNDING)
+        weight = softmax(logits / LOGIT_ROUNDING)  # [K]
+        mean, stddev = grid.gaussian(self.mean, self.stddev)  # each [K, d]
+        height = np.log(weight + 1e-300) - np.log(stddev).sum(axis=-1)
+
+        def posterior(cells):
+            scaled = (cells[:, None, :] - mean) / stddev  # [n, K, d]
+            nats = height - 0.5 * np.square(scaled).sum(axis=-1)
+            return categorical(softmax(np.rint(nats * NATS_ROUNDING) / NATS_ROUNDING))
+
+        def likelihood(component):
+            return gaussian(mean[component], stddev[component], grid.reach)
+
+        return bits_back(posterior, likelihood, categorical(np.tile(weight, (self.count, 1))))
+
+
 class CodeIndex:
     """The priors p(z|c_n) of N codes, and a search for the codes that matter at a latent.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -34,6 +35,7 @@ class ProbeResult:
       inverse_regularization: The C that the held-out part of the training data chose.
       train_images: Images it was trained on in the end.
       converged: Whether the optimizer reached its tolerance.
+      standard_error: That of the accuracy, over the test images.
 
     Example:
       >>> import numpy as np
@@ -48,6 +50,7 @@ class ProbeResult:
     inverse_regularization: float
     train_images: int
     converged: bool
+    standard_error: float | None = None
 
 
 def linear_probe(
@@ -82,8 +85,8 @@ def linear_probe(
     Raises:
       UserError: If features and labels differ in number, or there is only one class.
     """
-    train, train_labels = _checked(train, train_labels, "training")
-    test, test_labels = _checked(test, test_labels, "test")
+    train, train_labels = checked(train, train_labels, "training")
+    test, test_labels = checked(test, test_labels, "test")
     if len(np.unique(train_labels)) < 2:
         raise UserError("A linear probe needs training data of at least 2 classes.")
     rows = np.random.default_rng(check_seed(seed)).permutation(len(train))
@@ -91,7 +94,8 @@ def linear_probe(
     chosen = _choose_strength(train, train_labels, rows[:max_select], strengths, max_iter)
     model, converged = _fit(train[rows], train_labels[rows], chosen, max_iter)
     accuracy = float(model.score(test, test_labels))
-    return ProbeResult(accuracy, float(chosen), len(rows), converged)
+    error = accuracy_error(accuracy, len(test))
+    return ProbeResult(accuracy, float(chosen), len(rows), converged, error)
 
 
 def pca_probe(
@@ -118,14 +122,30 @@ def pca_probe(
     Raises:
       UserError: As `linear_probe`.
     """
+    train, train_labels = checked(train, train_labels, "training")
+    test, test_labels = checked(test, test_labels, "test")
+    train, test = principal_components(train, test, components, seed)
+    return linear_probe(train, train_labels, test, test_labels, seed=seed, **options)
+
+
+def principal_components(
+    train: np.ndarray, test: np.ndarray, components: int = 16, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the principal components `[N, k]` and `[M, k]` of features, fitted to the first.
+
+    Args:
+      train: `[N, ...]`; flattened.
+      test: `[M, ...]`.
+      components: Number k of components, at most what the training data have.
+      seed: Integer seed.
+    """
     from sklearn.decomposition import PCA
 
-    train, train_labels = _checked(train, train_labels, "training")
-    test, test_labels = _checked(test, test_labels, "test")
+    train, test = (np.asarray(each).reshape(len(each), -1) for each in (train, test))
+    if len(train) < 2:  # Nothing varies.
+        return np.zeros((len(train), 1)), np.zeros((len(test), 1))
     pca = PCA(min(components, *train.shape), random_state=check_seed(seed)).fit(train)
-    return linear_probe(
-        pca.transform(train), train_labels, pca.transform(test), test_labels, seed=seed, **options
-    )
+    return pca.transform(train), pca.transform(test)
 
 
 def knn_accuracy(
@@ -153,8 +173,8 @@ def knn_accuracy(
     """
     from sklearn.neighbors import KNeighborsClassifier
 
-    train, train_labels = _checked(train, train_labels, "training")
-    test, test_labels = _checked(test, test_labels, "test")
+    train, train_labels = checked(train, train_labels, "training")
+    test, test_labels = checked(test, test_labels, "test")
     if own_rows is not None:
         from scipy import stats
 
@@ -192,9 +212,7 @@ def table_3(
       progress: Called with the probes that are done, and 4.
     """
     (codes, images, labels), (test_codes, test_images, test_labels) = train, test
-    if labels is None or test_labels is None or len(np.unique(labels)) < 2:
-        return None
-    if not np.isin(test_labels, labels).all():
+    if labels is None or test_labels is None or not can_be_classified(labels, test_labels):
         return None
     tell = progress or (lambda done, total: None)
     options: dict[str, Any] = {"max_train": max_train, "seed": seed}
@@ -220,7 +238,13 @@ def table_3(
         "pixels": of_images["pixels"],
         "knn_neighbors": neighbors,
         "knn_accuracy": accuracy,
+        "knn_standard_error": accuracy_error(accuracy, len(test_codes)),
     }
+
+
+def accuracy_error(accuracy: float, count: int) -> float:
+    """Return the standard error of an accuracy on `count` images: `sqrt(p (1 - p) / count)`."""
+    return math.sqrt(accuracy * (1.0 - accuracy) / count)
 
 
 def active_dimensions(codes: ArrayLike, threshold: float = ACTIVE_VARIANCE) -> int:
@@ -240,7 +264,16 @@ def active_dimensions(codes: ArrayLike, threshold: float = ACTIVE_VARIANCE) -> i
     return int(np.sum(np.var(np.asarray(codes, np.float64), axis=0) > threshold))
 
 
-def _checked(features: ArrayLike, labels: ArrayLike, part: str) -> tuple[np.ndarray, np.ndarray]:
+def can_be_classified(train_labels: np.ndarray, test_labels: np.ndarray) -> bool:
+    """Return whether a classifier can be trained on labels and tested.
+
+    There must be at least two classes, and no test image of a class without training images.
+    """
+    return len(np.unique(train_labels)) > 1 and bool(np.isin(test_labels, train_labels).all())
+
+
+def checked(features: ArrayLike, labels: ArrayLike, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return features as `[N, d]`, and their labels; `UserError` if they differ in number."""
     features, labels = np.asarray(features), np.asarray(labels)
     if not len(features) or len(features) != len(labels):
         raise UserError(

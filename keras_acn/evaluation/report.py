@@ -16,6 +16,7 @@ from keras_acn.evaluation.costs import encode_images
 from keras_acn.evaluation.importance_bound import ImportanceBound, importance_weighted_bound
 from keras_acn.evaluation.inputs import check_shapes, images_and_labels, some_rows
 from keras_acn.evaluation.probe import active_dimensions, table_3
+from keras_acn.evaluation.representation import compare_features
 from keras_acn.evaluation.tables import (
     notes_of_code_lengths,
     notes_of_own_costs,
@@ -53,6 +54,8 @@ class Report:
       importance_bound: `ImportanceBound` of some test images, or `None`.
       priors: Dict from each fitted unconditional prior to a dict that describes it.
       probes: Dict of accuracies, or `None` without labels.
+      representation: Dict of what codes, principal components and pixels are good for (see
+        `keras_acn.evaluation.representation`), or `None` where probes were left out.
       notes: Sentences on what the figures are and are not.
       compare: A second `Report` to be shown beside this one, or `None`.
 
@@ -76,6 +79,7 @@ class Report:
     importance_bound: ImportanceBound | None = None
     priors: dict[str, dict] = dataclasses.field(default_factory=dict)
     probes: dict[str, Any] | None = None
+    representation: dict[str, Any] | None = None
     notes: list[str] = dataclasses.field(default_factory=list)
     compare: Report | None = None
 
@@ -94,13 +98,14 @@ class Report:
             "importance_weighted": None if bound is None else bound.summary(),
             "unconditional_priors": self.priors,
             "probes": self.probes,
+            "representation": self.representation,
             "notes": list(self.notes),
             "compare": None if self.compare is None else self.compare.to_dict(),
             "paper": paper_tables(),
         }
 
     def to_text(self) -> str:
-        """Return the paper's tables 1 to 3 with this report's figures beside them."""
+        """Return the paper's tables 1 to 3 with this report's figures beside them, and a fourth."""
         return render(self.to_dict())
 
 
@@ -217,6 +222,7 @@ class _Job:
     models: int
     reports: int = 0
     image_probes: dict | None = None
+    of_images: dict | None = None
 
     def __post_init__(self):
         """Find the test images that are training images too."""
@@ -242,18 +248,20 @@ class _Job:
         has_own_costs = model.class_dim is not None or model.is_deterministic
         found = self.own_costs(model) if has_own_costs else self.code_lengths(model)
         codes, test_codes = found.pop("codes")
-        probes, progress = None, self.begin("probes")
+        probes, uses, progress = None, None, self.begin("probes")
         if self.probes:
-            probes = table_3(
-                (codes, *self.train),
-                (test_codes, *self.test),
+            parts = (codes, *self.train), (test_codes, *self.test)
+            options: dict[str, Any] = {"own_rows": self.own_rows, "seed": self.seed}
+            self.image_probes = probes = table_3(
+                *parts,
                 of_images=self.image_probes,
-                own_rows=self.own_rows,
                 max_train=self.max_probe_images,
-                seed=self.seed,
-                progress=progress,
+                progress=share_of(progress, 0, 2),
+                **options,
             )
-            self.image_probes = probes
+            self.of_images = uses = compare_features(
+                *parts, of_images=self.of_images, progress=share_of(progress, 1, 2), **options
+            )
         if progress is not None:
             progress(1, 1)
         self.reports += 1
@@ -267,6 +275,7 @@ class _Job:
             latent_dim=test_codes.shape[1],
             active_dimensions=active_dimensions(test_codes),
             probes=probes,
+            representation=uses,
             notes=notes + found.pop("notes"),
             **{"samples": self.samples, **found},
         )

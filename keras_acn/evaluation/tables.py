@@ -1,4 +1,4 @@
-"""The tables 1 to 3 of the ACN paper, with a model's own figures beside them, and the notes.
+"""The tables 1 to 3 of the ACN paper, with a model's own figures beside them, a fourth, and notes.
 
 The text is a function of the dict that `Report.to_dict` returns, so that a report read
 back from JSON renders as it did. The notes are sentences that keep its figures from being misread.
@@ -55,10 +55,14 @@ PAPER_TABLE_3 = (
     ("ACN codes", 98.5),
 )
 
+# The priors that the paper's unconditional one is set beside.
+UNCONDITIONAL = ("gaussian_mixture", "mixture_of_codes")
+
 LABELS = {
     "reconstruction_nats": "reconstruction",
     "kl_tour_nats": "KL, greedy tour",
     "kl_standard_normal_nats": "KL, unconditional: N(0, I)",
+    "kl_own_prior_nats": "KL, unconditional: the model's own prior",
     "kl_gaussian_mixture_nats": "KL, unconditional: Gaussian mixture",
     "kl_z_nats": "KL of z, given c",
     "kl_c_nats": "KL of c, over the size of its class",
@@ -78,14 +82,20 @@ def paper_tables() -> dict[str, dict]:
 
 
 def render(report: dict[str, Any]) -> str:
-    """Return the text of a report: tables 1 to 3, then warnings and notes.
+    """Return the text of a report: tables 1 to 4, then warnings and notes.
 
     Args:
       report: The dict of `Report.to_dict`, with the report that it is compared to, if
         any, under `"compare"`.
     """
     reports = [report] + ([report["compare"]] if report.get("compare") else [])
-    parts = [_title(report), _table_2(reports), _table_1(reports), _table_3(reports)]
+    parts = [
+        _title(report),
+        _table_2(reports),
+        _table_1(reports),
+        _table_3(reports),
+        _table_4(reports),
+    ]
     remarks = []
     for each in reports:
         warning = each["code_length"]["warning"]
@@ -155,7 +165,10 @@ def notes_of_code_lengths(
         f"(components: {described['gaussian_mixture']['components']})",
         "mixture_of_codes": "the mixture of the priors of all training codes",
         "standard_normal": "N(0, I)",
+        "own_prior": "the model's own",
     }
+    if "own_prior" in described:
+        words["own_prior"] += f", its {described['own_prior']['prior']}"
     best = lengths.unconditional
     notes = [] if best is None else [f"the best unconditional prior is {words[best]}."]
     mixture = described.get("mixture_of_codes")
@@ -250,7 +263,7 @@ def _table_2(reports):
     rows = [heading]
     for name in names:
         paper = PAPER_TABLE_2.get(name)
-        if name.startswith("kl_") and name[3:-5] in ("gaussian_mixture", "mixture_of_codes"):
+        if name.startswith("kl_") and name[3:-5] in UNCONDITIONAL:
             paper = PAPER_TABLE_2["kl_unconditional_nats"]
         cells = [_nats(each["costs"].get(name)) for each in every]
         is_loss = not any("unordered_nats" in each["costs"] for each in every)
@@ -309,16 +322,59 @@ def _table_3(reports):
     rows = [["linear classification, test accuracy %", "ours", "paper"]]
     for key, label in (("pca", "PCA, 16 components"), ("pixels", "pixels")):
         if probes.get(key):
-            rows.append([label, _number(100 * probes[key]["accuracy"], 1), f"{paper[label]}"])
+            rows.append([label, _percent(probes[key]), f"{paper[label]}"])
     for each in reports:
         if each["probes"]:
             known = "ACN codes" if each["associative"] else "standard VAE codes"
-            accuracy = _number(100 * each["probes"]["codes"]["accuracy"], 1)
+            accuracy = _percent(each["probes"]["codes"])
             rows.append([f"{each['name']} codes", accuracy, f"{paper[known]}"])
     rows.append(["Gated PixelVAE codes", "-", f"{paper['Gated PixelVAE codes']}"])
     for each in reports:
         if each["probes"]:
-            accuracy = _number(100 * each["probes"]["knn_accuracy"], 1)
+            error = each["probes"].get("knn_standard_error")
+            voted = {"accuracy": each["probes"]["knn_accuracy"], "standard_error": error}
+            accuracy = _percent(voted)
             neighbors = each["probes"]["knn_neighbors"]
             rows.append([f"{each['name']} codes, {neighbors} nearest neighbours", accuracy, "-"])
     return "Table 3. What the representation knows\n" + align(rows)
+
+
+def _table_4(reports):
+    """Codes, principal components and pixels, each figure with its error, side by side."""
+    every = [(f"{each['name']} codes", each.get("representation"), "codes") for each in reports]
+    of_images = reports[0].get("representation")
+    every += [("PCA, 16", of_images, "pca"), ("pixels", of_images, "pixels")]
+    columns = [(title, found[key]) for title, found, key in every if found]
+    if not columns:
+        return ""
+    rows = [["± standard error", *(title for title, _ in columns)]]
+    for part, label in (("neighbors", "{} nearest, %"), ("labels", "linear, {} labels, %")):
+        for number in dict.fromkeys(n for _, found in columns for n in found[part]):
+            cells = [_percent(found[part].get(number)) for _, found in columns]
+            rows.append([label.format(f"{int(number):,}"), *cells])
+    if any(found["clusters"] for _, found in columns):
+        key = "adjusted_mutual_information"
+        cells = [_with_error(found["clusters"], key, 3) for _, found in columns]
+        rows.append(["AMI of k-means with classes", *cells])
+    for part in ("effective_rank", "active_dimensions"):
+        cells = [_with_error(found[part], "value", 1) for _, found in columns]
+        rows.append([part.replace("_", " "), *cells])
+    searched = columns[-1][1]["neighbors"]
+    least = min((each["train_images"] for each in searched.values()), default=None)
+    remark = ""
+    if least is not None and least < reports[0]["train_images"]:
+        remark = f"\nNeighbours by pixels are sought in {least} training images, others in all."
+    return "Table 4. What features are good for\n" + align(rows) + remark
+
+
+def _with_error(found, key, digits, scale=1):
+    """Return `value ±standard error`, or a dash for what was not measured."""
+    if found is None:
+        return "-"
+    error = found.get("standard_error")
+    shown = "" if error is None else f" ±{scale * error:.{digits}f}"
+    return f"{scale * found[key]:.{digits}f}{shown}"
+
+
+def _percent(found):
+    return _with_error(found, "accuracy", 1, 100)

@@ -15,12 +15,16 @@ from keras_acn._base.progress import Progress, takes_tell
 from keras_acn.evaluation.costs import Posteriors
 
 codes_mixture = lazy.module("keras_acn.priors.codes_mixture")
+priors_room = lazy.module("keras_acn.priors")
+costs = lazy.module("keras_acn.evaluation.costs")
 
 # More components are tried only while there are this many times d + 1 images for each.
 POINTS_PER_DIMENSION = 4
 # More terms of the mixture of codes are summed until leaving out the rest costs less than this,
 # measured on so many images.
 TRUNCATION_NATS, TRUNCATION_IMAGES = 0.01, 64
+# Latents that a model's own prior is asked about at a time.
+OWN_PRIOR_BATCH = 1024
 
 
 class StandardNormalPrior:
@@ -39,6 +43,34 @@ class StandardNormalPrior:
         """Return log p(z) in nats, float64 `[B]`, of z `[B, d]`."""
         z = np.asarray(z, np.float64)
         return -0.5 * np.sum(z**2 + np.log(2.0 * np.pi), axis=1)
+
+
+class OwnPrior:
+    """The prior that a model was trained with, where it is the same for every image.
+
+    Args:
+      prior: The model's prior, from codes `[B, d]` to p(z), batch `[B]` and event `[d]`.
+
+    Example:
+      >>> import numpy as np
+      >>> from keras_acn.priors import LearnedMixture
+      >>> OwnPrior(LearnedMixture(latent_dim=2, components=3)).log_prob(np.zeros([4, 2])).shape
+      (4,)
+    """
+
+    name = "own_prior"
+
+    def __init__(self, prior: Any):
+        self.prior = prior
+
+    def log_prob(self, z: np.ndarray) -> np.ndarray:
+        """Return log p(z) in nats, float64 `[B]`, of z `[B, d]`."""
+
+        def log_prob(z):
+            return self.prior(z).log_prob(z)
+
+        z = np.asarray(z, np.float32)
+        return costs.by_rows(log_prob, z, batch_size=OWN_PRIOR_BATCH).astype(np.float64)
 
 
 class GaussianMixturePrior:
@@ -152,8 +184,8 @@ def unconditional_priors(
 ) -> tuple[dict[str, Any], dict[str, dict]]:
     """Return the unconditional priors of a model by name, and a description of each fitted one.
 
-    The Gaussian mixture for every model, the mixture of codes for an associative one, N(0, I)
-    for any other.
+    The Gaussian mixture for every model, the mixture of codes for an associative one, and for any
+    other the prior that it was trained with: N(0, I) or a learned one, such as a `VampPrior`.
 
     Args:
       model: The model.
@@ -171,7 +203,11 @@ def unconditional_priors(
     words = {"components": fitted.components, "held_out_log_density_nats": tried}
     priors, described = {"gaussian_mixture": fitted}, {"gaussian_mixture": words}
     if model.codebook is None:
-        return {"standard_normal": StandardNormalPrior(), **priors}, described
+        own = model.prior
+        if not _is_learned(own):
+            return {"standard_normal": StandardNormalPrior(), **priors}, described
+        words = {"prior": type(own).__name__, "components": getattr(own, "components", None)}
+        return {"own_prior": OwnPrior(own), **priors}, {"own_prior": words, **described}
     if not mixture_of_codes:
         return priors, described
 
@@ -187,6 +223,12 @@ def unconditional_priors(
         "truncation_nats": lost,
     }
     return {**priors, "mixture_of_codes": mixture}, described
+
+
+def _is_learned(prior: Any) -> bool:
+    """Return whether a prior is the same for every image, and not N(0, I)."""
+    is_part = isinstance(prior, priors_room.Prior) and not prior.is_conditional
+    return is_part and not isinstance(prior, priors_room.StandardNormal)
 
 
 def _noisy_codes(posteriors, max_points, seed):

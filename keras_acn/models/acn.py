@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import warnings
 from typing import Any
 
@@ -13,12 +14,14 @@ import tensorflow as tf
 
 from keras_acn import codebook as codebook_lib
 from keras_acn._base.batches import in_batches
-from keras_acn._base.errors import UserError
+from keras_acn._base.checks import check_count
+from keras_acn._base.errors import UserError, unknown_name
 from keras_acn.codebook.search import describe_choice
 from keras_acn.models.memory import RemembersData
 
 log = logging.getLogger(__name__)
 
+OBJECTIVES = ("pick", "mixture")
 # Images looked at to tell whether data are those of the codebook's rows.
 ROWS_CHECKED = 256
 
@@ -37,6 +40,18 @@ class ACN(RemembersData):
     neighbours; pick one uniformly; prior network; sample z; decode.
 
     Validation and test data search the codes of the training data and change nothing.
+    `sample(n)` draws from the mixture of all codes, p(z) = (1/N) sum over c of p(z|c), as a set's
+    next member would be drawn; `sample_like(images, n)` from the neighbourhood of each image.
+
+    `objective="mixture"` is another bound on what the latents cost. Instead of the mean cost
+    over the K neighbours it takes what their mixture costs, as the training of the Exemplar VAE
+    does (Norouzi, Fleet and Norouzi 2020, arXiv 2004.04795):
+
+        E over z ~ q(z|x) of log q(z|x) - log (1/N) sum over c_k in KNN(x) of p(z|c_k)
+
+    with N the codes in the codebook. That is the cost of a latent under the mixture of all N
+    codes, save for the terms that are left out, its own code's among them in training; so it is
+    never too low. There is nothing to pick, so no code is used up.
 
     Args:
       image_shape: `(H, W, C)` of one image.
@@ -47,6 +62,8 @@ class ACN(RemembersData):
       codebook: Config or instance; `KNNCodebook` by default.
       beta: Weight of the KL term: a number, or a Keras `LearningRateSchedule`.
       seed: Seed of all that is random in training and evaluation.
+      objective: `"pick"`, the cost given one of the K nearest codes, as in the paper; or
+        `"mixture"`, the cost under the mixture of them.
     """
 
     short_name = "acn"
@@ -63,9 +80,19 @@ class ACN(RemembersData):
         codebook=None,
         beta=1.0,
         seed=0,
+        *,
+        objective="pick",
         **kwargs,
     ):
         super().__init__(image_shape, latent_dim, encoder, prior, decoder, beta, seed, **kwargs)
+        if self.prior.is_joint:
+            raise UserError(
+                f"A {type(self.prior).__name__} reads no code, so that an ACN would have nothing "
+                'to associate: choose a VAE, or prior="mixture".'
+            )
+        if objective not in OBJECTIVES:
+            raise unknown_name("objective", objective, OBJECTIVES)
+        self.objective = objective
         self.codebook = codebook_lib.registry.get(
             codebook, "KNNCodebook", latent_dim=self.latent_dim, seed=self.seed
         )
@@ -79,9 +106,39 @@ class ACN(RemembersData):
         if self.codebook.size is not None and not self.codebook.built:
             self.codebook.build()
 
+        if self.objective == "mixture":
+            self._check_mixture()
+
+    def _check_mixture(self):
+        if self.codebook.unique:
+            raise UserError(
+                'With objective="mixture" no code is used up: leave unique=True out of '
+                "the codebook."
+            )
+        if not self.prior.is_conditional:
+            raise UserError(
+                f'objective="mixture" is over priors given a code, and a '
+                f'{type(self.prior).__name__} reads none: choose prior="mixture", or a VAE.'
+            )
+
     def conditional_prior(self, code, index, noise, training):
         neighbor = self.codebook(code, index=index, seed=noise, training=training)
         return self.prior(neighbor.code, training=training)
+
+    def latent_nats(self, q, z, index, noise, training):
+        if self.objective == "pick":
+            return super().latent_nats(q, z, index, noise, training)
+        near = self.codebook(q.mean(), index=index, seed=noise, training=training, every=True)
+        k, d = near.code.shape[1:]
+        p = self.prior(tf.reshape(near.code, [-1, d]), training=training)
+        z = tf.cast(tf.repeat(z, k, axis=0), p.dtype)
+        each = tf.reshape(p.log_prob(z), [-1, k])
+        # A datum without any neighbour has the zero code, as it has where one is picked.
+        is_there = (near.index >= 0) | ((tf.range(k) == 0) & (near.index[:, :1] < 0))
+        # Not minus infinity, which TensorFlow's check of numerics would stop at.
+        each = tf.where(is_there, each, tf.constant(-1e30, each.dtype))
+        log_p = tf.reduce_logsumexp(each, axis=1) - math.log(self.codebook.size)
+        return tf.cast(-q.entropy(), log_p.dtype) - log_p
 
     def neighbors(
         self, images: Any, k: int | None = None, batch_size: int = 256
@@ -100,12 +157,86 @@ class ACN(RemembersData):
         Raises:
           UserError: If the model has not been trained.
         """
+        k = self._neighbor_count(k)
+        search = self.graph(("neighbors", k), lambda code: self.codebook.neighbors(code, k))
+        return in_batches(search, self.codes(images, batch_size), size=batch_size)
+
+    def _neighbor_count(self, k):
         self.codebook.require_codes()
         k = int(k or self.codebook.k)
         if k > self.codebook.size:
             raise UserError(f"The codebook holds {self.codebook.size} codes, so k={k} is too many.")
-        search = self.graph(("neighbors", k), lambda code: self.codebook.neighbors(code, k))
-        return in_batches(search, self.codes(images, batch_size), size=batch_size)
+        return k
+
+    def sample_like(
+        self,
+        images: Any,
+        n: int = 1,
+        *,
+        k: int | None = None,
+        rows: Any = None,
+        seed: int = 0,
+        sample: bool | None = None,
+        batch_size: int = 256,
+    ) -> np.ndarray:
+        """Return new images from the neighbourhood of each of `images`.
+
+        For each new image one of the K training codes nearest to the image's code is picked
+        uniformly, a latent drawn from the prior given that code, and an image from the decoder:
+        what the model takes an image like this one to be, before it has seen it.
+
+        Args:
+          images: N images.
+          n: New images for each.
+          k: Codes to pick from; the codebook's own k by default. Those of a training image have
+            its own among them, unless `rows` says which it is.
+          rows: int `[N]`, the row of each image in the codebook, whose code is not picked; -1 for
+            an image that has none. For all training images in their order, `np.arange(N)`.
+          seed: Seed of the choices and of the drawing.
+          sample: As for `reconstruct`.
+          batch_size: Images per step.
+
+        Returns:
+          float32 `[N, n, H, W, C]`.
+
+        Raises:
+          UserError: If the model has not been trained, or a number is out of range.
+
+        Example, with a trained `model`: ten more images for each of a few with labels.
+
+            more = model.sample_like(images, 10)
+            x = np.concatenate([images, more.reshape(-1, *images.shape[1:])])
+            y = np.concatenate([labels, np.repeat(labels, 10)])
+        """
+        n, k = check_count(n, "n", 1), self._neighbor_count(k)
+        images = self._images(images)
+        rows = np.full(len(images), -1) if rows is None else np.asarray(rows)
+        self._check_rows(rows, len(images), "rows")
+        search = self.graph(
+            ("neighbors of others", k),
+            lambda code, own: self.codebook.neighbors(code, k, exclude=own)[1],
+        )
+        own = rows.astype(np.int32)
+        near = in_batches(search, self.codes(images, batch_size), own, size=batch_size)  # [N, k]
+        there = np.sum(near >= 0, axis=1, keepdims=True)
+        rank = np.random.default_rng([seed, 1]).random((len(images), n)) * there
+        picked = np.take_along_axis(near, rank.astype(int), axis=1)  # -1 where there is none
+        contexts = self.codebook.gather(tf.constant(picked.reshape(-1))).numpy()
+        drawn = self._sample_from(contexts, seed, sample, batch_size)
+        return drawn.reshape(len(images), n, *self.image_shape)
+
+    def _check_rows(self, rows, size, name, otherwise=""):
+        """Raise a `UserError` unless `rows` are int `[size]`, rows of the codebook or -1."""
+        if rows.shape != (size,) or rows.dtype.kind not in "iu":
+            raise UserError(
+                f"{name} takes {otherwise}the row of each of the {size} images in the "
+                f"codebook, integers [{size}], not {rows.dtype} {list(rows.shape)}."
+            )
+        if len(rows) and not -1 <= rows.min() <= rows.max() < self.codebook.size:
+            raise UserError(
+                f"{name} names rows from {rows.min()} to {rows.max()}, and the codebook "
+                f"has the rows 0 to {self.codebook.size - 1}."
+            )
 
     def recode(self, images: Any, batch_size: int = 256) -> None:
         """Write the codes of all training data into the codebook, by the weights of now.
@@ -125,6 +256,7 @@ class ACN(RemembersData):
         self.codebook.codes.assign(codes)
 
     def _contexts(self, n, seed):
+        # Codes at random, so that samples come from the mixture of all codes' priors.
         self.codebook.require_codes()
         rows = tf.random.stateless_uniform(
             [n], [seed, 0], maxval=self.codebook.size, dtype=tf.int32
@@ -166,17 +298,7 @@ class ACN(RemembersData):
         rows = None
         if exclude_self is not True:
             rows = np.asarray(exclude_self)
-            size = batches.size()
-            if rows.shape != (size,) or rows.dtype.kind not in "iu":
-                raise UserError(
-                    f"exclude_self takes True or the row of each of the {size} images in the "
-                    f"codebook, integers [{size}], not {rows.dtype} {list(rows.shape)}."
-                )
-            if len(rows) and not -1 <= rows.min() <= rows.max() < self.codebook.size:
-                raise UserError(
-                    f"exclude_self names rows from {rows.min()} to {rows.max()}, and the codebook "
-                    f"has the rows 0 to {self.codebook.size - 1}."
-                )
+            self._check_rows(rows, batches.size(), "exclude_self", "True or ")
             rows = tf.constant(rows, tf.int32)
 
         def exclude(batch):
@@ -235,4 +357,5 @@ class ACN(RemembersData):
         return {
             **super().get_config(),
             "codebook": keras.saving.serialize_keras_object(self.codebook),
+            "objective": self.objective,
         }

@@ -127,6 +127,8 @@ class LatentModel(KerasMethods):
         self.encoder = self._part(encoders, encoder, "encoder", sizes)
         self.prior = self._part(priors, prior, "prior", sizes)
         self.decoder = self._part(decoders, decoder, "decoder", sizes)
+        if self.prior.needs_encoder:
+            self.prior.attach(self.encoder)
         # The step of the random stream is a weight, so that a resumed run goes on with
         # the numbers an uninterrupted one would draw.
         self.random_step = self.add_weight(
@@ -186,6 +188,18 @@ class LatentModel(KerasMethods):
         """
         return self.prior(code, training=training)
 
+    def latent_nats(self, q: Any, z: tf.Tensor, index: Any, noise: Noise, training: bool) -> Any:
+        """Return what the latents of a batch cost, KL(q || p) or an estimate of it, `[B]`.
+
+        Args:
+          q: The posterior, batch `[B]`, event `[d]`.
+          z: A sample of it, `[B, d]`.
+          index: int32 `[B]`, as for `nats`.
+          noise: The noise of the choice of the code that the prior is conditioned on.
+          training: Whether this is a training step.
+        """
+        return priors.kl_nats(q, self.conditional_prior(q.mean(), index, noise, training), z)
+
     def nats(
         self, image: tf.Tensor, index: Any, noise: Any, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -201,8 +215,7 @@ class LatentModel(KerasMethods):
         noise = as_noise(noise)
         q = self.encoder(image, training=training)
         z = noise.stream(POSTERIOR).sample(q)  # [B, d]
-        p = self.conditional_prior(q.mean(), index, noise.stream(NEIGHBOR), training)
-        kl = priors.kl_nats(q, p, z)
+        kl = self.latent_nats(q, z, index, noise.stream(NEIGHBOR), training)
         reconstruction = -self.decoder(z, training=training).log_prob(image)
         return reconstruction, kl
 

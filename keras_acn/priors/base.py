@@ -17,6 +17,9 @@ class Prior(keras.Model):
       is_conditional: Whether the distribution depends on the code. One that does not reads
         of the code only how many there are.
       code_dim: Dimension of the code, or `None` for that of z.
+      is_joint: Whether it is a `JointMixture`, whose components are of the whole latent.
+      needs_encoder: Whether it goes through the model's encoder, which the model gives to its
+        `attach(encoder)`, and which it has as `encoder`, `None` before.
 
     Args:
       latent_dim: Number of latent dimensions d.
@@ -42,9 +45,11 @@ class Prior(keras.Model):
       (3,) (4,)
     """
 
-    declared = ("is_conditional", "code_dim")
+    declared = ("is_conditional", "code_dim", "is_joint", "needs_encoder")
     is_conditional = True
     code_dim: int | None = None
+    is_joint = False
+    needs_encoder = False
 
     def __init__(self, latent_dim: int = 16, **kwargs):
         super().__init__(**kwargs)

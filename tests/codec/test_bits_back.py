@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 from codec_models import noise, small_model
+from scipy import special, stats
 
 from keras_acn import codec
 from keras_acn.codec import bits_back as room
 from keras_acn.codec.bits_back import Costs, StepCost, bits_back
 from keras_acn.codec.blocks import BlockCodec
-from keras_acn.codec.stack import Stack, bernoulli, categorical
+from keras_acn.codec.grid import LatentGrid
+from keras_acn.codec.priors import JointPrior
+from keras_acn.codec.stack import Stack, bernoulli, categorical, uniform
 
 
 def filled(words=200, seed=0):
@@ -99,3 +102,27 @@ def test_openings_only(monkeypatch):
     assert data.report.lane_bits == 0 < data.report.initial_bits
     # All openings and nothing else went into the choice of latents.
     assert sorted(map(bytes, codec.decompress(data, model))) == sorted(map(bytes, images))
+
+
+def test_a_joint_mixture_costs_what_its_density_says():
+    """With unequal weights, over many latents: -log2 of the mass of their cells."""
+    rng = np.random.default_rng(0)
+    weight, count = np.array([0.9, 0.08, 0.02]), 4000
+    mean = np.array([[0.0, 0.0], [6.0, -3.0], [-5.0, 8.0]])
+    stddev = np.array([[1.0, 0.5], [0.7, 2.0], [1.5, 1.0]])
+    of = rng.choice(3, count, p=weight)
+    z = mean[of] + stddev[of] * rng.normal(size=(count, 2))
+    grid = LatentGrid((5, 5), 2**10)
+    cells = np.rint(z * 32).astype(np.int32)
+    stack = Stack()
+    # Bits to draw components from.
+    uniform(np.full(400, 2**20)).push(stack, rng.integers(0, 2**20, 400))
+    before = 32 * len(stack.words())
+    codec = JointPrior(np.log(weight), mean, stddev, count).on(grid)
+    codec.push(stack, cells)
+    bits = 32 * len(stack.words()) - before
+    each = stats.norm.logpdf(grid.values(cells)[:, None], mean, stddev).sum(axis=-1)
+    nats = -special.logsumexp(np.log(weight) + each, axis=1) + 2 * np.log(32)
+    assert bits == pytest.approx(nats.sum() / np.log(2), rel=2e-3)
+    np.testing.assert_array_equal(codec.pop(stack), cells)
+    assert 32 * len(stack.words()) == before

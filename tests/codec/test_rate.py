@@ -7,7 +7,7 @@ import keras_acn
 from keras_acn import codec
 from keras_acn.codec.blocks import BlockCodec
 from keras_acn.evaluation.code_length import code_lengths
-from keras_acn.evaluation.unconditional import StandardNormalPrior
+from keras_acn.evaluation.unconditional import OwnPrior, StandardNormalPrior
 from keras_acn.priors.codes_mixture import MixtureOfCodes
 
 COPIES = 4
@@ -19,11 +19,12 @@ def digits():
     return data.train.arrays()[0], data.test.arrays()[0]
 
 
-def trained(kind, train, **options):
+def trained(kind, train, prior=None, **options):
     model = kind(
         (8, 8, 1),
         latent_dim=6,
         encoder={"name": "mlp", "hidden": [64], **options},
+        prior=prior,
         decoder={"name": "mlp", "hidden": [64]},
     )
     model.compile()
@@ -73,6 +74,20 @@ def test_a_vae_with_learned_variances(digits):
     model = trained(keras_acn.VAE, digits[0], variance="learned")
     images = np.concatenate([digits[1]] * COPIES)
     lengths = code_lengths(model, images, {"normal": StandardNormalPrior()}, samples=8)
+    expected = lengths.mean("unordered_nats")
+    noise = 2.5 / np.sqrt(len(images))
+    assert net_nats(model, images, "stream") == pytest.approx(
+        expected, abs=0.005 * expected + noise
+    )
+
+
+@pytest.mark.fast("learned_mixture")
+@pytest.mark.parametrize("prior", ["learned_mixture", "vamp"])
+def test_a_vae_with_a_learned_prior(digits, prior):
+    given = {"name": prior, "components": 30}
+    model = trained(keras_acn.VAE, digits[0], variance="learned", prior=given)
+    images = np.concatenate([digits[1]] * COPIES)
+    lengths = code_lengths(model, images, {"own_prior": OwnPrior(model.prior)}, samples=8)
     expected = lengths.mean("unordered_nats")
     noise = 2.5 / np.sqrt(len(images))
     assert net_nats(model, images, "stream") == pytest.approx(

@@ -70,6 +70,27 @@ def test_a_prior_of_one_gaussian(kind):
     np.testing.assert_array_equal(codec.decompress(data, model), images)
 
 
+@pytest.mark.parametrize("components", [1, 7])
+@pytest.mark.parametrize("prior", ["learned_mixture", "vamp"])
+def test_a_prior_that_is_a_mixture_over_whole_latents(tmp_path, prior, components):
+    model = small_model(kind="VAE", prior={"name": prior, "components": components})
+    images = noise(41)
+    for mode in ("stream", "set"):
+        data = codec.compress(images, model, mode=mode, lanes=4)
+        assert as_set(codec.decompress(data, model)) == as_set(images)
+    data = codec.compress(images, model, lanes=4)
+    np.testing.assert_array_equal(codec.decompress(data, model), images)
+    model.save(tmp_path / "model.keras")
+    again = keras_acn.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(codec.decompress(data, again), images)
+
+
+def test_a_prior_that_is_no_mixture_is_refused_before_any_work():
+    model = small_model(kind="VAE", prior="fitted_normal")
+    with pytest.raises(UserError, match="LearnedMixture or VampPrior, not FittedNormal"):
+        codec.compress(noise(3), model)
+
+
 def test_a_codebook_of_one_code():
     model = small_model(codes=1)
     for mode in MODES:

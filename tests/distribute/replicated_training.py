@@ -65,7 +65,8 @@ def build(kind):
         return keras_acn.Autoencoder(encoder=mlp, **given)
     search = GraphSearch(exact_below=0, recent=16, probes=2) if "graph" in kind else "exact"
     codebook = KNNCodebook(k=3, unique="unique" in kind, search=search)
-    return keras_acn.ACN(encoder=mlp, prior=prior, codebook=codebook, **given)
+    objective = "mixture" if "mixture" in kind else "pick"
+    return keras_acn.ACN(encoder=mlp, prior=prior, codebook=codebook, objective=objective, **given)
 
 
 def train(kind):

@@ -21,6 +21,7 @@ DEVICE_KINDS = (
     "vae-dataset",
     "acn-unique-averaged",
     "acn-graph-unique-quick",
+    "acn-mixture",
     "vhe-unsupervised",
 )
 WORKER_KINDS = ("acn-unique-several-steps",)

@@ -79,6 +79,7 @@ def test_every_figure_is_there_and_survives_json(both):
     assert found["active_dimensions"] == 2
     assert found["unconditional_priors"]["mixture_of_codes"]["truncation_nats"] < 0.01
     assert 0.8 < found["probes"]["codes"]["accuracy"] <= 1.0
+    assert 0 < found["probes"]["codes"]["standard_error"] < 0.05
     assert found["compare"]["associative"] is False
     assert set(found["compare"]["code_length"]["costs"]) >= {"kl_standard_normal_nats"}
     assert tables.render(found) == both.to_text()
@@ -108,6 +109,29 @@ def test_the_papers_rows_stand_beside_ours(both):
     assert row.endswith("diagnostic")
     assert "> ours (unordered)" in text and "> LinearGaussian (unordered)" in text
     assert all(len(line) <= 110 for line in text.splitlines() if not line.startswith("Note"))
+
+
+def test_what_features_are_good_for_stands_in_a_table(both):
+    text = both.to_text().split("Table 4.")[1].split("\n\n")[0]
+    heading = text.splitlines()[1]
+    columns = ("ours codes", "LinearGaussian codes", "PCA, 16", "pixels")
+    assert [heading.index(title) for title in columns] == sorted(map(heading.index, columns))
+    for label in ("1 nearest, %", "5 nearest, %", "10 nearest, %", "linear, 100 labels, %"):
+        row = next(line for line in text.splitlines() if line.startswith(label))
+        assert row.count("±") == 4
+    found = both.representation["codes"]["labels"]["100"]
+    assert f"{100 * found['accuracy']:.1f} ±{100 * found['standard_error']:.1f}" in text
+    for label in ("AMI of k-means with classes", "effective rank", "active dimensions"):
+        assert label in text
+    assert both.compare.representation["pixels"] == both.representation["pixels"]
+
+
+def test_a_report_of_before_table_4_is_still_rendered(both):
+    old = both.to_dict()
+    for each in (old, old["compare"]):
+        del each["representation"]
+        del each["probes"]["codes"]["standard_error"], each["probes"]["knn_standard_error"]
+    assert "Table 4" not in tables.render(old) and "Table 3" in tables.render(old)
 
 
 def test_the_set_stands_beside_the_tour(both):
@@ -152,7 +176,9 @@ def test_without_labels_the_probes_are_left_out(linear_gaussian):
     asked = evaluate_model(
         model, labelled(model, 50, 1), labelled(model, 20, 2), probes=False, **OPTIONS
     )
-    assert asked.probes is None
+    assert asked.probes is None and asked.representation is None
+    # How many dimensions are in use can be told without labels.
+    assert "effective rank" in report.to_text() and "nearest, %" not in report.to_text()
 
 
 @pytest.mark.parametrize(

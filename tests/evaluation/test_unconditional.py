@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+import keras_acn
 from keras_acn._base.errors import UserError
+from keras_acn.evaluation import encode_images, evaluate_model
 from keras_acn.evaluation.costs import Posteriors
 from keras_acn.evaluation.unconditional import StandardNormalPrior, fit_gaussian_mixture
 
@@ -92,3 +94,34 @@ def test_progress_and_bad_input():
     assert told[-1] == (3, 3)
     with pytest.raises(UserError, match="no codes"):
         fit_gaussian_mixture(clusters(3)[0][:0])
+
+
+@pytest.mark.parametrize("prior", ["learned_mixture", "vamp"])
+def test_a_learned_prior_is_reported_beside_the_fitted_ones(prior):
+    rng = np.random.default_rng(0)
+    images = (rng.random((60, 4, 4, 1)) < rng.random((60, 1, 1, 1))).astype(np.float32)
+    model = keras_acn.VAE(
+        (4, 4, 1),
+        2,
+        encoder={"name": "mlp", "hidden": [8], "variance": "learned"},
+        prior={"name": prior, "components": 3},
+        decoder={"name": "bernoulli_mlp", "hidden": [8]},
+    )
+    model.compile()
+    model.fit(images[:40], epochs=2, verbose=0)
+    report = evaluate_model(model, images[:40], images[40:], samples=2, iwae_samples=4, seed=1)
+    costs = report.code_lengths.per_image
+    assert "kl_standard_normal_nats" not in costs and "kl_gaussian_mixture_nats" in costs
+    q = encode_images(model, images[40:])
+    log_weight, mean, stddev = (np.asarray(each, np.float64) for each in model.prior.mixture())
+    want = -q.entropy_nats()
+    for draw in range(2):
+        z = q.sample(1, draw).astype(np.float64)
+        each = stats.norm.logpdf(z[:, None], mean, stddev).sum(axis=-1)
+        want -= special.logsumexp(log_weight + each, axis=1) / 2
+    np.testing.assert_allclose(costs["kl_own_prior_nats"], want, rtol=1e-3, atol=1e-3)
+    name = type(model.prior).__name__
+    assert report.priors["own_prior"] == {"prior": name, "components": 3}
+    assert "KL, unconditional: the model's own prior" in report.to_text()
+    if report.code_lengths.unconditional == "own_prior":
+        assert f"the best unconditional prior is the model's own, its {name}." in report.to_text()

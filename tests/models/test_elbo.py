@@ -7,6 +7,8 @@ import tensorflow as tf
 from scipy import special, stats
 
 from keras_acn import ACN, VAE, KNNCodebook
+from keras_acn._base.errors import UserError
+from keras_acn.priors.codes_mixture import MixtureOfCodes
 
 RNG = np.random.default_rng(0)
 IMAGES = (RNG.random((6, 4, 4, 1)) < 0.4).astype(np.float32)
@@ -88,6 +90,99 @@ def test_acn_terms(monkeypatch, training):
     entropy = 3 * 0.5 * np.log(2 * np.pi * np.e)
     np.testing.assert_allclose(kl, -entropy - log_mixture(model.prior, neighbor, z), rtol=1e-4)
     np.testing.assert_allclose(nats, reconstruction(model.decoder, z, IMAGES), rtol=1e-5)
+
+
+def mixture_acn(k, components=4, size=6, **options):
+    return ACN(
+        (4, 4, 1),
+        3,
+        encoder={**MLP, "variance": "unit"},
+        prior={
+            "name": "mixture",
+            "components": components,
+            "hidden": [8],
+            "skip_connections": False,
+        },
+        decoder={"name": "bernoulli_mlp", "hidden": [8]},
+        codebook={"size": size, "k": k},
+        objective="mixture",
+        **options,
+    )
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("k", [2, 5])
+def test_the_mixture_objective_is_the_mixture_of_the_nearest_codes(monkeypatch, training, k):
+    """With k = N - 1 it is the sum over all codes but one's own, by brute force."""
+    model = mixture_acn(k)
+    kept = recorded_sample(model, monkeypatch)
+    rows = tf.range(6)
+    if not training:
+        model.recode(IMAGES)
+    _, kl = model.nats(tf.constant(IMAGES), rows, tf.constant([1, 2]), training)
+    z = kept[-1].numpy().astype(np.float64)
+    code, _ = posterior(model.encoder, IMAGES)
+    want = []
+    for b in range(6):
+        others = np.delete(np.arange(6), b)
+        distance = np.linalg.norm(code[others] - code[b], axis=1)
+        near = others[np.argsort(distance)[:k]]
+        each = log_mixture(model.prior, code[near], np.tile(z[b], (k, 1)))
+        entropy = 3 * 0.5 * np.log(2 * np.pi * np.e)
+        want.append(-entropy - (special.logsumexp(each) - np.log(6)))
+    np.testing.assert_allclose(kl, want, rtol=1e-4)
+
+
+def test_the_mixture_objective_is_the_mixture_of_codes_for_images_not_trained_on(monkeypatch):
+    model = mixture_acn(6)
+    kept = recorded_sample(model, monkeypatch)
+    _, kl = model.nats(tf.constant(IMAGES), None, tf.constant([1, 2]))
+    mixture = MixtureOfCodes(model.prior, model.codebook.codes.numpy(), nearest=None)
+    want = -3 * 0.5 * np.log(2 * np.pi * np.e) - np.asarray(mixture.log_prob(kept[0]))
+    np.testing.assert_allclose(kl, want, rtol=1e-4)
+    fewer = mixture_acn(2, seed=0)
+    fewer.set_weights(model.get_weights())
+    # Terms that are left out only make it dearer.
+    assert np.all(fewer.nats(tf.constant(IMAGES), None, tf.constant([1, 2]))[1] >= kl - 1e-4)
+
+
+def test_a_datum_without_a_neighbour_has_a_finite_mixture_and_gradient():
+    model = mixture_acn(2)
+    model.recode(IMAGES)
+    codes = model.codebook.codes.numpy()
+    codes[1:] = np.nan  # which are nobody's neighbours
+    model.codebook.codes.assign(codes)
+    with tf.GradientTape() as tape:
+        _, kl = model.nats(tf.constant(IMAGES[:1]), tf.constant([0]), tf.constant([1, 2]))
+    assert np.isfinite(kl).all()
+    for gradient in tape.gradient(kl, model.prior.trainable_weights):
+        assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("components", [1, 4])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_the_mixture_objective_trains_and_travels(tmp_path, components, jit_compile):
+    images = (np.random.default_rng(1).random((40, 4, 4, 1)) < 0.4).astype(np.float32)
+    model = mixture_acn(5, components, size=40)
+    model.compile(keras.optimizers.Adam(0.01), jit_compile=jit_compile)
+    history = model.fit(images, epochs=8, batch_size=10, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert set(history) >= {"codebook_distance", "codebook_drift", "codebook_used"}
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.objective == "mixture"
+    options = {"exclude_self": True, "verbose": 0, "return_dict": True}
+    assert again.evaluate(images, **options) == model.evaluate(images, **options)
+
+
+def test_objectives_that_there_are_not():
+    with pytest.raises(UserError, match='Unknown objective "mixtur".*Did you mean "mixture"'):
+        ACN((4, 4, 1), 3, objective="mixtur")
+    with pytest.raises(UserError, match="leave unique=True out"):
+        ACN((4, 4, 1), 3, codebook={"unique": True}, objective="mixture")
+    with pytest.raises(UserError, match='StandardNormal reads none: choose prior="mixture"'):
+        ACN((4, 4, 1), 3, prior="normal", objective="mixture")
+    assert ACN((4, 4, 1), 3).objective == "pick"
 
 
 def test_the_posts_acn_has_the_closed_form_of_its_derivation():

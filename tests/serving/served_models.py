@@ -25,16 +25,24 @@ def pictures(count, seed=0, shape=SHAPE):
     return np.random.default_rng(seed).integers(0, 2, (count, *shape)).astype(np.float32)
 
 
-def make_acn(decoder=DECODER):
+def make_acn(decoder=DECODER, objective="pick"):
     keras.utils.set_random_seed(0)
-    model = ACN(SHAPE, 4, encoder=MLP, prior=PRIOR, decoder=decoder, codebook={"k": 3})
+    model = ACN(
+        SHAPE,
+        4,
+        encoder=MLP,
+        prior=PRIOR,
+        decoder=decoder,
+        codebook={"k": 3},
+        objective=objective,
+    )
     model.recode(pictures(64, seed=1))
     return model
 
 
-def make_vae():
+def make_vae(prior=None):
     keras.utils.set_random_seed(0)
-    return VAE(SHAPE, 4, encoder={**MLP, "variance": "learned"}, decoder=DECODER)
+    return VAE(SHAPE, 4, encoder={**MLP, "variance": "learned"}, prior=prior, decoder=DECODER)
 
 
 def make_autoencoder():
@@ -55,7 +63,10 @@ MAKERS = {
     "acn": make_acn,
     "acn-pixelcnn": lambda: make_acn(PIXELCNN),
     "acn-blocks": lambda: make_acn({**PIXELCNN, "block": 2}),
+    "acn-mixture": lambda: make_acn(objective="mixture"),
     "vae": make_vae,
+    "vae-learned": lambda: make_vae({"name": "learned_mixture", "components": 5}),
+    "vae-vamp": lambda: make_vae({"name": "vamp", "components": 5}),
     "autoencoder": make_autoencoder,
     "vhe": make_vhe,
 }
