@@ -168,7 +168,7 @@ def take_weights(model: LatentModel, source: str | os.PathLike) -> None:
                 f"The {name.replace('_', ' ')} of {source} is of another kind or size than the "
                 "one that is asked for: give both the same options."
             )
-        if part is not None:
+        if part is not None and other is not None:
             part.set_weights(other.get_weights())
     codebook, other = model.codebook, trained.codebook
     if codebook is not None and other is not None and other.size == codebook.size:
