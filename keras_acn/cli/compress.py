@@ -84,10 +84,20 @@ from keras_acn.cli.output import load_tensorflow, stage_line
 @click.option(
     "--codes",
     type=click.Choice(["training", "seen", "both"]),
-    default="training",
-    show_default=True,
     help="Whose codes an image's prior is made of: those of the training data; those of the "
-    "images coded before it, for which the model needs no codebook; or both.",
+    "images coded before it, for which the model needs no codebook; or both.  [default: training, "
+    "or seen with --embed-model]",
+)
+@click.option(
+    "--embed-model",
+    is_flag=True,
+    help="Put the model into the file, its weights rounded: decompress needs nothing else then.",
+)
+@click.option(
+    "--weight-bits",
+    type=click.Choice(["4", "5", "6", "7", "8", "16"]),
+    help="With --embed-model: bits of a weight; fewer make a smaller, less exact model.  "
+    "[default: 16]",
 )
 @click.option(
     "--verify/--no-verify",
@@ -95,7 +105,18 @@ from keras_acn.cli.output import load_tensorflow, stage_line
     help="Decode what was written, and compare.  [default: where it takes no more than a minute]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def compress(model, input_, output, as_json, split, data_dir, background, skip_damaged, **options):
+def compress(
+    model,
+    input_,
+    output,
+    as_json,
+    split,
+    data_dir,
+    background,
+    skip_damaged,
+    weight_bits,
+    **options,
+):
     """Compress the images of INPUT with MODEL into OUTPUT.acn.
 
     MODEL is a run folder, a .keras file, or a folder or name under saved_models/. INPUT is
@@ -133,6 +154,7 @@ def compress(model, input_, output, as_json, split, data_dir, background, skip_d
         trained,
         output,
         model_name=shipped.get(run.folder.resolve()) or run.path.resolve().stem[:60],
+        weight_bits=None if weight_bits is None else int(weight_bits),
         progress=tell and functools.partial(tell, "compress"),
         **options,
     ).report
