@@ -5,8 +5,53 @@ import functools
 import click
 
 from keras_acn.cli import words
-from keras_acn.cli.options import model_argument
+from keras_acn.cli.options import model_argument, together
 from keras_acn.cli.output import load_tensorflow, stage_line
+
+# Which images of INPUT, and what is done to them first.
+input_options = together(
+    click.option(
+        "--binarize",
+        type=click.Choice(["none", "threshold", "static"]),
+        default="none",
+        show_default=True,
+        help="Make the images black and white first: above a threshold, or by a draw.",
+    ),
+    click.option("--threshold", type=float, default=0.5, show_default=True, metavar="X"),
+    click.option(
+        "--seed",
+        type=click.IntRange(0, 2**31 - 1),
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Seed of --binarize static.",
+    ),
+    click.option(
+        "--resize", type=click.IntRange(1), metavar="PIXELS", help="Resize the images first."
+    ),
+    click.option("--crop", type=click.IntRange(1), metavar="PIXELS", help="Crop them first."),
+    click.option("--grey", is_flag=True, help="Make colour images grey first."),
+    click.option(
+        "--split",
+        type=click.Choice(["test", "train"]),
+        help="Which part of INPUT.  [default: test, or train where there is no test part]",
+    ),
+    click.option(
+        "--data-dir",
+        metavar="DIR",
+        type=words.FOLDER,
+        help="Where TensorFlow Datasets keeps its files.",
+    ),
+    click.option(
+        "--background",
+        metavar="COLOUR",
+        help="What transparent pictures are laid on.  [default: white]",
+    ),
+    click.option("--skip-damaged", is_flag=True, help="Leave out pictures that cannot be read."),
+    click.option(
+        "--limit", type=click.IntRange(0), metavar="N", help="At most the first N images."
+    ),
+)
 
 
 @click.command()
@@ -22,43 +67,7 @@ from keras_acn.cli.output import load_tensorflow, stage_line
     "from each to one that is like it, as in the ACN paper, which saves less than set.",
 )
 @click.option("--keep-order", is_flag=True, help="With --mode set or tour: store the order too.")
-@click.option(
-    "--binarize",
-    type=click.Choice(["none", "threshold", "static"]),
-    default="none",
-    show_default=True,
-    help="Make the images black and white first: above a threshold, or by a draw.",
-)
-@click.option("--threshold", type=float, default=0.5, show_default=True, metavar="X")
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**31 - 1),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Seed of --binarize static.",
-)
-@click.option("--resize", type=click.IntRange(1), metavar="PIXELS", help="Resize the images first.")
-@click.option("--crop", type=click.IntRange(1), metavar="PIXELS", help="Crop them first.")
-@click.option("--grey", is_flag=True, help="Make colour images grey first.")
-@click.option(
-    "--split",
-    type=click.Choice(["test", "train"]),
-    help="Which part of INPUT.  [default: test, or train where there is no test part]",
-)
-@click.option(
-    "--data-dir",
-    metavar="DIR",
-    type=words.FOLDER,
-    help="Where TensorFlow Datasets keeps its files.",
-)
-@click.option(
-    "--background",
-    metavar="COLOUR",
-    help="What transparent pictures are laid on.  [default: white]",
-)
-@click.option("--skip-damaged", is_flag=True, help="Leave out pictures that cannot be read.")
-@click.option("--limit", type=click.IntRange(0), metavar="N", help="At most the first N images.")
+@input_options
 @click.option(
     "--lanes",
     type=click.IntRange(1),
