@@ -112,13 +112,13 @@ class Packed:
                 exact.append(weight.astype("<f4").tobytes())
             elif kind == "half":
                 with np.errstate(over="ignore"):
-                    half = weight.astype("<f2")
-                if not np.isfinite(half).all():
+                    rounded = weight.astype("<f2")
+                if not np.isfinite(rounded).all():
                     raise UserError(
                         "A weight of the model is more than 65,504, which no 16 bits hold: "
                         "compress without embed_model (--embed-model)."
                     )
-                halves.append(half.tobytes())
+                halves.append(rounded.tobytes())
             else:
                 most = 2 ** (bits - 1) - 1
                 scale = np.float32(np.abs(weight).max(initial=0) / most)

@@ -67,7 +67,8 @@ def pack_model(model: Any, *, codes: bool, bits: int) -> tuple[Packed, Any]:
             f"A file holds models of the kinds ACN and VAE only, not a {type(model).__name__}: "
             "compress without embed_model (--embed-model)."
         )
-    config = {"kind": own, **{part: described(getattr(model, part)) for part in _PARTS}}
+    config: dict[str, Any] = {part: described(getattr(model, part)) for part in _PARTS}
+    config["kind"] = own
     config["codes"] = int(model.codebook.size) if codes and is_associative(model) else 0
     shape, latent_dim = tuple(model.image_shape), model.latent_dim
     try:

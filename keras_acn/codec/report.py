@@ -116,8 +116,8 @@ class Report:
         """Return what the net rate leaves out, in words."""
         model = ["the model"] if self.model_bytes else []
         order = ["the order's"] if self.order_bits else []
-        *before, last = [*model, "the initial bits", *order]
-        return f"{', '.join(before)} and {last}" if before else last
+        words = [*model, "the initial bits", *order]
+        return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
 
     def _per_dim(self, bits):
         values = self.images * self.values_per_image
