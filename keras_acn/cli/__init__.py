@@ -30,6 +30,7 @@ COMMANDS = {
     "daydream": "Let a trained model daydream: a GIF, a strip and a grid.",
     "export": "Export a trained model for TensorFlow Serving.",
     "compress": "Compress images with a trained model.",
+    "pack": "Train a model on images, and compress both into one file.",
     "decompress": "Get the images of an .acn file back.",
     "info": "Show what an .acn file holds.",
 }

@@ -5,8 +5,53 @@ import functools
 import click
 
 from keras_acn.cli import words
-from keras_acn.cli.options import model_argument
+from keras_acn.cli.options import model_argument, together
 from keras_acn.cli.output import load_tensorflow, stage_line
+
+# Which images of INPUT, and what is done to them first.
+input_options = together(
+    click.option(
+        "--binarize",
+        type=click.Choice(["none", "threshold", "static"]),
+        default="none",
+        show_default=True,
+        help="Make the images black and white first: above a threshold, or by a draw.",
+    ),
+    click.option("--threshold", type=float, default=0.5, show_default=True, metavar="X"),
+    click.option(
+        "--seed",
+        type=click.IntRange(0, 2**31 - 1),
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Seed of --binarize static.",
+    ),
+    click.option(
+        "--resize", type=click.IntRange(1), metavar="PIXELS", help="Resize the images first."
+    ),
+    click.option("--crop", type=click.IntRange(1), metavar="PIXELS", help="Crop them first."),
+    click.option("--grey", is_flag=True, help="Make colour images grey first."),
+    click.option(
+        "--split",
+        type=click.Choice(["test", "train"]),
+        help="Which part of INPUT.  [default: test, or train where there is no test part]",
+    ),
+    click.option(
+        "--data-dir",
+        metavar="DIR",
+        type=words.FOLDER,
+        help="Where TensorFlow Datasets keeps its files.",
+    ),
+    click.option(
+        "--background",
+        metavar="COLOUR",
+        help="What transparent pictures are laid on.  [default: white]",
+    ),
+    click.option("--skip-damaged", is_flag=True, help="Leave out pictures that cannot be read."),
+    click.option(
+        "--limit", type=click.IntRange(0), metavar="N", help="At most the first N images."
+    ),
+)
 
 
 @click.command()
@@ -22,43 +67,7 @@ from keras_acn.cli.output import load_tensorflow, stage_line
     "from each to one that is like it, as in the ACN paper, which saves less than set.",
 )
 @click.option("--keep-order", is_flag=True, help="With --mode set or tour: store the order too.")
-@click.option(
-    "--binarize",
-    type=click.Choice(["none", "threshold", "static"]),
-    default="none",
-    show_default=True,
-    help="Make the images black and white first: above a threshold, or by a draw.",
-)
-@click.option("--threshold", type=float, default=0.5, show_default=True, metavar="X")
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**31 - 1),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Seed of --binarize static.",
-)
-@click.option("--resize", type=click.IntRange(1), metavar="PIXELS", help="Resize the images first.")
-@click.option("--crop", type=click.IntRange(1), metavar="PIXELS", help="Crop them first.")
-@click.option("--grey", is_flag=True, help="Make colour images grey first.")
-@click.option(
-    "--split",
-    type=click.Choice(["test", "train"]),
-    help="Which part of INPUT.  [default: test, or train where there is no test part]",
-)
-@click.option(
-    "--data-dir",
-    metavar="DIR",
-    type=words.FOLDER,
-    help="Where TensorFlow Datasets keeps its files.",
-)
-@click.option(
-    "--background",
-    metavar="COLOUR",
-    help="What transparent pictures are laid on.  [default: white]",
-)
-@click.option("--skip-damaged", is_flag=True, help="Leave out pictures that cannot be read.")
-@click.option("--limit", type=click.IntRange(0), metavar="N", help="At most the first N images.")
+@input_options
 @click.option(
     "--lanes",
     type=click.IntRange(1),
@@ -84,10 +93,20 @@ from keras_acn.cli.output import load_tensorflow, stage_line
 @click.option(
     "--codes",
     type=click.Choice(["training", "seen", "both"]),
-    default="training",
-    show_default=True,
     help="Whose codes an image's prior is made of: those of the training data; those of the "
-    "images coded before it, for which the model needs no codebook; or both.",
+    "images coded before it, for which the model needs no codebook; or both.  [default: training, "
+    "or seen with --embed-model]",
+)
+@click.option(
+    "--embed-model",
+    is_flag=True,
+    help="Put the model into the file, its weights rounded: decompress needs nothing else then.",
+)
+@click.option(
+    "--weight-bits",
+    type=click.Choice(["4", "5", "6", "7", "8", "16"]),
+    help="With --embed-model: bits of a weight; fewer make a smaller, less exact model.  "
+    "[default: 16]",
 )
 @click.option(
     "--verify/--no-verify",
@@ -95,7 +114,18 @@ from keras_acn.cli.output import load_tensorflow, stage_line
     help="Decode what was written, and compare.  [default: where it takes no more than a minute]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def compress(model, input_, output, as_json, split, data_dir, background, skip_damaged, **options):
+def compress(
+    model,
+    input_,
+    output,
+    as_json,
+    split,
+    data_dir,
+    background,
+    skip_damaged,
+    weight_bits,
+    **options,
+):
     """Compress the images of INPUT with MODEL into OUTPUT.acn.
 
     MODEL is a run folder, a .keras file, or a folder or name under saved_models/. INPUT is
@@ -133,6 +163,7 @@ def compress(model, input_, output, as_json, split, data_dir, background, skip_d
         trained,
         output,
         model_name=shipped.get(run.folder.resolve()) or run.path.resolve().stem[:60],
+        weight_bits=None if weight_bits is None else int(weight_bits),
         progress=tell and functools.partial(tell, "compress"),
         **options,
     ).report

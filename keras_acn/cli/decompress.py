@@ -20,8 +20,9 @@ from keras_acn.cli.output import load_tensorflow, stage_line
 def decompress(input_, output, model):
     """Write the images of INPUT.acn to OUTPUT.npy, bit for bit as they were.
 
-    The file says which model it was compressed with: one that comes with keras-acn is found
-    by itself, another is named with --model: a run folder, a .keras file, or a folder or name
+    A file that holds its model (compress --embed-model, pack) needs nothing else. Another says
+    which model it was compressed with: one that comes with keras-acn is found by itself, another
+    is named with --model: a run folder, a .keras file, or a folder or name
     under saved_models/.
     """
     from keras_acn import codec

@@ -18,6 +18,7 @@ def info(file, as_json):
     about = {
         "file": file,
         "model": header.model_name or None,
+        "model_inside": header.has_model,
         "model_hash": header.fingerprint.hex(),
         "array_shape": list(header.array_shape),
         "array_dtype": header.values.dtype,
@@ -28,6 +29,7 @@ def info(file, as_json):
         return
     shape = "x".join(map(str, header.array_shape))
     click.echo(f"file     {file}, written by keras_acn {header.writer}")
-    click.echo(f"model    {header.model_name or 'unnamed'}, {header.fingerprint.hex()}")
+    inside = ", inside the file" if header.has_model else ""
+    click.echo(f"model    {header.model_name or 'unnamed'}, {header.fingerprint.hex()}{inside}")
     click.echo(f"array    {shape} of {header.values.dtype}")
     click.echo(report.to_text())

@@ -18,7 +18,7 @@ data_lib = lazy.module("keras_acn.data")
 Decorator = Callable[[Callable], Callable]
 
 
-def _all(*decorators: Decorator) -> Decorator:
+def together(*decorators: Decorator) -> Decorator:
     """Return one decorator that adds options in the order in which they are given."""
 
     def add(function: Callable) -> Callable:
@@ -36,7 +36,7 @@ def count_option(name: str, metavar: str = "N", least: int = 1, **options: Any) 
 
 model_argument = click.argument("model", metavar="MODEL", type=words.MODEL)
 
-data_options = _all(
+data_options = together(
     click.option(
         "--data",
         metavar="SOURCE",
@@ -73,7 +73,7 @@ split_option = click.option(
 )
 
 # What `load_config` lays over a preset, for one run or for all runs of a sweep.
-setting_options = _all(
+setting_options = together(
     data_options,
     count_option("--epochs", help="Passes over the data."),
     count_option("--batch-size", help="Images per step."),
@@ -88,7 +88,7 @@ setting_options = _all(
 
 def config_options(set_help: str) -> Decorator:
     """Add `--config` and `--set`, as `config` and `overrides`."""
-    return _all(
+    return together(
         click.option(
             "--config",
             metavar="FILE.yaml",
@@ -106,7 +106,7 @@ def config_options(set_help: str) -> Decorator:
     )
 
 
-output_options = _all(
+output_options = together(
     click.option("--no-figures", is_flag=True, help="Draw no figures at the end."),
     click.option("--quiet", "-q", is_flag=True, help="Print only where the files are."),
 )

@@ -14,6 +14,7 @@ _PUBLIC = {
     "fingerprint": "keras_acn.codec.fingerprints:fingerprint",
     "info": "keras_acn.codec.api:info",
     "open_input": "keras_acn.codec.inputs:open_input",
+    "pack": "keras_acn.codec.packing:pack",
     "without_codes": "keras_acn.codec.networks:without_codes",
 }
 _LIGHT = ("Header", "Report", "info")

@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import UserError, unknown_name
 from keras_acn._base.progress import Progress
 from keras_acn.codec.container import (
     CODES,
+    LEARNS,
     MAX_BLOCK,
     MAX_LANES,
+    MODES,
     NEAREST,
     Block,
     End,
     Header,
+    ModelPart,
     Reader,
     opened,
     read_parts,
@@ -74,7 +77,7 @@ def compress(
     keep_order: bool = False,
     lanes: int | None = None,
     nearest: int | None = NEAREST,
-    codes: str = CODES[0],
+    codes: str | None = None,
     block_images: int | None = None,
     verify: bool | None = None,
     binarize: str = "none",
@@ -85,6 +88,8 @@ def compress(
     grey: bool = False,
     limit: int | None = None,
     model_name: str = "",
+    embed_model: bool = False,
+    weight_bits: int | None = None,
     progress: Progress | None = None,
 ) -> Compressed:
     """Compress images with a model: `decompress` gives them back, bit for bit.
@@ -106,7 +111,8 @@ def compress(
       codes: Whose codes the prior of an image is made of, where the model is an ACN and the mode
         `"stream"` or `"set"`: those of the `"training"` data; those `"seen"`, of the images
         that the receiver has by then, for which a model needs no codebook and the data may
-        be unlike those it was trained on; or `"both"`.
+        be unlike those it was trained on; or `"both"`. By default `"training"`; or `"seen"`
+        where the model goes into the file and the mode allows it.
       block_images: Images of a block: what is in memory at a time, and of how many the order
         costs nothing in the mode `"set"`. By default 16,384 at most, or 65,536 of a set.
       verify: Whether to decode what was written and compare it; by default where that takes
@@ -120,6 +126,11 @@ def compress(
       grey: Whether colour images are made grey.
       limit: At most so many images.
       model_name: The model's name in `saved_models/`, which the file tells `decompress`.
+      embed_model: Whether the model goes into the file, which then needs nothing else to be
+        read. Its weights are rounded first. The codes of its training data go with it where
+        `codes` asks for them.
+      weight_bits: Of a weight of a model that goes into the file: 16 (the default), a float16;
+        or 4 to 8, for a smaller file whose model is less exact.
       progress: Called with the images done and their number. Each image counts once for
         each time that it is gone through: encoding, compressing and, where that is done,
         verifying.
@@ -142,7 +153,7 @@ def compress(
     """
     from keras_acn.codec import archive
     from keras_acn.codec.inputs import Treated
-    from keras_acn.codec.networks import check_model
+    from keras_acn.codec.networks import check_codes, check_model, is_associative
     from keras_acn.data.readers.base import ArraySource, Source
 
     images, model = _in_order(images, model)
@@ -162,6 +173,20 @@ def compress(
             'The mode "stream" keeps the order anyway: leave out keep_order, or take the mode '
             '"set".'
         )
+    if mode not in MODES:
+        raise unknown_name("mode", mode, MODES)
+    if codes is None:
+        learns = embed_model and LEARNS[mode] and is_associative(model)
+        codes = "seen" if learns else CODES[0]
+    check_codes(model, mode, codes)
+    part = None
+    if embed_model:
+        part, model = _embedded(model, codes, weight_bits)
+    elif weight_bits is not None:
+        raise UserError(
+            "weight_bits (--weight-bits) is of a model inside the file: give embed_model "
+            "(--embed-model), too, or leave it out."
+        )
     header = archive.header_of(
         source,
         model,
@@ -172,6 +197,7 @@ def compress(
         block_images=block_images,
         model_name=model_name,
         codes=codes,
+        embedded=part is not None,
     )
     if verify is None:
         slow = model.decoder.is_autoregressive
@@ -180,13 +206,21 @@ def compress(
 
     def write(out):
         codec = archive.codec_of(header, model, tell)
-        end, sizes = archive.write_images(out, header, codec, source, tell)
+        end, sizes = archive.write_images(out, header, codec, source, tell, part)
         size = out.tell()
         if verify:
             archive.verify(out, codec, tell)
             out.seek(0, 2)
         seconds = time.monotonic() - began
-        return Report.of(header, end, sizes, size, seconds=seconds, verified=bool(verify))
+        return Report.of(
+            header,
+            end,
+            sizes,
+            size,
+            model_bytes=part.size if part else 0,
+            seconds=seconds,
+            verified=bool(verify),
+        )
 
     if file is None:
         buffer = io.BytesIO()
@@ -213,7 +247,7 @@ def decompress(
     Args:
       data: Bytes, or the path of a file.
       model: The model that they were compressed with. May be left out where it is one of
-        `saved_models/`, which the file names.
+        `saved_models/`, which the file names; left out where the file holds it.
       file: Path of an `.npy` file to write the images to, block by block.
       progress: Called with the images done and their number.
 
@@ -235,8 +269,15 @@ def decompress(
     from keras_acn.codec import archive
 
     with opened(_where(data)) as (content, name):
-        header = archive.check_whole(content, name)
-        model = archive.named_model(header, name) if model is None else model
+        header, part = archive.check_whole(content, name)
+        if part is not None and model is not None:
+            raise UserError(
+                f"{name} holds the model that it is read with: leave --model (model=...) out."
+            )
+        if part is not None:
+            model = archive.own_model(part, header, name)
+        elif model is None:
+            model = archive.named_model(header, name)
         archive.check_match(model, header, name)
         codec = archive.codec_of(header, model)
         tell = _Stages(progress, header.count, ["decompress"])
@@ -274,7 +315,21 @@ def info(data: bytes | str | os.PathLike) -> tuple[Header, Report]:
         parts = list(read_parts(reader, header))
         sizes = [part.count for part in parts if isinstance(part, Block)]
         (end,) = (part for part in parts if isinstance(part, End))
-        return header, Report.of(header, end, sizes, reader.size)
+        model_bytes = sum(part.size for part in parts if isinstance(part, ModelPart))
+        return header, Report.of(header, end, sizes, reader.size, model_bytes=model_bytes)
+
+
+def _embedded(model, codes, weight_bits):
+    """Return a model as a file holds it, and the model that a reader makes of that."""
+    from keras_acn.codec.embedded import FLOAT16, WEIGHT_BITS
+    from keras_acn.codec.recipe import pack_model
+
+    bits = FLOAT16 if weight_bits is None else weight_bits
+    if isinstance(bits, bool) or bits not in WEIGHT_BITS:
+        known = ", ".join(map(str, WEIGHT_BITS[:-1]))
+        raise UserError(f"weight_bits is one of {known} and {FLOAT16}, not {weight_bits!r}.")
+    packed, rounded = pack_model(model, codes=codes != "seen", bits=bits)
+    return ModelPart(packed.to_bytes()), rounded
 
 
 class _Stages:

@@ -15,16 +15,21 @@ from keras_acn._base.errors import UserError, unknown_name
 from keras_acn.codec.blocks import BlockCodec, default_lanes
 from keras_acn.codec.container import (
     DIGEST_SIZE,
+    FORMAT,
+    FORMAT_WITH_MODEL,
     MAX_BLOCK_VALUES,
     MODES,
     Block,
     End,
     Header,
+    ModelPart,
     Reader,
     read_parts,
 )
+from keras_acn.codec.embedded import Packed
 from keras_acn.codec.fingerprints import fingerprint, is_of
 from keras_acn.codec.networks import check_codes, check_model
+from keras_acn.codec.recipe import unpack_model
 from keras_acn.codec.values import PixelValues
 from keras_acn.data.readers.base import SCAN, Source
 
@@ -48,6 +53,7 @@ def header_of(
     block_images: int | None,
     model_name: str,
     codes: str,
+    embedded: bool = False,
 ) -> Header:
     """Return the header of a file of the source's images: see `compress` for the options.
 
@@ -85,6 +91,7 @@ def header_of(
         values=values,
         writer=__version__,
         codes=codes,
+        format=FORMAT_WITH_MODEL if embedded else FORMAT,
     )
 
 
@@ -109,7 +116,12 @@ def codec_of(header: Header, model: Any, tell: Tell | None = None) -> BlockCodec
 
 
 def write_images(
-    out: BinaryIO, header: Header, codec: BlockCodec, source: Source, tell: Tell
+    out: BinaryIO,
+    header: Header,
+    codec: BlockCodec,
+    source: Source,
+    tell: Tell,
+    model: ModelPart | None = None,
 ) -> tuple[End, list[int]]:
     """Write a whole file.
 
@@ -119,11 +131,14 @@ def write_images(
       codec: From `codec_of`.
       source: The images.
       tell: Called in the stages `"encode"`, `"tour"` and `"compress"`.
+      model: The model, where it goes into the file.
 
     Returns:
       `(the file's end, the images of each block)`.
     """
     out.write(header.to_bytes())
+    if model is not None:
+        out.write(model.to_bytes())
     digest = hashlib.blake2b(header.to_bytes(), digest_size=DIGEST_SIZE)
     sizes: list[int] = []
     initial_bits, lane_bits = 0.0, 0.0
@@ -176,7 +191,7 @@ def read_images(
             digest.update(array.tobytes())
             out(array)
             done += part.count
-        elif part.digest != digest.digest():
+        elif isinstance(part, End) and part.digest != digest.digest():
             raise UserError(
                 f"{name} does not decode to the images that were compressed: it is damaged, or was "
                 "written on a machine whose arithmetic differs; decompress it there."
@@ -199,8 +214,8 @@ def verify(content: BinaryIO, codec: BlockCodec, tell: Tell) -> None:
         ) from error
 
 
-def check_whole(content: bytes | BinaryIO, name: str) -> Header:
-    """Return the header of a file whose every part has the right checksum.
+def check_whole(content: bytes | BinaryIO, name: str) -> tuple[Header, ModelPart | None]:
+    """Return the header, and the model if there is one, of a file whose checksums are all right.
 
     Args:
       content: Bytes or a binary file.
@@ -210,10 +225,10 @@ def check_whole(content: bytes | BinaryIO, name: str) -> Header:
       UserError: If it is damaged or cut off.
     """
     reader = Reader(content, name)
-    header = Header.read(reader)
-    for _ in read_parts(reader, header):
-        pass
-    return header
+    header, model = Header.read(reader), None
+    for part in read_parts(reader, header):
+        model = part if isinstance(part, ModelPart) else model
+    return header, model
 
 
 def check_match(model: Any, header: Header, name: str) -> None:
@@ -232,6 +247,15 @@ def check_match(model: Any, header: Header, name: str) -> None:
             f"{name} was compressed with another model{wanted}, of images "
             f"{'x'.join(map(str, header.image_shape))}: give that one with --model."
         )
+
+
+def own_model(part: ModelPart, header: Header, name: str) -> Any:
+    """Return the model that the file called `name` holds.
+
+    Raises:
+      UserError: If it is damaged, or none that this package makes.
+    """
+    return unpack_model(Packed.read(part.content, name), header, name)
 
 
 def named_model(header: Header, name: str) -> Any:

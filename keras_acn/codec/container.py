@@ -26,6 +26,8 @@ from keras_acn.codec.values import PixelValues
 
 MAGIC = b"\x93ACN"
 FORMAT = 2
+# That of a file with its model inside, between the header and the blocks; otherwise as format 2.
+FORMAT_WITH_MODEL = 3
 # In the order of their numbers in a file. Format 1 had the first two, and called the tour "set".
 MODES = ("stream", "tour", "set")
 MODES_OF_FORMAT_1 = MODES[:2]
@@ -36,7 +38,7 @@ CODES = ("training", "seen", "both")
 # Codes that are taken to matter at a latent, where it is not said. Of 50,000 codes, leaving
 # out all but 128 costs 0.015 nats an image.
 NEAREST = 128
-BLOCK, END = b"B", b"E"
+MODEL, BLOCK, END = b"M", b"B", b"E"
 DIGEST_SIZE = 16
 # Larger numbers than these come from damage: nothing so large is ever written.
 MAX_HEADER = 4096
@@ -76,7 +78,7 @@ class Header:
       writer: Version of the package that wrote the file.
       codes: `"training"`, `"seen"` or `"both"`: whose codes an image's prior is made of. Of no
         meaning where a prior knows no other image.
-      format: Version of the format: 1 or 2.
+      format: Version of the format: 1 or 2; 3 of a file with its model inside.
 
     Example:
       >>> numbers = PixelValues("|u1", scale=1, levels=2)
@@ -108,6 +110,11 @@ class Header:
     format: int = FORMAT
 
     @property
+    def has_model(self) -> bool:
+        """Whether the file holds its model."""
+        return self.format == FORMAT_WITH_MODEL
+
+    @property
     def array_shape(self) -> tuple[int, ...]:
         """The shape of the whole array."""
         shape = self.image_shape if self.has_channel_axis else self.image_shape[:2]
@@ -130,7 +137,7 @@ class Header:
         if reader.take(len(MAGIC), "begins") != MAGIC:
             raise UserError(f"{reader.name} is no .acn file.")
         version = reader.take(1)[0]
-        if version > FORMAT:
+        if version > FORMAT_WITH_MODEL:
             raise UserError(
                 f"{reader.name} was written by a newer version of keras_acn: update this one."
             )
@@ -170,6 +177,38 @@ class Header:
         if too_large or header.lanes > header.block:
             raise body.damaged()
         return header
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelPart:
+    """The model of a file that holds one.
+
+    Attributes:
+      content: Its bytes, which `embedded.Packed` reads.
+
+    Example:
+      >>> ModelPart(b"abc").to_bytes()[:5]
+      b'M\\x03abc'
+    """
+
+    content: bytes
+
+    @property
+    def size(self) -> int:
+        """The bytes of the file that it takes."""
+        return len(self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """Return the part with its checksum."""
+        body = MODEL + varint(len(self.content)) + self.content
+        return body + _checksum(body)
+
+    @classmethod
+    def read(cls, reader: Reader) -> ModelPart:
+        """Read the part, whose tag the caller has read."""
+        part = cls(reader.take(reader.number(reader.left())))
+        reader.checksum()
+        return part
 
 
 @dataclasses.dataclass(frozen=True)
@@ -357,13 +396,17 @@ def opened(data: bytes | str | os.PathLike) -> Iterator[tuple[bytes | BinaryIO, 
         yield file, str(path)
 
 
-def read_parts(reader: Reader, header: Header) -> Iterator[Block | End]:
-    """Yield the blocks of a file after its header, then its `End`.
+def read_parts(reader: Reader, header: Header) -> Iterator[ModelPart | Block | End]:
+    """Yield what follows a file's header: its model, if it has one; its blocks; and its `End`.
 
     Raises:
       UserError: If the file is damaged or cut off.
     """
     left = header.count
+    if header.has_model:
+        if reader.take(1) != MODEL:
+            raise reader.damaged()
+        yield ModelPart.read(reader)
     while True:
         tag = reader.take(1)
         if tag == BLOCK:

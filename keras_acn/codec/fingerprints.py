@@ -131,7 +131,7 @@ def _fingerprints(model, codes):
     _add(digest, type(model).__name__.encode())
     _add(digest, json.dumps([list(model.image_shape), model.latent_dim]).encode())
     for part in (model.encoder, model.prior):
-        _add_part(digest, part, _described(part))
+        _add_part(digest, part, described(part))
     for name in _names(model.decoder):
         whole = digest.copy()
         _add_part(whole, model.decoder, name)
@@ -142,7 +142,7 @@ def _fingerprints(model, codes):
 
 def _names(decoder):
     """Yield the descriptions that a decoder goes by."""
-    name, options = _described(decoder)
+    name, options = described(decoder)
     yield [name, options]
     for general, special in _BERNOULLI.items():
         if name == special:
@@ -151,8 +151,12 @@ def _names(decoder):
             yield [special, {k: v for k, v in options.items() if k != "likelihood"}]
 
 
-def _described(part):
-    """Return `[name of a part's class, its options that are hashed]`."""
+def described(part: Any) -> list[Any]:
+    """Return `[name of a part's class, its options that are hashed]`, as JSON can write it.
+
+    Args:
+      part: An encoder, a prior or a decoder.
+    """
     name = type(part).__name__
     ours = keras.saving.get_registered_name(type(part)) == f"keras_acn>{name}"
     frozen = FORMAT_1.get(name) if ours else None
@@ -162,16 +166,16 @@ def _described(part):
         for key, parameter in inspect.signature(type(part).__init__).parameters.items()
     }
     left_out.update(frozen or {})
-    described = {}
+    given = {}
     for key, value in part.get_config().items():
         if key in _NOT_HASHED or key not in left_out:
             continue
         if key == "likelihood" and frozen is not None:
             if key in frozen:
-                described[key] = _family(name, value)
+                given[key] = _family(name, value)
         elif (value := _plain(value)) != left_out[key]:
-            described[key] = value
-    return [name, described]
+            given[key] = value
+    return [name, given]
 
 
 def _family(decoder, value):

@@ -28,6 +28,7 @@ class Report:
         the images come out in their order anyway.
       array_bytes: Bytes of the array that was compressed.
       codes: `"training"`, `"seen"` or `"both"`: whose codes the priors were made of.
+      model_bytes: Bytes of the model in the file; 0 where it is none of the file.
       seconds: Time taken, `None` where it is not known.
       verified: Whether the file was decoded and found to hold the images.
 
@@ -47,6 +48,7 @@ class Report:
     order_bits: int
     array_bytes: int
     codes: str = "training"
+    model_bytes: int = 0
     seconds: float | None = None
     verified: bool = False
 
@@ -58,6 +60,7 @@ class Report:
         block_sizes: list[int],
         file_bytes: int,
         *,
+        model_bytes: int = 0,
         seconds: float | None = None,
         verified: bool = False,
     ) -> Report:
@@ -68,6 +71,7 @@ class Report:
           end: Its `End`.
           block_sizes: The number of images of each block.
           file_bytes: Its size.
+          model_bytes: See the attributes.
           seconds: See the attributes.
           verified: See the attributes.
         """
@@ -82,9 +86,15 @@ class Report:
             order_bits=order_bits(block_sizes) if header.keep_order else 0,
             array_bytes=math.prod(header.array_shape) * np.dtype(header.values.dtype).itemsize,
             codes=header.codes,
+            model_bytes=model_bytes,
             seconds=seconds,
             verified=verified,
         )
+
+    @property
+    def data_bytes(self) -> int:
+        """Bytes of the file without the model: with it the two parts are the description length."""
+        return self.file_bytes - self.model_bytes
 
     @property
     def gross_bits_per_dim(self) -> float | None:
@@ -93,8 +103,8 @@ class Report:
 
     @property
     def net_bits_per_dim(self) -> float | None:
-        """The same without the initial bits and the order's: what the model is charged with."""
-        return self._per_dim(8 * self.file_bytes - self.initial_bits - self.order_bits)
+        """The same without the model, the initial bits and the order's: what the code costs."""
+        return self._per_dim(8 * self.data_bytes - self.initial_bits - self.order_bits)
 
     @property
     def net_nats_per_image(self) -> float | None:
@@ -102,24 +112,35 @@ class Report:
         rate = self.net_bits_per_dim
         return None if rate is None else rate * self.values_per_image * math.log(2.0)
 
+    def _left_out(self):
+        """Return what the net rate leaves out, in words."""
+        model = ["the model"] if self.model_bytes else []
+        order = ["the order's"] if self.order_bits else []
+        words = [*model, "the initial bits", *order]
+        return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
+
     def _per_dim(self, bits):
         values = self.images * self.values_per_image
         return bits / values if values else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what there is to tell, as JSON can write it."""
-        rates = ("gross_bits_per_dim", "net_bits_per_dim", "net_nats_per_image")
+        rates = ("data_bytes", "gross_bits_per_dim", "net_bits_per_dim", "net_nats_per_image")
         return {**dataclasses.asdict(self), **{name: getattr(self, name) for name in rates}}
 
     def to_text(self) -> str:
         """Return what there is to tell, in lines."""
         size = f"{self.file_bytes:,} bytes"
         lines = [f"images   {self.images:,} in {size}; the array has {self.array_bytes:,} bytes"]
+        if self.model_bytes:
+            lines.append(
+                f"length   {self.model_bytes:,} bytes of model + {self.data_bytes:,} of images = "
+                f"{size} in two parts"
+            )
         if self.images:
             lines += [
                 f"rate     {self.gross_bits_per_dim:.4f} bits per dimension by the file's size",
-                f"net      {self.net_bits_per_dim:.4f} without the initial bits"
-                + (" and the order's" if self.order_bits else "")
+                f"net      {self.net_bits_per_dim:.4f} without {self._left_out()}"
                 + f" ({self.net_nats_per_image:.2f} nats an image)",
                 f"bits     {self.initial_bits:,} initial, {self.lane_bits:,} for the beginnings of "
                 f"{self.lanes} lanes, {self.order_bits:,} for the order",

@@ -1,4 +1,4 @@
-"""Files of format 2 that were changed, by accident or on purpose: refused, or right."""
+"""Files of formats 2 and 3 that were changed, by accident or on purpose: refused, or right."""
 
 import functools
 import pathlib
@@ -17,6 +17,7 @@ from keras_acn.codec.container import Header, Reader, read_parts
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 FILES = sorted((GOLDEN / "format-2").glob("*.acn"))
+WITH_MODEL = sorted((GOLDEN / "format-3").glob("*.acn"))
 
 
 @functools.cache
@@ -100,13 +101,38 @@ def mutated(data, others, rng):
     return b"".join(parts)
 
 
-def check(trials, seed):
+@pytest.fixture
+def quick_inside(monkeypatch):
+    """Models that files hold are made once, where the file holds the same one as ever."""
+    make, codec_of = archive.own_model, archive.codec_of
+    models, codecs = {}, {}
+
+    def own_model(part, header, name):
+        key = part.content, header.fingerprint, header.image_shape, header.latent_dim, header.codes
+        key += (header.values.levels,)
+        if key not in models:
+            models[key] = make(part, header, name)
+        return models[key]
+
+    def own_codec(header, model, tell=None):
+        asked = header.mode, header.lanes, header.keep_order, header.nearest, header.codes
+        key = id(model), asked
+        if key not in codecs:
+            codecs[key] = codec_of(header, model, tell)
+        return codecs[key]
+
+    monkeypatch.setattr(archive, "own_model", own_model)
+    monkeypatch.setattr(archive, "codec_of", own_codec)
+
+
+def check(trials, seed, paths=FILES):
     rng, refused, same = np.random.default_rng(seed), 0, 0
-    files = [path.read_bytes() for path in FILES]
+    files = [path.read_bytes() for path in paths]
     for trial in range(trials):
-        path, data = FILES[trial % len(FILES)], files[trial % len(FILES)]
+        path, data = paths[trial % len(paths)], files[trial % len(paths)]
         damaged = mutated(data, files, rng)
-        model = model_of(codec.info(path)[0].model_name)
+        header, _ = codec.info(path)
+        model = None if header.has_model else model_of(header.model_name)
         try:
             images = codec.decompress(damaged, model)
         except UserError as error:
@@ -127,4 +153,15 @@ def test_changed_files_are_refused_or_come_back(quick):
 @pytest.mark.slow
 def test_three_thousand_changed_files_are_refused_or_come_back(quick):
     refused, same = check(3000, seed=2)
+    assert refused + same == 3000 and refused > 2800
+
+
+def test_changed_files_with_their_model_are_refused_or_come_back(quick_inside):
+    refused, same = check(120, seed=3, paths=WITH_MODEL)
+    assert refused + same == 120 and refused > 100
+
+
+@pytest.mark.slow
+def test_three_thousand_of_them(quick_inside):
+    refused, same = check(3000, seed=4, paths=WITH_MODEL)
     assert refused + same == 3000 and refused > 2800

@@ -1,0 +1,197 @@
+"""What general-purpose compressors make of the same images: those that are installed here."""
+
+from __future__ import annotations
+
+import bz2
+import dataclasses
+import gzip
+import importlib
+import io
+import lzma
+import math
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from keras_acn._base.progress import Progress
+
+# WebP's limit, which keeps a PNG readable everywhere too.
+MOST_SIDE = 16_383
+
+
+@dataclasses.dataclass(frozen=True)
+class Rival:
+    """A general-purpose compressor, and the smallest that it makes of the images.
+
+    Attributes:
+      name: Such as `"xz"`.
+      form: What it was given, such as `"packed bits, sorted"`.
+      size: Bytes.
+
+    Example:
+      >>> images = np.zeros((10, 8, 8, 1), np.uint8)
+      >>> "xz" in {rival.name for rival in rivals(images, levels=2)}
+      True
+    """
+
+    name: str
+    form: str
+    size: int
+
+
+def rivals(
+    images: np.ndarray,
+    levels: int,
+    *,
+    ordered: bool = False,
+    progress: Progress | None = None,
+) -> list[Rival]:
+    """Return what each compressor that is installed makes of images, the smallest first.
+
+    gzip, bz2, xz, zstd and brotli, at their strongest, get the array's bytes, and eight pixels a
+    byte where they are black and white. PNG and WebP (lossless) get all images as tiles of one
+    large picture. Where the order need not be kept, each gets them sorted, too.
+
+    Args:
+      images: Levels, uint8 `[N, H, W, C]`.
+      levels: 2 or 256.
+      ordered: Whether the order is to be kept.
+      progress: Called with the compressors done, and their number.
+    """
+    orders = {"": images}
+    if not ordered:
+        rows = images.reshape(len(images), -1)
+        keys = np.packbits(rows, axis=1) if levels == 2 else rows
+        orders[", sorted"] = images[np.lexsort(keys.T[::-1])]
+    of_bytes, of_pictures = [], []
+    for order, array in orders.items():
+        of_bytes.append((f"bytes{order}", np.ascontiguousarray(array).tobytes()))
+        if levels == 2:
+            packed = np.packbits(array.reshape(len(array), -1), axis=1)
+            of_bytes.append((f"packed bits{order}", packed.tobytes()))
+        if array.shape[3] in (1, 3):
+            of_pictures.append((f"one picture{order}", array))
+    found = []
+    programs, painters = list(_compressors()), list(_painters())
+    for done, (name, compress) in enumerate(programs):
+        sizes = [(len(compress(content)), form) for form, content in of_bytes]
+        found.append(Rival(name, *min(sizes)[::-1]))
+        if progress is not None:
+            progress(done + 1, len(programs) + len(painters))
+    for done, (name, paint) in enumerate(painters, start=len(programs)):
+        drawn = [(_painted(array, levels, paint), form) for form, array in of_pictures]
+        if drawn:
+            found.append(Rival(name, *min(drawn)[::-1]))
+        if progress is not None:
+            progress(done + 1, len(programs) + len(painters))
+    return sorted(found, key=lambda rival: rival.size)
+
+
+def table(found: list[Rival], own: int) -> str:
+    """Return the rivals beside the file, in lines, and in a sentence which is the smallest.
+
+    Args:
+      found: From `rivals`.
+      own: Bytes of the file.
+
+    Example:
+      >>> print(table([Rival("xz", "bytes", 150)], own=100))
+      keras-acn  100  model included
+      xz         150  1.50 times as much (bytes)
+      None of these makes them smaller: xz, the best, takes 1.50 times as much.
+    """
+    lines = [("keras-acn", f"{own:,}", "model included")]
+    for rival in found:
+        lines.append((rival.name, f"{rival.size:,}", f"{_against(rival.size, own)} ({rival.form})"))
+    first, second = (max(len(line[place]) for line in lines) for place in (0, 1))
+    text = [f"{name:<{first}}  {size:>{second}}  {rest}" for name, size, rest in lines]
+    if found and found[0].size < own:
+        best = found[0]
+        text.append(
+            f"{best.name} would have been smaller by {own - best.size:,} bytes "
+            f"({1 - best.size / own:.0%}): take it, or give more images or more minutes."
+        )
+    elif found:
+        text.append(
+            f"None of these makes them smaller: {found[0].name}, the best, takes "
+            f"{_against(found[0].size, own)}."
+        )
+    return "\n".join(text)
+
+
+def _against(size, own):
+    return f"{size / own:.2f} times as much"
+
+
+def _compressors() -> Iterator[tuple[str, Callable[[bytes], bytes]]]:
+    yield "gzip", lambda content: gzip.compress(content, 9)
+    yield "bz2", lambda content: bz2.compress(content, 9)
+    yield "xz", lambda content: lzma.compress(content, preset=9 | lzma.PRESET_EXTREME)
+    yield from _first(
+        "zstd",
+        ("compression.zstd", lambda zstd: lambda content: zstd.compress(content, 19)),
+        ("zstandard", lambda zstd: zstd.ZstdCompressor(level=19).compress),
+        ["zstd", "-19", "-q", "-c"],
+    )
+    yield from _first(
+        "brotli",
+        ("brotli", lambda brotli: lambda content: brotli.compress(content, quality=11, lgwin=24)),
+        ["brotli", "-q", "11", "-w", "24", "-c"],
+    )
+
+
+def _first(name, *ways):
+    """Yield the first way to a compressor that is installed: a module or a program."""
+    for way in ways:
+        if isinstance(way, list):
+            if shutil.which(way[0]):
+                yield name, lambda content, way=way: _piped(way, content)
+                return
+            continue
+        module, make = way
+        try:
+            yield name, make(importlib.import_module(module))
+            return
+        except ImportError:
+            continue
+
+
+def _piped(command, content):
+    return subprocess.run(command, input=content, stdout=subprocess.PIPE, check=True).stdout
+
+
+def _painters():
+    from PIL import features
+
+    yield "PNG", {"format": "PNG", "optimize": True}
+    if features.check("webp"):
+        yield "WebP", {"format": "WEBP", "lossless": True, "quality": 100, "method": 4}
+
+
+def _painted(images, levels, options):
+    """Return the bytes of images as tiles of one picture, or of a few where one is too large."""
+    from PIL import Image
+
+    count, height, width, channels = images.shape
+    columns = min(max(1, MOST_SIDE // width), max(1, math.isqrt(count * height // width)))
+    at_most = columns * max(1, MOST_SIDE // height)
+    total = 0
+    for start in range(0, count, at_most):
+        part = images[start : start + at_most]
+        rows = -(-len(part) // columns)
+        room = np.zeros((rows * columns, height, width, channels), np.uint8)
+        room[: len(part)] = part
+        picture = room.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+        picture = picture.reshape(rows * height, columns * width, channels)
+        picture = picture * np.uint8(255 // (levels - 1))
+        image = Image.fromarray(picture[..., 0] if channels == 1 else picture)
+        if levels == 2 and channels == 1:
+            image = image.convert("1")
+        if options["format"] == "WEBP":
+            image = image.convert("RGB")
+        out = io.BytesIO()
+        image.save(out, **options)
+        total += out.tell()
+    return total
