@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable
 from typing import Any
@@ -75,6 +76,17 @@ def check_widths(values, what: str, fewest: int = 0) -> tuple[int, ...]:
             f"{values!r}."
         ) from None
     return widths
+
+
+def without_non_finite(value: Any) -> Any:
+    """Return nested dicts and lists with `None` for NaN and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: without_non_finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_non_finite(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def check_image_shape(image_shape) -> tuple[int, int, int]:

@@ -85,7 +85,8 @@ def command_line():
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    Bad input ends with one sentence on stderr and code 2; Ctrl-C, SIGTERM and SIGHUP with 128
+    Bad input ends with one sentence on stderr and code 2, a training that diverged with one and
+    code 3; Ctrl-C, SIGTERM and SIGHUP with 128
     and the signal's number, as a shell has it: 130, 143 and 129.
 
     Args:
@@ -107,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             result = command_line.main(args=argv, prog_name="keras-acn", standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:
-        return _fail(str(error))
+        return _fail(str(error), error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help())
         return 0
@@ -173,6 +174,6 @@ def _say(message, category, filename, lineno, file=None, line=None) -> None:
     click.echo(f"Note: {' '.join(str(message).split())}", err=True)
 
 
-def _fail(sentence: str) -> int:
+def _fail(sentence: str, code: int = UserError.exit_code) -> int:
     click.echo(f"Error: {' '.join(sentence.split())}", err=True)
-    return 2
+    return code

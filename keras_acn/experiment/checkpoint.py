@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from keras_acn._base.atomic import replacing
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import NotFinite, UserError
 
 Arrays = dict[str, np.ndarray]
 
@@ -76,6 +76,21 @@ def state(model: keras.Model) -> Arrays:
     return {name: np.asarray(variable) for name, variable in variables_of(model).items()}
 
 
+def require_finite(arrays: Arrays) -> None:
+    """Raise `NotFinite` if a weight or the optimizer's memory of it is no number any more.
+
+    A step of finite gradients may still be too large for the weights.
+
+    Args:
+      arrays: By name, as `state` returns them. Sums of metrics may be what they are.
+    """
+    for name, array in arrays.items():
+        # Of `bfloat16` too, which NumPy takes for no float.
+        of_model = name.startswith(("model/", "optimizer/")) and array.dtype.kind not in "biuSU"
+        if of_model and not np.isfinite(array.astype(np.float64)).all():
+            raise NotFinite(None, [name])
+
+
 def save(path: pathlib.Path, arrays: Arrays, progress: Progress) -> None:
     """Write a checkpoint, replacing the one before in one step.
 
@@ -83,7 +98,11 @@ def save(path: pathlib.Path, arrays: Arrays, progress: Progress) -> None:
       path: The `.npz` file.
       arrays: The `state` of a compiled model whose optimizer is built.
       progress: How far it has come.
+
+    Raises:
+      NotFinite: If a weight is no number; the checkpoint before is kept.
     """
+    require_finite(arrays)
     meta = json.dumps(dataclasses.asdict(progress)).encode()
     with replacing(path) as temporary:
         named: dict[str, Any] = {"meta": np.frombuffer(meta, np.uint8), **arrays}
@@ -121,13 +140,18 @@ def restore(model: keras.Model, arrays: Arrays, path: pathlib.Path) -> None:
 
 
 def save_weights(path: pathlib.Path, model: keras.Model) -> None:
-    """Write the weights that the model would be used with: averaged ones under EMA."""
+    """Write the weights that the model would be used with: averaged ones under EMA.
+
+    Raises:
+      NotFinite: If one of them is no number; the file before is kept.
+    """
     kept = [np.asarray(variable) for variable in model.trainable_variables]
     model.optimizer.finalize_variable_values(model.trainable_variables)
     names = _model_names(model)
     arrays: dict[str, Any] = {f"model/{name}": np.asarray(v) for name, v in names.items()}
     for variable, value in zip(model.trainable_variables, kept, strict=True):
         variable.assign(value)
+    require_finite(arrays)
     with replacing(path) as temporary:
         np.savez(temporary, **arrays)
 
