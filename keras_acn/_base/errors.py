@@ -99,8 +99,25 @@ class DataWarning(UserWarning):
     """Images were read otherwise than they are stored, or left out, or are others than before."""
 
 
+def short(value: object, most: int = 80) -> str:
+    """Return what a user gave as text to stand in a sentence: cut where it is long.
+
+    Example:
+      >>> short("a" * 100, 10)
+      'aaaaaaa...'
+    """
+    try:
+        text = str(value)
+    except (ValueError, RecursionError):
+        # A number of thousands of digits, or lists within lists.
+        text = f"a {type(value).__name__} that is too long to print"
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def did_you_mean(word: object, known: Iterable) -> str:
     """Return `' Did you mean "x"?'` for the nearest of `known`, or an empty string."""
+    if len(str(word)) > 200:
+        return ""
     near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.5)
     return f' Did you mean "{near[0]}"?' if near else ""
 
@@ -115,5 +132,5 @@ def unknown_name(kind: str, word: object, known: Iterable) -> UserError:
     """
     known = sorted(str(k) for k in known)
     return UserError(
-        f'Unknown {kind} "{word}": known are {", ".join(known)}.{did_you_mean(word, known)}'
+        f'Unknown {kind} "{short(word)}": known are {", ".join(known)}.{did_you_mean(word, known)}'
     )

@@ -17,7 +17,7 @@ import click
 
 from keras_acn import __version__
 from keras_acn._base import lazy
-from keras_acn._base.errors import DataWarning, UserError, unknown_name
+from keras_acn._base.errors import DataWarning, UserError, short, unknown_name
 
 # One command a line. The help stands here so that listing the commands imports none.
 COMMANDS = {
@@ -175,5 +175,5 @@ def _say(message, category, filename, lineno, file=None, line=None) -> None:
 
 
 def _fail(sentence: str, code: int = UserError.exit_code) -> int:
-    click.echo(f"Error: {' '.join(sentence.split())}", err=True)
+    click.echo(f"Error: {short(' '.join(sentence.split()), 4000)}", err=True)
     return code

@@ -9,10 +9,11 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from keras_acn._base.atomic import replacing
 from keras_acn._base.errors import NotFinite, UserError
@@ -24,6 +25,7 @@ _DAMAGED = (
     AttributeError,
     EOFError,
     KeyError,
+    MemoryError,
     OSError,
     RuntimeError,
     TypeError,
@@ -45,10 +47,21 @@ class Progress:
       history: One dict for each complete epoch, the rows of `history.csv`.
     """
 
-    epoch: int = 0
-    step: int = 0
-    seconds: float = 0.0
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    epoch: Annotated[int, Field(ge=0, le=10**8)] = 0
+    step: Annotated[int, Field(ge=0)] = 0
+    seconds: Annotated[float, Field(ge=0)] = 0.0
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+
+def _progress(meta: bytes) -> Progress:
+    """Return the progress that a checkpoint's JSON tells; raise `ValueError` if it is none."""
+    progress = TypeAdapter(Progress).validate_python(json.loads(meta))
+    rows = [row.get("epoch") for row in progress.history]
+    if rows and (len(rows) != progress.epoch or rows != list(range(1, len(rows) + 1))):
+        raise ValueError("The history is not that of the epochs.")
+    return progress
 
 
 def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
@@ -117,7 +130,7 @@ def read(path: pathlib.Path) -> tuple[Progress, Arrays]:
     """
     try:
         arrays = _arrays(path)
-        progress = Progress(**json.loads(bytes(arrays.pop("meta"))))
+        progress = _progress(bytes(arrays.pop("meta")))
     except _DAMAGED as error:
         raise UserError(
             f"The checkpoint {path} is damaged: delete it to begin the run again."
@@ -174,6 +187,10 @@ def restore_weights(path: pathlib.Path, model: keras.Model) -> None:
 
 
 def _arrays(path: pathlib.Path) -> Arrays:
+    with zipfile.ZipFile(path) as archive:
+        # They are written without compression, so that none of them grows as it is read.
+        if any(each.file_size > each.compress_size + 1000 for each in archive.infolist()):
+            raise ValueError("An array is compressed.")
     with np.load(path, allow_pickle=False) as file:
         return {key: file[key] for key in file.files}
 
@@ -208,6 +225,8 @@ def _difference(variables: dict[str, keras.Variable], arrays: Arrays) -> str | N
     for name, variable in variables.items():
         if name not in arrays:
             return f"it has no {name}"
+        if arrays[name].dtype.kind not in "biufV":
+            return f"its {name} holds no numbers"
         there, wanted = arrays[name].shape, tuple(variable.shape)
         if there != wanted:
             return f"its {name} has the shape {list(there)}, not {list(wanted)}"

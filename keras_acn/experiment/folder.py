@@ -14,6 +14,8 @@ import shlex
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, Field
+
 from keras_acn._base import lazy
 from keras_acn._base.atomic import check_folder, is_temporary, write_text
 from keras_acn._base.errors import DataWarning, UserError, did_you_mean
@@ -43,6 +45,20 @@ TENSORBOARD = "tensorboard"
 # The columns of `history.csv`: the costs first, then the same on the split that is held out.
 _FIRST = ("epoch", "loss", "reconstruction_nats", "kl_nats", "total_nats", "bits_per_dim")
 _LAST = ("learning_rate", "seconds")
+
+
+class _Metrics(BaseModel):
+    """What is made use of in `metrics.json`; null is what is no finite number."""
+
+    finished: bool = False
+    stopped_early: bool = False
+    epochs: int = Field(0, ge=0)
+    seconds: float = 0.0
+    parameters: int = 0
+    train: dict[str, float | None] = Field(default_factory=dict)
+    validation: dict[str, float | None] = Field(default_factory=dict)
+    test: dict[str, float | None] = Field(default_factory=dict)
+    codebook: dict[str, Any] = Field(default_factory=dict)
 
 
 class Run:
@@ -187,11 +203,11 @@ class Run:
         path = self.folder / METRICS
         try:
             metrics = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        except ValueError as error:
+            _Metrics.model_validate(metrics, strict=True)
+            if metrics.get("finished") and "epochs" not in metrics:
+                raise ValueError("Nobody knows after how many epochs.")
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is damaged: delete it, and resume the run.") from error
-        counted = isinstance(metrics, dict) and isinstance(metrics.get("epochs", 0), int)
-        if not counted or (metrics.get("finished") and "epochs" not in metrics):
-            raise UserError(f"{path} is damaged: delete it, and resume the run.")
         return metrics
 
     @property
