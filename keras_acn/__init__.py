@@ -41,6 +41,7 @@ _PUBLIC = {
     "compress": "keras_acn.codec:compress",
     "decompress": "keras_acn.codec:decompress",
     "Snapshots": "keras_acn.experiment:Snapshots",
+    "StopOnNonFinite": "keras_acn.models:StopOnNonFinite",
     "UserError": "keras_acn._base.errors:UserError",
     # The rooms.
     "codebook": "keras_acn.codebook",

@@ -1,7 +1,8 @@
 """Files and folders that appear whole or not at all: filled beside, then moved into place.
 
-What a crash leaves behind has a name that `is_temporary` knows, so that it can be told from
-what is meant to be there and be removed (`remove_temporaries`).
+What a crash leaves behind has a name that `is_temporary` knows, and that says which process
+made it. It is removed as soon as another process writes in the same folder: the dead leave no
+litter, and what a living process has half written is let alone.
 """
 
 from __future__ import annotations
@@ -12,22 +13,59 @@ import os
 import pathlib
 import re
 import shutil
+import socket
+import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 
 from keras_acn._base.errors import UserError
 
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp(\.[^.]+)?")
+# .NAME.<digits of the process>-<of the machine>-<at random>.tmp.SUFFIX; the first two are missing
+# in the names of version 0.1.0.
+_TEMPORARY = re.compile(r"\..+\.(?:([0-9a-f]+)-([0-9a-f]{8})-)?[0-9a-f]{12}\.tmp(\.[^.]+)?")
+# What a process on another machine has not touched for so long, it has forgotten.
+_FORGOTTEN_S = 24 * 3600
+# Folders that this process has cleared.
+_cleared: set[str] = set()
 
 
 def temporary_beside(path: str | os.PathLike) -> pathlib.Path:
-    """Return a hidden name in the same folder, `.NAME.<12 digits>.tmp` and the suffix of `path`.
+    """Return a hidden name in the same folder, `.NAME.<digits>.tmp` and the suffix of `path`.
 
-    Some writers insist on a suffix. The digits are random, as threads share a process number,
-    and so may two containers that share a disk.
+    Some writers insist on a suffix. The digits tell the process and the machine; the last of
+    them are random, as threads share a process number.
     """
     path = pathlib.Path(path)
-    return path.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}.tmp{path.suffix}")
+    who = f"{os.getpid():x}-{_machine()}-{uuid.uuid4().hex[:12]}"
+    # A name has at most 255 bytes.
+    stem = path.stem.encode()[:150].decode(errors="ignore")
+    return path.with_name(f".{stem}.{who}.tmp{path.suffix}")
+
+
+def _machine() -> str:
+    # Containers that share a disk have process numbers of their own, and other names.
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
+
+
+def _is_abandoned(path: pathlib.Path) -> bool:
+    """Return whether a path is temporary, and nobody is going to finish it."""
+    match = _TEMPORARY.fullmatch(path.name)
+    if match is None:
+        return False
+    process, machine = match[1], match[2]
+    if machine == _machine():
+        try:
+            os.kill(int(process, 16), 0)
+        except (ProcessLookupError, OverflowError):
+            return True
+        except PermissionError:
+            return False
+        return False
+    try:
+        return time.time() - path.stat().st_mtime > _FORGOTTEN_S
+    except OSError:
+        return False
 
 
 def is_temporary(path: str | os.PathLike) -> bool:
@@ -36,9 +74,26 @@ def is_temporary(path: str | os.PathLike) -> bool:
 
 
 def remove_temporaries(folder: str | os.PathLike) -> None:
-    """Remove what a process that was killed has left half written in a folder, at any depth."""
-    for path in [each for each in pathlib.Path(folder).rglob(".*.tmp*") if is_temporary(each)]:
-        if path.is_dir():
+    """Remove what processes that were killed have left half written in a folder, at any depth."""
+    for path in [each for each in pathlib.Path(folder).rglob(".*.tmp*") if _is_abandoned(each)]:
+        _remove(path)
+
+
+def _clear(folder: pathlib.Path) -> None:
+    """Remove what dead processes left in a folder itself, the first time it is written to."""
+    name = os.path.abspath(folder)
+    if name in _cleared:
+        return
+    _cleared.add(name)
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for path in [pathlib.Path(each.path) for each in entries if each.name.startswith(".")]:
+            if _is_abandoned(path):
+                _remove(path)
+
+
+def _remove(path: pathlib.Path) -> None:
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
@@ -52,6 +107,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     there, or none.
     """
     temporary = temporary_beside(path)
+    _clear(temporary.parent)
     try:
         yield temporary
         _to_disk(temporary)
@@ -91,6 +147,7 @@ class NewFolder:
 
     def __enter__(self) -> NewFolder:
         self.path.mkdir(parents=True)
+        _clear(self.parent)
         return self
 
     def __exit__(self, kind, error, traceback) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable
 from typing import Any
 
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import UserError, short
 
 SEEDS = 2**31
 
@@ -28,10 +29,10 @@ def check_count(value: Any, what: str, least: int = 0) -> int:
         number = operator.index(value)
     except TypeError:
         raise UserError(
-            f"{what} must be a whole number of at least {least}, not {value!r}."
+            f"{what} must be a whole number of at least {least}, not {short(repr(value))}."
         ) from None
     if number < least:
-        raise UserError(f"{what} must be at least {least}, not {number}.")
+        raise UserError(f"{what} must be at least {least}, not {short(number)}.")
     return number
 
 
@@ -47,7 +48,7 @@ def check_seed(value: Any, what: str = "The seed") -> int:
     """
     seed = check_count(value, what)
     if seed >= SEEDS:
-        raise UserError(f"{what} must be less than 2**31, not {seed}.")
+        raise UserError(f"{what} must be less than 2**31, not {short(seed)}.")
     return seed
 
 
@@ -72,9 +73,20 @@ def check_widths(values, what: str, fewest: int = 0) -> tuple[int, ...]:
         length = f" with at least {fewest}" if fewest else ""
         raise UserError(
             f"{what} must be a list of positive whole numbers{length}, such as [64, 32], not "
-            f"{values!r}."
+            f"{short(repr(values))}."
         ) from None
     return widths
+
+
+def without_non_finite(value: Any) -> Any:
+    """Return nested dicts and lists with `None` for NaN and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: without_non_finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_non_finite(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def check_image_shape(image_shape) -> tuple[int, int, int]:
@@ -88,6 +100,6 @@ def check_image_shape(image_shape) -> tuple[int, int, int]:
     except ValueError:
         raise UserError(
             "image_shape must be (height, width, channels), three positive whole numbers such as "
-            f"(28, 28, 1), not {image_shape}."
+            f"(28, 28, 1), not {short(image_shape)}."
         ) from None
     return height, width, channels

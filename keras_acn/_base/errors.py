@@ -20,13 +20,104 @@ class UserError(ValueError):
       image_shape must be (height, width, channels), not (8, 8).
     """
 
+    # What the command line exits with.
+    exit_code = 2
+
+
+class NotFinite(UserError):
+    """A training has diverged: costs, gradients or weights are no finite numbers any more.
+
+    The command line exits with code 3.
+
+    Args:
+      step: The step, counted from 0 over the whole training; `None` where nobody knows.
+      terms: What is not finite, in words.
+      rows: Some of the images concerned, by their row or index.
+      count: How many images are concerned.
+      help: What to do about it, in one sentence.
+
+    Example:
+      >>> raise NotFinite(3, ["the KL"], [5, 8], 9)
+      Traceback (most recent call last):
+      ...
+      keras_acn._base.errors.NotFinite: The training has diverged: in step 3 the KL was not \
+finite, of the images 5, 8 and 7 more; it was stopped, and made no update from then on. What \
+usually helps is clipnorm=1.0 or a smaller learning rate for the optimizer, or a beta that grows \
+from 0.
+    """
+
+    exit_code = 3
+
+    def __init__(
+        self,
+        step: int | None,
+        terms: Iterable[str],
+        rows: Iterable[int] = (),
+        count: int = 0,
+        *,
+        help: str = (
+            "What usually helps is clipnorm=1.0 or a smaller learning rate for the optimizer, or "
+            "a beta that grows from 0."
+        ),
+    ):
+        self.step, self.terms = step, list(terms)
+        self.rows, self.count = list(rows), count
+        where = "" if step is None else f"in step {step} "
+        verb = "was" if len(self.terms) == 1 else "were"
+        of = f", of {_images(self.rows, count)}" if self.rows else ""
+        done = "" if step is None else "; it was stopped, and made no update from then on"
+        super().__init__(
+            f"The training has diverged: {where}{_listed(self.terms)} {verb} not finite"
+            f"{of}{done}. {help}"
+        )
+
+    def __reduce__(self):
+        return (_same_error, (type(self), str(self), self.__dict__))
+
+    def advising(self, help: str) -> NotFinite:
+        """Return the same error with another advice."""
+        return NotFinite(self.step, self.terms, self.rows, self.count, help=help)
+
+
+def _listed(words: list[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _images(rows: list[int], count: int) -> str:
+    more = f" and {count - len(rows)} more" if count > len(rows) else ""
+    return f"the image{'s' if count > 1 else ''} {', '.join(map(str, rows))}{more}"
+
+
+def _same_error(cls: type[NotFinite], sentence: str, state: dict) -> NotFinite:
+    error = cls.__new__(cls, sentence)
+    vars(error).update(state)
+    return error
+
 
 class DataWarning(UserWarning):
     """Images were read otherwise than they are stored, or left out, or are others than before."""
 
 
+def short(value: object, most: int = 80) -> str:
+    """Return what a user gave as text to stand in a sentence: cut where it is long.
+
+    Example:
+      >>> short("a" * 100, 10)
+      'aaaaaaa...'
+    """
+    try:
+        text = str(value)
+    except (ValueError, RecursionError):
+        # A number of thousands of digits, or lists within lists.
+        text = f"a {type(value).__name__} that is too long to print"
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def did_you_mean(word: object, known: Iterable) -> str:
     """Return `' Did you mean "x"?'` for the nearest of `known`, or an empty string."""
+    if len(str(word)) > 200:
+        return ""
     near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.5)
     return f' Did you mean "{near[0]}"?' if near else ""
 
@@ -41,5 +132,5 @@ def unknown_name(kind: str, word: object, known: Iterable) -> UserError:
     """
     known = sorted(str(k) for k in known)
     return UserError(
-        f'Unknown {kind} "{word}": known are {", ".join(known)}.{did_you_mean(word, known)}'
+        f'Unknown {kind} "{short(word)}": known are {", ".join(known)}.{did_you_mean(word, known)}'
     )

@@ -6,7 +6,7 @@ import inspect
 import re
 from typing import Any
 
-from keras_acn._base.errors import UserError, did_you_mean, unknown_name
+from keras_acn._base.errors import UserError, did_you_mean, short, unknown_name
 
 
 def _snake(name):
@@ -97,7 +97,7 @@ class Registry:
         for key in given:
             if key not in known:
                 raise UserError(
-                    f'Unknown option "{key}" of the {self.kind} {title}: known are '
+                    f'Unknown option "{short(key)}" of the {self.kind} {title}: known are '
                     f"{', '.join(known)}.{did_you_mean(key, known)}"
                 )
 

@@ -17,7 +17,7 @@ import click
 
 from keras_acn import __version__
 from keras_acn._base import lazy
-from keras_acn._base.errors import DataWarning, UserError, unknown_name
+from keras_acn._base.errors import DataWarning, UserError, short, unknown_name
 
 # One command a line. The help stands here so that listing the commands imports none.
 COMMANDS = {
@@ -86,7 +86,8 @@ def command_line():
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    Bad input ends with one sentence on stderr and code 2; Ctrl-C, SIGTERM and SIGHUP with 128
+    Bad input ends with one sentence on stderr and code 2, a training that diverged with one and
+    code 3; Ctrl-C, SIGTERM and SIGHUP with 128
     and the signal's number, as a shell has it: 130, 143 and 129.
 
     Args:
@@ -108,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             result = command_line.main(args=argv, prog_name="keras-acn", standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:
-        return _fail(str(error))
+        return _fail(str(error), error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help())
         return 0
@@ -174,6 +175,6 @@ def _say(message, category, filename, lineno, file=None, line=None) -> None:
     click.echo(f"Note: {' '.join(str(message).split())}", err=True)
 
 
-def _fail(sentence: str) -> int:
-    click.echo(f"Error: {' '.join(sentence.split())}", err=True)
-    return 2
+def _fail(sentence: str, code: int = UserError.exit_code) -> int:
+    click.echo(f"Error: {short(' '.join(sentence.split()), 4000)}", err=True)
+    return code

@@ -6,6 +6,7 @@ import click
 
 from keras_acn import experiment
 from keras_acn._base import lazy
+from keras_acn._base.checks import without_non_finite
 from keras_acn._base.errors import UserError
 from keras_acn.cli import words
 from keras_acn.cli.options import (
@@ -114,7 +115,7 @@ def evaluate(
             seed=seed,
             progress=None if tell is None else lambda done, total: tell("episodes", done, total),
         )
-        click.echo(json.dumps(result.summary(), indent=2) if as_json else result.to_text())
+        click.echo(_json(result.summary()) if as_json else result.to_text())
         return
     stages: list[str] = []
     report = evaluation.evaluate_model(
@@ -132,7 +133,7 @@ def evaluate(
         progress=None if tell is None else lambda done, total: tell(stages[-1], done, total),
         stage=stages.append,
     )
-    click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.to_text().rstrip())
+    click.echo(_json(report.to_dict()) if as_json else report.to_text().rstrip())
 
 
 def _labels(text: str | None) -> list[int | str] | None:
@@ -143,3 +144,7 @@ def _labels(text: str | None) -> list[int | str] | None:
     if not all(words):
         raise UserError(f'--classes takes labels or names such as 5,6,7, not "{text}".')
     return [int(word) if word.isdecimal() else word for word in words]
+
+
+def _json(figures):
+    return json.dumps(without_non_finite(figures), indent=2)

@@ -8,6 +8,7 @@ import click
 from keras_acn import experiment, figures
 from keras_acn._base import lazy
 from keras_acn._base.atomic import check_folder
+from keras_acn._base.lock import require_free
 from keras_acn.cli import words
 from keras_acn.cli.options import (
     check_data,
@@ -59,6 +60,7 @@ def sweep(preset, grid, out, config, overrides, no_figures, quiet, **given):
         out = stem.with_name(f"sweep-{stem.name}")
     out = check_folder(out)
     # Before TensorFlow is loaded, so that a folder in use is said at once.
+    require_free(out, "The sweep")
     sweeps.find_runs(out, planned)
     for each in {point.config.data.source: point.config for point in planned.points}.values():
         check_data(each)

@@ -9,6 +9,7 @@ import click
 from keras_acn import experiment, figures
 from keras_acn._base import lazy
 from keras_acn._base.errors import UserError
+from keras_acn._base.lock import require_free
 from keras_acn._base.shell import command
 from keras_acn.cli import words
 from keras_acn.cli.options import (
@@ -91,6 +92,8 @@ def train(
                 "leave out --out and --config."
             )
         settings, folder = _resumed(resume, preset, overrides), resume
+        if team is None or team.is_chief:
+            require_free(resume, "The run", "wait for it to end")
         before = experiment.open_run(resume)
         if before.finished and settings.training.epochs == before.config.training.epochs:
             click.echo(

@@ -9,13 +9,14 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from keras_acn._base.atomic import replacing
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import NotFinite, UserError
 
 Arrays = dict[str, np.ndarray]
 
@@ -24,6 +25,7 @@ _DAMAGED = (
     AttributeError,
     EOFError,
     KeyError,
+    MemoryError,
     OSError,
     RuntimeError,
     TypeError,
@@ -45,10 +47,21 @@ class Progress:
       history: One dict for each complete epoch, the rows of `history.csv`.
     """
 
-    epoch: int = 0
-    step: int = 0
-    seconds: float = 0.0
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    epoch: Annotated[int, Field(ge=0, le=10**8)] = 0
+    step: Annotated[int, Field(ge=0)] = 0
+    seconds: Annotated[float, Field(ge=0)] = 0.0
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+
+def _progress(meta: bytes) -> Progress:
+    """Return the progress that a checkpoint's JSON tells; raise `ValueError` if it is none."""
+    progress = TypeAdapter(Progress).validate_python(json.loads(meta))
+    rows = [row.get("epoch") for row in progress.history]
+    if rows and (len(rows) != progress.epoch or rows != list(range(1, len(rows) + 1))):
+        raise ValueError("The history is not that of the epochs.")
+    return progress
 
 
 def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
@@ -76,6 +89,21 @@ def state(model: keras.Model) -> Arrays:
     return {name: np.asarray(variable) for name, variable in variables_of(model).items()}
 
 
+def require_finite(arrays: Arrays) -> None:
+    """Raise `NotFinite` if a weight or the optimizer's memory of it is no number any more.
+
+    A step of finite gradients may still be too large for the weights.
+
+    Args:
+      arrays: By name, as `state` returns them. Sums of metrics may be what they are.
+    """
+    for name, array in arrays.items():
+        # Of `bfloat16` too, which NumPy takes for no float.
+        of_model = name.startswith(("model/", "optimizer/")) and array.dtype.kind not in "biuSU"
+        if of_model and not np.isfinite(array.astype(np.float64)).all():
+            raise NotFinite(None, [name])
+
+
 def save(path: pathlib.Path, arrays: Arrays, progress: Progress) -> None:
     """Write a checkpoint, replacing the one before in one step.
 
@@ -83,7 +111,11 @@ def save(path: pathlib.Path, arrays: Arrays, progress: Progress) -> None:
       path: The `.npz` file.
       arrays: The `state` of a compiled model whose optimizer is built.
       progress: How far it has come.
+
+    Raises:
+      NotFinite: If a weight is no number; the checkpoint before is kept.
     """
+    require_finite(arrays)
     meta = json.dumps(dataclasses.asdict(progress)).encode()
     with replacing(path) as temporary:
         named: dict[str, Any] = {"meta": np.frombuffer(meta, np.uint8), **arrays}
@@ -98,7 +130,7 @@ def read(path: pathlib.Path) -> tuple[Progress, Arrays]:
     """
     try:
         arrays = _arrays(path)
-        progress = Progress(**json.loads(bytes(arrays.pop("meta"))))
+        progress = _progress(bytes(arrays.pop("meta")))
     except _DAMAGED as error:
         raise UserError(
             f"The checkpoint {path} is damaged: delete it to begin the run again."
@@ -121,13 +153,18 @@ def restore(model: keras.Model, arrays: Arrays, path: pathlib.Path) -> None:
 
 
 def save_weights(path: pathlib.Path, model: keras.Model) -> None:
-    """Write the weights that the model would be used with: averaged ones under EMA."""
+    """Write the weights that the model would be used with: averaged ones under EMA.
+
+    Raises:
+      NotFinite: If one of them is no number; the file before is kept.
+    """
     kept = [np.asarray(variable) for variable in model.trainable_variables]
     model.optimizer.finalize_variable_values(model.trainable_variables)
     names = _model_names(model)
     arrays: dict[str, Any] = {f"model/{name}": np.asarray(v) for name, v in names.items()}
     for variable, value in zip(model.trainable_variables, kept, strict=True):
         variable.assign(value)
+    require_finite(arrays)
     with replacing(path) as temporary:
         np.savez(temporary, **arrays)
 
@@ -150,6 +187,10 @@ def restore_weights(path: pathlib.Path, model: keras.Model) -> None:
 
 
 def _arrays(path: pathlib.Path) -> Arrays:
+    with zipfile.ZipFile(path) as archive:
+        # They are written without compression, so that none of them grows as it is read.
+        if any(each.file_size > each.compress_size + 1000 for each in archive.infolist()):
+            raise ValueError("An array is compressed.")
     with np.load(path, allow_pickle=False) as file:
         return {key: file[key] for key in file.files}
 
@@ -184,6 +225,8 @@ def _difference(variables: dict[str, keras.Variable], arrays: Arrays) -> str | N
     for name, variable in variables.items():
         if name not in arrays:
             return f"it has no {name}"
+        if arrays[name].dtype.kind not in "biufV":
+            return f"its {name} holds no numbers"
         there, wanted = arrays[name].shape, tuple(variable.shape)
         if there != wanted:
             return f"its {name} has the shape {list(there)}, not {list(wanted)}"

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from keras_acn._base import lazy
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import UserError, short
 from keras_acn._base.shell import expanded
 from keras_acn.experiment import yaml
 from keras_acn.experiment.presets import preset_path
@@ -82,9 +82,11 @@ def parse_override(text: str) -> tuple[str, Any]:
     path = path.strip()
     if not equals or not path or any(not part for part in path.split(".")):
         raise UserError(
-            f'"{text}" sets nothing: write part.option=value, such as training.epochs=5.'
+            f'"{short(text)}" sets nothing: write part.option=value, such as training.epochs=5.'
         )
-    return path, yaml.parse(value, f'The value of "{path}"')
+    if path.count(".") > 20:
+        raise UserError(f'"{short(path)}" names no option: write part.option=value.')
+    return path, yaml.parse(value, f'The value of "{short(path)}"')
 
 
 def _joined(one, other):
@@ -132,7 +134,8 @@ def _checked(raw, what):
             f"up to {FORMAT}): upgrade keras-acn to use it."
         )
     # A section that is written out but left empty means its defaults.
-    raw = {str(key): value for key, value in raw.items() if value is not None}
+    known = Config.model_fields
+    raw = {str(k): value for k, value in raw.items() if value is not None or str(k) not in known}
     try:
         return Config.model_validate(raw)
     except ValidationError as error:

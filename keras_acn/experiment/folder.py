@@ -14,9 +14,12 @@ import shlex
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, Field
+
 from keras_acn._base import lazy
-from keras_acn._base.atomic import check_folder, write_text
+from keras_acn._base.atomic import check_folder, is_temporary, write_text
 from keras_acn._base.errors import DataWarning, UserError, did_you_mean
+from keras_acn._base.lock import LOCK, require_free
 from keras_acn._base.shell import command, expanded
 from keras_acn._base.shipped import pretrained_folders
 from keras_acn.experiment import trained_on, yaml
@@ -42,6 +45,20 @@ TENSORBOARD = "tensorboard"
 # The columns of `history.csv`: the costs first, then the same on the split that is held out.
 _FIRST = ("epoch", "loss", "reconstruction_nats", "kl_nats", "total_nats", "bits_per_dim")
 _LAST = ("learning_rate", "seconds")
+
+
+class _Metrics(BaseModel):
+    """What is made use of in `metrics.json`; null is what is no finite number."""
+
+    finished: bool = False
+    stopped_early: bool = False
+    epochs: int = Field(0, ge=0)
+    seconds: float = 0.0
+    parameters: int = 0
+    train: dict[str, float | None] = Field(default_factory=dict)
+    validation: dict[str, float | None] = Field(default_factory=dict)
+    test: dict[str, float | None] = Field(default_factory=dict)
+    codebook: dict[str, Any] = Field(default_factory=dict)
 
 
 class Run:
@@ -186,11 +203,11 @@ class Run:
         path = self.folder / METRICS
         try:
             metrics = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        except ValueError as error:
+            _Metrics.model_validate(metrics, strict=True)
+            if metrics.get("finished") and "epochs" not in metrics:
+                raise ValueError("Nobody knows after how many epochs.")
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is damaged: delete it, and resume the run.") from error
-        counted = isinstance(metrics, dict) and isinstance(metrics.get("epochs", 0), int)
-        if not counted or (metrics.get("finished") and "epochs" not in metrics):
-            raise UserError(f"{path} is damaged: delete it, and resume the run.")
         return metrics
 
     @property
@@ -263,7 +280,8 @@ def new_folder(out: str | os.PathLike | None, config: Config) -> pathlib.Path:
       config: The run's `Config`.
 
     Raises:
-      UserError: If the folder holds anything already.
+      UserError: If the folder holds anything already, or another process is at it. What a
+        process leaves that is killed before there is a run in it counts for nothing.
     """
     if out is None:
         now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -274,6 +292,13 @@ def new_folder(out: str | os.PathLike | None, config: Config) -> pathlib.Path:
             if not (path := stem if i == 1 else stem.with_name(f"{stem.name}-{i}")).exists()
         )
     path = pathlib.Path(expanded(out))
+    require_free(path, "The run")
+    require_unused(path)
+    return check_folder(path)
+
+
+def require_unused(path: pathlib.Path) -> None:
+    """Raise `UserError` unless a new run may have the folder `path`."""
     if path.is_file():
         raise UserError(f"{path} is a file, not a folder: choose another --out.")
     if (path / CONFIG).exists():
@@ -281,10 +306,21 @@ def new_folder(out: str | os.PathLike | None, config: Config) -> pathlib.Path:
             f"{path} holds a run already: go on with it by --resume {shlex.quote(str(path))}, or "
             "choose another --out."
         )
-    # The logs of the other workers are made before the first one begins.
-    if path.is_dir() and any(each.name != WORKERS for each in path.iterdir()):
+    if not is_unused(path):
         raise UserError(f"{path} is not empty, and no run folder: choose another --out.")
-    return check_folder(path)
+
+
+def is_unused(folder: pathlib.Path) -> bool:
+    """Return whether a folder is not there, or holds nothing but what a crash may leave."""
+    if not folder.is_dir():
+        return True
+    for each in folder.iterdir():
+        # The logs of the other workers are made before the first one begins.
+        known = each.name in (WORKERS, LOCK) or is_temporary(each)
+        empty = each.is_dir() and not any(each.iterdir())
+        if not known and not (each.name == CHECKPOINT.parent.name and empty):
+            return False
+    return True
 
 
 def write_history(path: pathlib.Path, rows: list[dict[str, float]]) -> None:

@@ -15,8 +15,10 @@ import keras
 
 from keras_acn import __version__
 from keras_acn._base.atomic import make_folder, remove_temporaries, replacing, write_text
-from keras_acn._base.errors import UserError
-from keras_acn._base.shell import expanded
+from keras_acn._base.checks import without_non_finite
+from keras_acn._base.errors import NotFinite, UserError
+from keras_acn._base.lock import FolderInUse, FolderLock
+from keras_acn._base.shell import command, expanded
 from keras_acn.data.batches import Batches
 from keras_acn.experiment import build, checkpoint, tensorboard, trained_on
 from keras_acn.experiment.callbacks import (
@@ -41,8 +43,9 @@ from keras_acn.experiment.folder import (
     best_epoch,
     new_folder,
     open_run,
+    require_unused,
 )
-from keras_acn.experiment.resume import restore_run, resumed_config
+from keras_acn.experiment.resume import restore_run, resumed_config, set_learning_rate
 from keras_acn.experiment.schema import Config, TrainingSection
 
 if TYPE_CHECKING:
@@ -77,8 +80,9 @@ def train(
 
     Args:
       config: The settings. With `resume` it may be left out; it may then differ from the
-        run's own in the number of epochs alone, which it may raise; a schedule other
-        than constant then goes on as that of the longer run.
+        run's own in the number of epochs, which it may raise, and in what helps a training that
+        has diverged (`experiment.resume.MAY_CHANGE`); a schedule other than constant then goes
+        on as that of the longer run.
       out: The folder to make, by default `runs/<preset>-<date>-<time>`.
       resume: The run folder to go on with.
       callbacks: Further Keras callbacks.
@@ -89,14 +93,29 @@ def train(
 
     Raises:
       UserError: If the config, the data or the folder cannot be used.
+      NotFinite: If the training diverges; its last good checkpoint is kept. A `UserError`.
       WorkerLost: If another worker is gone. A `UserError`.
       Interrupted: After Ctrl-C, SIGTERM or SIGHUP, once everything is saved. A `KeyboardInterrupt`.
     """
+    with contextlib.ExitStack() as held:
+        return _train(config, out, resume, callbacks, verbose, held)
+
+
+def _train(
+    config: Config | None,
+    out: str | os.PathLike | None,
+    resume: str | os.PathLike | None,
+    callbacks: Iterable[keras.callbacks.Callback],
+    verbose: int,
+    held: contextlib.ExitStack,
+) -> Run:
     team = tf_config.from_environment()
     chief = team is None or team.is_chief
     if resume is not None:
         folder = pathlib.Path(expanded(resume))
-        config = resumed_config(folder, config)
+        if chief and (folder / CONFIG).exists():
+            held.enter_context(FolderLock(folder, "The run", "wait for it to end"))
+        config, begun = resumed_config(folder, config), resumed_config(folder)
         if (finished := open_run(folder)).finished and (
             finished.settings.training.epochs == config.training.epochs
         ):
@@ -125,25 +144,37 @@ def train(
         if config.training.start_from is not None and resume is None:
             take_weights(model, config.training.start_from)
     config = config.model_copy(update={"versions": versions()})
+    if chief and resume is None:
+        folder = _take_folder(out, folder, config, held)
     run = Run(folder, folder, folder / MODEL, config)
     run.model, run.data = model, data
+    same_rate = resume is None or (begun.training.learning_rate == config.training.learning_rate)
 
     if chief:
-        make_folder(folder)
+        # First of all, so that whatever happens from here on there is a run to go on with.
+        write_text(folder / CONFIG, config.to_yaml())
         make_folder(folder / CHECKPOINT.parent)
         remove_temporaries(folder)
-        write_text(folder / CONFIG, config.to_yaml())
         if not (folder / trained_on.TRAINED_ON).exists():
             trained_on.write(folder, data, config.data.source)
     with StopRequest() as request, workers.noticing_a_loss(team, folder):
-        progress, interrupted = _fit(run, team, request, callbacks, verbose)
+        try:
+            progress = restore_run(run, writes=chief)
+            if not same_rate:
+                set_learning_rate(run, progress, writes=chief)
+            progress, interrupted = _fit(run, team, progress, request, callbacks, verbose)
+        except NotFinite as error:
+            raise error.advising(_way_on(run)) from None
     if not chief:
         return run
     if team is not None:
         # What is left is for one, and the others may go.
         run.model = build.build_model(config, data.image_shape, len(data.train))
         workers.copy_state(model, run.model)
-    _finish(run, progress, team)
+    try:
+        _finish(run, progress, team)
+    except NotFinite as error:
+        raise error.advising(_way_on(run)) from None
     if interrupted is not None:
         raise interrupted
     return run
@@ -175,6 +206,29 @@ def take_weights(model: LatentModel, source: str | os.PathLike) -> None:
         codebook.codes.assign(other.codes)
 
 
+def _take_folder(
+    out: str | os.PathLike | None,
+    folder: pathlib.Path,
+    config: Config,
+    held: contextlib.ExitStack,
+) -> pathlib.Path:
+    """Make the folder of a new run and lock it; return its path."""
+    while True:
+        make_folder(folder)
+        try:
+            lock = held.enter_context(FolderLock(folder, "The run"))
+            # Another process may have had it since it was looked at.
+            require_unused(folder)
+            return folder
+        except UserError as error:
+            if out is not None:
+                raise
+            if not isinstance(error, FolderInUse):
+                lock.__exit__()
+            # Nobody asked for this name, and the next one is as good.
+            folder = new_folder(None, config)
+
+
 def versions() -> dict[str, str]:
     """Return the versions of Python, keras-acn and what it computes with, by name."""
     found = {"python": platform.python_version(), "keras_acn": __version__}
@@ -197,14 +251,18 @@ def check_validation(training: TrainingSection, has_validation: bool) -> None:
 def _fit(
     run: Run,
     team: tf_config.Cluster | None,
+    progress: Progress,
     request: StopRequest,
     callbacks: Iterable[keras.callbacks.Callback],
     verbose: int,
 ) -> tuple[Progress, Interrupted | None]:
-    """Fit until the last epoch or Ctrl-C; return `(progress, Interrupted or None)`."""
+    """Fit from `progress` until the last epoch or Ctrl-C.
+
+    Returns:
+      `(progress, Interrupted or None)`.
+    """
     training, model = run.settings.training, run.model
     chief = team is None or team.is_chief
-    progress = restore_run(run, writes=chief)
     if team is not None:
         workers.check_agreement(model.distribute_strategy, run.settings, progress)
     recorder = Recorder(run, progress, request, writes=chief)
@@ -222,6 +280,22 @@ def _fit(
     except Interrupted as interrupted:
         return progress, interrupted
     return progress, None
+
+
+def _way_on(run: Run) -> str:
+    """Return what to do about a training that has diverged, in a sentence."""
+    last = run.folder / CHECKPOINT
+    kept = "Nothing of it was worth keeping"
+    if last.exists():
+        progress = checkpoint.read(last)[0]
+        steps = f" and {progress.step} steps more" if progress.step else ""
+        kept = f"The run is kept as it was after epoch {progress.epoch}{steps}"
+    rate = f"training.learning_rate={run.settings.training.learning_rate / 10:g}"
+    return (
+        f"{kept}. What usually helps is training.clipnorm, a smaller training.learning_rate, or a "
+        "warm-up of the KL (training.kl_warmup_epochs): go on with such a change by "
+        f"{command('train', '--resume', run.folder, '--set', rate)}."
+    )
 
 
 def _fit_epochs(
@@ -275,6 +349,7 @@ def _finish(run: Run, progress: Progress, team: tf_config.Cluster | None) -> Non
     # The codes left by training are up to a pass old, and of the weights before any
     # averaging; the model that is kept has the codes of its own weights.
     model.settle(run.data.train)
+    checkpoint.require_finite(checkpoint.state(model))
     with replacing(run.folder / MODEL) as temporary:
         model.save(temporary)
     if tensorboard.installed():
@@ -284,7 +359,8 @@ def _finish(run: Run, progress: Progress, team: tf_config.Cluster | None) -> Non
     figures = _figures(run, progress, kept)
     if team is not None:
         figures["workers"] = team.size
-    write_text(run.folder / METRICS, json.dumps(figures, indent=2) + "\n")
+    text = json.dumps(without_non_finite(figures), indent=2, allow_nan=False)
+    write_text(run.folder / METRICS, text + "\n")
 
 
 def _figures(run: Run, progress: Progress, kept: int | None) -> dict[str, Any]:

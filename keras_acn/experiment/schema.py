@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from keras_acn._base.errors import UserError, did_you_mean
+from keras_acn._base.errors import UserError, did_you_mean, short
 from keras_acn.experiment import yaml
 
 # Raised whenever a run folder of this version could be misread by the one before.
@@ -271,19 +271,21 @@ def user_error(validation_error: ValidationError, model: type[BaseModel]) -> Use
     kind, loc = problem["type"], [part for part in problem["loc"] if isinstance(part, str)]
     context = problem.get("ctx", {})
     value = problem.get("input")
-    name = ".".join(loc)
+    name = short(".".join(loc))
     if kind == "value_error":
-        return UserError(str(context["error"]))
+        return UserError(short(context["error"], 600))
     if kind == "extra_forbidden":
         *outer, key = loc
         known = sorted(_section(model, outer).model_fields)
-        where = f'option "{key}" of {".".join(outer)}' if outer else f'section "{key}"'
+        where = (
+            f'option "{short(key)}" of {".".join(outer)}' if outer else f'section "{short(key)}"'
+        )
         return UserError(
             f"Unknown {where}: known are {', '.join(known)}.{did_you_mean(key, known)}"
         )
     if kind == "missing":
         return UserError(f"{name} is missing: give it a value.")
-    shown = "a section" if isinstance(value, dict) else f'"{value}"'
+    shown = "a section" if isinstance(value, dict) else f'"{short(value)}"'
     if kind == "literal_error":
         known = context["expected"].replace("'", '"')
         near = did_you_mean(value, known.replace('"', "").replace(" or ", ", ").split(", "))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 import time
@@ -92,6 +93,11 @@ class EpochBar(EpochLines):
         print(progress.over(self._line(epoch, logs, progress.width())), flush=True)
 
 
+def _number(cost: float | None) -> float:
+    """Return a cost of `metrics.json`, which has null for what is no finite number."""
+    return math.nan if cost is None else cost
+
+
 def run_summary(run: Run, figures: Sequence[pathlib.Path] = ()) -> str:
     """Return the table of a finished run: costs, codebook, files, what to type next.
 
@@ -104,7 +110,7 @@ def run_summary(run: Run, figures: Sequence[pathlib.Path] = ()) -> str:
     for split in ("train", "validation", "test"):
         if metrics.get(split):
             costs = metrics[split]
-            cells = "".join(f"{costs[key]:>16{form}}" for key, form in _COLUMNS.values())
+            cells = "".join(f"{_number(costs[key]):>16{form}}" for key, form in _COLUMNS.values())
             lines.append(f"{split:<16}{cells}")
     lines.append("")
     book = metrics["codebook"]

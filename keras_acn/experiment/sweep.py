@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from keras_acn._base import lazy
-from keras_acn._base.atomic import make_folder, write_text
-from keras_acn._base.errors import UserError
+from keras_acn._base.atomic import make_folder, remove_temporaries, write_text
+from keras_acn._base.errors import NotFinite, UserError
+from keras_acn._base.lock import FolderLock, require_free
 from keras_acn._base.quiet import tensorflow_errors_only
 from keras_acn._base.shell import expanded
 from keras_acn.experiment import grid as grid_lib
 from keras_acn.experiment import yaml
 from keras_acn.experiment.config import absolute, load_config
-from keras_acn.experiment.folder import CHECKPOINT, CONFIG, Run, open_run
+from keras_acn.experiment.folder import CONFIG, Run, is_unused, open_run
 from keras_acn.experiment.grid import Plan, Point
 from keras_acn.experiment.grid import plan as plan
 from keras_acn.experiment.schema import Config
@@ -65,19 +66,26 @@ def run(
 
     Raises:
       UserError: Before anything is trained, if a point cannot be.
+      NotFinite: If runs diverged, once all others are trained. A `UserError`.
       Interrupted: After Ctrl-C, once the run in hand is saved. A `KeyboardInterrupt`.
     """
+    require_free(expanded(out), "The sweep")
     folders = find_runs(out, planned)
     unfinished = [point for point in planned.points if not _finished(folders[point.name], point)]
     check(dataclasses.replace(planned, points=unfinished))
-    write_sweep(out, planned)
-    try:
-        # Each model traces its functions once; TensorFlow takes that for one that can't stop.
-        with tensorflow_errors_only():
-            _train_all(planned, folders, on_begin, on_end, callbacks)
-    finally:
-        rows = table(out)
-        write_table(out, rows)
+    make_folder(pathlib.Path(expanded(out)))
+    with FolderLock(expanded(out), "The sweep"):
+        # Another process may have been at it since.
+        folders = find_runs(out, planned)
+        remove_temporaries(expanded(out))
+        write_sweep(out, planned)
+        try:
+            # Each model traces its functions once; TensorFlow takes that for one that can't stop.
+            with tensorflow_errors_only():
+                _train_all(planned, folders, on_begin, on_end, callbacks)
+        finally:
+            rows = table(out)
+            write_table(out, rows)
     return rows
 
 
@@ -120,7 +128,7 @@ def find_runs(out: str | os.PathLike, planned: Plan) -> dict[str, pathlib.Path]:
         _check_base(out, stored, planned.base, options)
     elif (out / CONFIG).exists():
         raise UserError(f"{out} holds a run, not a sweep: choose another --out.")
-    elif out.is_file() or (out.is_dir() and any(out.iterdir())):
+    elif out.is_file() or not is_unused(out):
         raise UserError(f"{out} is not empty, and no sweep: choose another --out.")
     there = {each: absolute(load_config(file=each / CONFIG)) for each in _folders(out)}
     folders = {}
@@ -215,6 +223,7 @@ def write_table(out: str | os.PathLike, rows: list[Row]) -> None:
 def _train_all(
     planned: Plan, folders: dict[str, pathlib.Path], on_begin, on_end, callbacks
 ) -> None:
+    diverged: list[tuple[str, NotFinite]] = []
     for point in planned.points:
         folder = folders[point.name]
         trained = not _finished(folder, point)
@@ -222,22 +231,25 @@ def _train_all(
             if on_begin is not None:
                 on_begin(point, folder)
             more = callbacks(point) if callable(callbacks) else callbacks
-            where = {"resume": folder} if _begun(folder) else {"out": folder}
-            run_lib.train(point.config, callbacks=more, **where)
-            # Models are in circles of references, and the next one needs the memory.
-            gc.collect()
+            where = {"resume": folder} if (folder / CONFIG).exists() else {"out": folder}
+            try:
+                run_lib.train(point.config, callbacks=more, **where)
+            except NotFinite as error:
+                diverged.append((point.name, error))
+                continue
+            finally:
+                # Models are in circles of references, and the next one needs the memory.
+                gc.collect()
         if on_end is not None:
             on_end(point, open_run(folder), trained)
-
-
-def _begun(folder: pathlib.Path) -> bool:
-    """Whether there is a run to go on with; what a crash left of making its folder is removed."""
-    if (folder / CONFIG).exists():
-        return True
-    checkpoints = folder / CHECKPOINT.parent
-    if checkpoints.is_dir() and not any(checkpoints.iterdir()):
-        checkpoints.rmdir()
-    return False
+    if diverged:
+        names, errors = zip(*diverged, strict=True)
+        raise errors[0].advising(
+            f"That was the run {names[0]}; {len(planned.points) - len(names)} of the "
+            f"{len(planned.points)} runs are done, and these diverged: {'; '.join(names)}. What "
+            "usually helps is training.clipnorm, a smaller training.learning_rate, or a warm-up of "
+            "the KL (training.kl_warmup_epochs), in another --out."
+        )
 
 
 def _finished(folder: pathlib.Path, point: Point) -> bool:

@@ -6,11 +6,30 @@ from typing import Any
 
 import yaml
 
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import UserError, short
+
+# What nobody needs to say in a configuration, and what takes long or much memory to read.
+_MOST_CHARACTERS = 1_000_000
+_MOST_VALUES = 100_000
+_DEEPEST = 50
+_LARGEST = 2**63
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice and reads 1e-3 as a number."""
+    """SafeLoader that refuses a key given twice, and reads 1e-3 as a number, a date as text."""
+
+    depth = 0
+
+    def compose_node(self, parent, index):
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(
+                None, None, f"lists and sections are nested more than {_DEEPEST} deep", mark
+            )
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def construct_mapping(self, node, deep=False):
         seen = set()
@@ -22,22 +41,33 @@ class _Loader(yaml.SafeLoader):
             key = key_node.value
             if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f'the key "{key}" is given twice', key_node.start_mark
+                    None, None, f'the key "{short(key)}" is given twice', key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
+# A name such as 2001-01-01 is text, like any other.
+_Loader.yaml_implicit_resolvers = {
+    first: [each for each in resolvers if each[0] != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
 # YAML 1.1 wants a dot and a signed exponent in a float, and reads 1e-3 as text.
-_Loader.add_implicit_resolver(
+_FLOAT = (
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"),
     list("-+0123456789."),
 )
+_Loader.add_implicit_resolver(*_FLOAT)
 
 
 class _Dumper(yaml.SafeDumper):
     """SafeDumper with mappings in block style and lists on one line."""
+
+
+# So that text which looks like one is quoted.
+_Dumper.add_implicit_resolver(*_FLOAT)
 
 
 def _represent_list(dumper, data):
@@ -58,19 +88,49 @@ def parse(text: str, what: str) -> Any:
     Raises:
       UserError: If it is not valid YAML; the sentence names the line.
     """
+    if len(text) > _MOST_CHARACTERS:
+        raise UserError(f"{what} is too long: give at most {_MOST_CHARACTERS:,} characters.")
     try:
-        return yaml.load(text, Loader=_Loader)
-    except (ValueError, OverflowError, RecursionError) as error:
-        # What looks like a date or a number and is none, or sections without an end.
-        reason = str(error) if isinstance(error, ValueError) else "it cannot be read"
-        raise UserError(f"{what} is not valid YAML: {' '.join(reason.split())}.") from error
+        value = yaml.load(text, Loader=_Loader)
+        _check_plain(value, [0])
+        return value
+    except UserError as error:
+        raise UserError(f"{what} {error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or "it cannot be read"
+        problem = short(" ".join(str(problem).split()), 200)
+        raise UserError(f"{what} is not valid YAML{where}: {problem}.") from error
+    except Exception as error:
+        # PyYAML lets through whatever Python says of a number, a truth or a date that is none.
         raise UserError(
-            f"{what} is not valid YAML{where}: {' '.join(str(problem).split())}."
+            f"{what} is not valid YAML, as a value of it is not what its tag or its form says: "
+            "write text in quotes, and numbers in digits."
         ) from error
+
+
+def _check_plain(value: Any, count: list[int]) -> None:
+    """Raise `UserError` unless a value is made of what a configuration is made of."""
+    count[0] += 1
+    if count[0] > _MOST_VALUES:
+        # An anchor within what it names has no end.
+        raise UserError(f"holds more than {_MOST_VALUES:,} values: leave out anchors (&, *).")
+    if isinstance(value, dict):
+        for key, each in value.items():
+            _check_plain(key, count)
+            _check_plain(each, count)
+    elif isinstance(value, list):
+        for each in value:
+            _check_plain(each, count)
+    elif isinstance(value, int):
+        if abs(value) >= _LARGEST:
+            raise UserError("holds a number of more than 19 digits: give a smaller one.")
+    elif value is not None and not isinstance(value, (str, float)):
+        raise UserError(
+            f"holds a {type(value).__name__}: there are only text, numbers, true, false, null, "
+            "lists and sections."
+        )
 
 
 def read(path: pathlib.Path) -> dict[str, Any]:
@@ -81,8 +141,11 @@ def read(path: pathlib.Path) -> dict[str, Any]:
     """
     if path.is_dir():
         raise UserError(f"{path} is a folder, not a YAML file.")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is a device or a pipe, not a YAML file.")
     try:
-        text = path.read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as file:
+            text = file.read(_MOST_CHARACTERS + 1)
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path}.") from error
     except UnicodeDecodeError as error:

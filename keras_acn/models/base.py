@@ -30,6 +30,7 @@ from keras_acn.data.batches import (
 )
 from keras_acn.distribute import exchange
 from keras_acn.distribute.keras_trainer import Mean, is_validation_of_fit, joined
+from keras_acn.models.finite import FiniteWatch, StopOnNonFinite
 from keras_acn.models.keras_methods import KerasMethods
 
 # Streams of the noise of one step.
@@ -136,6 +137,7 @@ class LatentModel(KerasMethods):
         )
         names = ("loss", "reconstruction_nats", "kl_nats", "total_nats", "bits_per_dim")
         self._trackers = [Mean(name=name) for name in (*names, *self.extra_costs)]
+        self.finite_watch = FiniteWatch(["reconstruction_nats", "kl_nats", *self.extra_costs])
         self._auto_jit = False
         self._graphs = _Graphs()
         self.built = True
@@ -291,6 +293,8 @@ class LatentModel(KerasMethods):
         self._graphs.by_key.pop("train_on_batch", None)
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
         self._trained_when_compiled = self._trained_now()
+        with self.variables_scope():
+            self.finite_watch.reset()
 
     def get_compile_config(self):
         config = super().get_compile_config()
@@ -307,7 +311,7 @@ class LatentModel(KerasMethods):
             costs = self.costs(batch, noise, training=True)
             weighted = self._weighted(costs)  # [B]
             loss = self.optimizer.scale_loss(exchange.mean(weighted))
-        self._apply(tape.gradient(loss, self.trainable_weights))
+        self._apply(tape.gradient(loss, self.trainable_weights), weighted, costs, batch)
         return self._update(weighted, costs)
 
     def test_step(self, batch):
@@ -318,12 +322,28 @@ class LatentModel(KerasMethods):
         image = batch["image"] if isinstance(batch, dict) else batch
         return self.reconstruct_batch(image, Noise([self.seed, DECODER]))
 
-    def _apply(self, gradients):
-        """Make an optimizer step with the gradients of this replica's share of the loss."""
+    def _apply(self, gradients, weighted, costs, batch):
+        """Make an optimizer step with the gradients of this replica's share of the loss.
+
+        Where costs or gradients are not finite, and ever after, nothing is updated.
+        """
+        gradients = exchange.summed(gradients) if self.trainable_weights else []
+        diverged = self.finite_watch.look(self, costs, weighted, gradients, batch["index"])
         if self.trainable_weights:
-            gradients = exchange.summed(gradients)
-            self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+            if self.num_replicas > 1:
+                # Replicas meet in the optimizer, which they cannot in a branch.
+                gradients = [
+                    None if each is None else tf.where(diverged, tf.zeros_like(each), each)
+                    for each in map(_dense, gradients)
+                ]
+                self._optimize(gradients)
+            else:
+                tf.cond(diverged, lambda: 0, lambda: self._optimize(gradients))
         self.random_step.assign_add(1)
+
+    def _optimize(self, gradients):
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        return 0
 
     def _weighted(self, costs):
         beta = self.beta_at(self.optimizer.iterations)
@@ -433,7 +453,7 @@ class LatentModel(KerasMethods):
                 x,
                 epochs=epochs,
                 verbose=verbose,
-                callbacks=joined(own, callbacks),
+                callbacks=_watched(joined(own, callbacks)),
                 validation_data=validation_data,
                 validation_steps=validation_steps,
                 initial_epoch=initial_epoch,
@@ -869,6 +889,20 @@ def freeze_as_saved(layer: keras.layers.Layer) -> None:
         # TensorFlow leaves out an assignment that changes nothing.
         layer.trainable = True
         layer.trainable = False
+
+
+def _dense(gradient):
+    return tf.convert_to_tensor(gradient) if gradient is not None else None
+
+
+def _watched(callbacks):
+    """Return the callbacks of a `fit` with a `StopOnNonFinite`, before all that write files."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks = callbacks.callbacks
+    callbacks = keras.tree.flatten(callbacks) if callbacks else []
+    given = [each for each in callbacks if isinstance(each, StopOnNonFinite)]
+    rest = [each for each in callbacks if not isinstance(each, StopOnNonFinite)]
+    return [*(given or [StopOnNonFinite()]), *rest]
 
 
 class _Graphs:

@@ -62,7 +62,10 @@ class KerasMethods(KerasTrainer):
                     self.train_step, reduce_retracing=True, jit_compile=self.jit_compile
                 )
             step = self._graphs.by_key[key]
-        return self._metrics_of(step(batch), return_dict)
+        self.finite_watch.reset()
+        logs = step(batch)
+        self.finite_watch.check()
+        return self._metrics_of(logs, return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """Return the metrics of one batch, as `evaluate` of it alone does.

@@ -227,7 +227,7 @@ class VHE(RemembersData):
             loss = self.optimizer.scale_loss(exchange.mean(weighted))
         sources = [latents.c, latents.z, *self.trainable_weights]
         at_c, at_z, *gradients = tape.gradient(loss, sources)
-        self._apply(gradients)
+        self._apply(gradients, weighted, costs, batch)
         of_c, of_z = exchange.total(
             *(
                 tf.reduce_sum(tf.norm(tf.cast(gradient, tf.float32), axis=1))

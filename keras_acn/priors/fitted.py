@@ -80,8 +80,13 @@ class FittedNormal(Prior):
         covariance /= tf.cast(tf.shape(code)[0], code.dtype)
         step = (batch_mean - mean)[:, None]  # [d, 1]
         covariance += keep * tf.matmul(step, step, transpose_b=True)
-        self.covariance.assign(keep * self.covariance.value + (1 - keep) * covariance)
-        self.mean.assign(keep * mean + (1 - keep) * batch_mean)
+        new_mean = keep * mean + (1 - keep) * batch_mean
+        new_covariance = keep * self.covariance.value + (1 - keep) * covariance
+        # Of a step in which a training diverges nothing is remembered.
+        finite = tf.reduce_all(tf.math.is_finite(new_covariance))
+        finite &= tf.reduce_all(tf.math.is_finite(new_mean))
+        self.covariance.assign(tf.where(finite, new_covariance, self.covariance.value))
+        self.mean.assign(tf.where(finite, new_mean, mean))
 
     def call(self, code, training=False):
         """Return N(m, S) with batch `[B]` and event `[d]`; of `code` only B is used.

@@ -1,6 +1,8 @@
 """Files and folders that appear whole or not at all."""
 
 import os
+import subprocess
+import time
 
 import pytest
 
@@ -39,15 +41,45 @@ def test_temporary_names_are_told_from_all_others(tmp_path):
     assert temporary_beside("model.keras") != temporary_beside("model.keras")
 
 
-def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+def left_behind(path, monkeypatch):
+    """The name of a temporary file or folder of a process that is dead."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: process.pid)
+        return temporary_beside(path)
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path, monkeypatch):
     inner = tmp_path / "checkpoints"
     inner.mkdir()
-    temporary_beside(inner / "last.npz").touch()
-    temporary_beside(tmp_path / "version").mkdir()
+    left_behind(inner / "last.npz", monkeypatch).touch()
+    left_behind(tmp_path / "version", monkeypatch).mkdir()
+    living = temporary_beside(tmp_path / "other")
+    living.touch()
+    # Nobody knows which process version 0.1.0, or another machine, wrote these by.
+    old, new = tmp_path / ".last.0123456789ab.tmp.npz", tmp_path / ".last.0123456789ac.tmp.npz"
+    for each in (old, new):
+        each.touch()
+    os.utime(old, (time.time() - 90_000,) * 2)
     write_text(inner / "last.npz", "state")
     (tmp_path / ".mine.tmp").touch()
     remove_temporaries(tmp_path)
-    assert sorted(p.name for p in tmp_path.rglob("*")) == [".mine.tmp", "checkpoints", "last.npz"]
+    kept = [".mine.tmp", "checkpoints", "last.npz", living.name, new.name]
+    assert sorted(p.name for p in tmp_path.rglob("*")) == sorted(kept)
+
+
+def test_writers_clear_what_the_dead_have_left_beside(tmp_path, monkeypatch):
+    for name in ("x.acn", "export", "last.npz"):
+        left_behind(tmp_path / name, monkeypatch).touch()
+    write_text(tmp_path / "new", "text")
+    assert os.listdir(tmp_path) == ["new"]
+
+
+def test_long_names(tmp_path):
+    path = tmp_path / ("ä" * 120 + ".npz")
+    write_text(path, "text")
+    assert path.read_text() == "text"
 
 
 def test_a_folder_appears_whole(tmp_path):

@@ -163,6 +163,8 @@ def test_what_a_crash_left_half_written_is_removed(tmp_path):
     with pytest.raises(Interrupted):
         run_tiny(tmp_path / "run", callbacks=[Interrupt(0, 0)])
     left = temporary_beside(tmp_path / "run" / CHECKPOINT)
+    # As if another process had begun it, which is dead.
+    left = left.with_name(left.name.replace(f"{os.getpid():x}-", "7fffffff-"))
     left.touch()
     with pytest.raises(Interrupted):
         train(resume=tmp_path / "run", callbacks=[Interrupt(0, 0)])

@@ -1,0 +1,156 @@
+"""One process at a time writes a run or a sweep; one that is killed leaves what goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from keras_acn import experiment
+from keras_acn._base.errors import UserError
+from keras_acn._base.lock import LOCK, FolderInUse, FolderLock, holder
+from keras_acn.cli import main
+from keras_acn.experiment.folder import new_folder
+
+TINY = ["data.limit=40", "encoder.hidden=[4]", "decoder.hidden=[4]", "model.latent_dim=2"]
+TINY += ["training.batch_size=20", "training.epochs=1"]
+HOLDS = """
+import sys, time
+from keras_acn._base.lock import FolderLock
+with FolderLock(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def config(*overrides):
+    return experiment.load_config("digits", overrides=[*TINY, *overrides])
+
+
+@pytest.fixture
+def held(tmp_path):
+    """A folder that another process holds, and that process."""
+    folder = tmp_path / "held"
+    folder.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    yield folder, process
+    process.kill()
+    process.wait()
+
+
+def test_a_lock_says_who_and_dies_with_its_process(held):
+    folder, process = held
+    with pytest.raises(FolderInUse, match=f"by process {process.pid} on .*: wait"):
+        FolderLock(folder).__enter__()
+    assert f"process {process.pid} " in holder(folder)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert (folder / LOCK).exists() and holder(folder) is None
+    with FolderLock(folder):
+        assert f"process {os.getpid()} " in holder(folder)
+        with pytest.raises(FolderInUse):
+            FolderLock(folder).__enter__()
+    assert not (folder / LOCK).exists()
+
+
+def test_a_folder_in_use_is_told_before_anything_is_loaded(held, capsys):
+    folder, process = held
+    began = ["--set", "data.source=idx:/nowhere"]
+    for command in ("train", "sweep"):
+        grid = ["--grid", "beta=1,2"] if command == "sweep" else began
+        assert main([command, "digits", *grid, "--out", str(folder)]) == 2
+        assert f"being written by process {process.pid}" in capsys.readouterr().err
+    (folder / "config.yaml").write_text(config().to_yaml())
+    for arguments in (["--out", str(folder)], ["--resume", str(folder)]):
+        assert main(["train", *arguments]) == 2
+        assert f"being written by process {process.pid}" in capsys.readouterr().err
+    with pytest.raises(UserError, match="being written by"):
+        experiment.train(resume=folder)
+    # Who only reads goes on.
+    assert experiment.open_run(folder).history == []
+
+
+def test_two_trainings_of_one_folder_do_not_mix(tmp_path):
+    """The second sees an unused folder, and by the time it has its data it is used."""
+    from keras_acn.experiment import build
+
+    out, build_model = tmp_path / "run", build.build_model
+    begun = []
+
+    def meanwhile(*arguments):
+        if not begun:
+            begun.append(experiment.train)
+            experiment.train(config("seed=4"), out)
+        return build_model(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "build_model", meanwhile)
+        with pytest.raises(UserError, match="holds a run already"):
+            experiment.train(config("seed=3"), out)
+    run = experiment.open_run(out)
+    assert run.config.seed == 4 and run.model.seed == 4
+
+
+def test_what_a_kill_leaves_of_a_new_folder_counts_for_nothing(tmp_path):
+    out = tmp_path / "run"
+    (out / "checkpoints").mkdir(parents=True)
+    (out / LOCK).touch()
+    (out / ".config.7fffffff-00000000-0123456789ab.tmp.yaml").touch()
+    (out / ".probe.0123456789ab.tmp").touch()
+    assert new_folder(out, config()) == out
+    planned = experiment.sweep.plan("digits", ["beta=1"], overrides=TINY)
+    assert experiment.sweep.find_runs(out, planned)
+    (out / "checkpoints" / "last.npz").touch()
+    for use in (
+        lambda: new_folder(out, config()),
+        lambda: experiment.sweep.find_runs(out, planned),
+    ):
+        with pytest.raises(UserError, match="is not empty"):
+            use()
+
+
+@pytest.mark.slow
+def test_kills_at_the_first_file_events_leave_a_folder_to_begin_or_resume(tmp_path):
+    """Kills the process at each of the first events that make, write or move a file."""
+    script = """
+import os, signal, sys
+left = int(sys.argv[1])
+def count(event, arguments):
+    global left
+    if event in ("os.mkdir", "os.rename", "os.remove") or (
+        event == "open" and sys.argv[2] in str(arguments[0])
+    ):
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+from keras_acn import experiment
+config = experiment.load_config("digits", overrides=sys.argv[3:])
+import keras_acn.experiment.run
+sys.addaudithook(count)
+experiment.train(config, sys.argv[2])
+"""
+    for event in range(0, 24, 2):
+        out = tmp_path / f"run{event}"
+        command = [sys.executable, "-c", script, str(event), str(out), *TINY]
+        assert subprocess.run(command, timeout=300).returncode == -signal.SIGKILL
+        where = {"resume": out} if (out / "config.yaml").exists() else {"out": out}
+        run = experiment.train(None if "resume" in where else config(), **where)
+        assert run.finished
+        assert not [each for each in out.rglob(".*")]
+
+
+def test_the_lock_waits_for_who_only_asks(tmp_path):
+    import fcntl
+    import threading
+
+    (tmp_path / LOCK).touch()
+    descriptor = os.open(tmp_path / LOCK, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    threading.Thread(target=lambda: (time.sleep(0.2), os.close(descriptor))).start()
+    with FolderLock(tmp_path):
+        pass

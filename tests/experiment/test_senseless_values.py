@@ -1,0 +1,148 @@
+"""Values that can be read and make no sense: one short sentence each, nothing in silence."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from keras_acn._base.errors import UserError, short
+from keras_acn.cli import main
+from keras_acn.experiment import load_config, yaml
+from keras_acn.experiment.checkpoint import read
+from keras_acn.experiment.folder import Run
+
+NINES = "9" * 5000
+LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)
+)
+VALUES = {
+    "a date": "2001-99-99",
+    "a tagged number": "!!int x",
+    "a tagged time": "!!timestamp x",
+    "a tagged list as a time": "!!timestamp [a]",
+    "a tagged truth": "!!bool x",
+    "an empty float": "!!float ''",
+    "bytes": "!!binary aGk=",
+    "a set": "!!set {a}",
+    "pairs": "!!pairs [a: 1]",
+    "a Python object": "!!python/object:os.system x",
+    "digits": NINES,
+    "hexadecimal digits": "0x" + "f" * 5000,
+    "20 digits": "1" * 20,
+    "brackets": "[" * 5000,
+    "braces": "{a: " * 5000,
+    "a list in itself": "&a [*a]",
+    "a section in itself": "&a {b: *a}",
+    "long text": "x" * 200_000,
+    "infinity": "1e400",
+    "a list as a key": "{? [a, b] : 1}",
+}
+
+
+def refused(call):
+    with pytest.raises(UserError) as caught:
+        call()
+    sentence = str(caught.value)
+    assert len(sentence) < 600 and "Traceback" not in sentence
+    return sentence
+
+
+@pytest.mark.parametrize("name", VALUES)
+@pytest.mark.parametrize("option", ["training.epochs", "seed", "model.latent_dim"])
+def test_values_that_make_no_sense(name, option, tmp_path):
+    refused(lambda: load_config("digits", overrides=[f"{option}={VALUES[name]}"]))
+    file = tmp_path / "config.yaml"
+    *sections, last = option.split(".")
+    file.write_text("".join(f"{each}:\n  " for each in sections) + f"{last}: {VALUES[name]}\n")
+    refused(lambda: load_config(file=file))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("? [a, b]\n: 1\n", "? {a: b}\n: 1\n", "? ? ? a\n", "[" * 5000, "!!int x: 1\n"),
+        *("trainning:\n", "trainning: null\n", "null: 3\n", "x" * 200_000 + ": 1\n"),
+        *("preset: " + "x" * 200_000, f"format: {NINES}\n", "format: []\n", LAUGHS),
+        *("# " + "x" * 1_000_000, "a: 1\n---\nb: 2\n", "%TAG x\n", "<<: 5\n"),
+    ],
+    ids=range(17),
+)
+def test_files_that_make_no_sense(text, tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    refused(lambda: load_config(file=file))
+
+
+@pytest.mark.parametrize("key", ["trainning", "x" * 200_000, "." * 5000, "a." * 5000 + "b"])
+def test_names_that_nothing_has(key):
+    for value in ("null", "1"):
+        refused(lambda value=value: load_config("digits", overrides=[f"{key}={value}"]))
+    near = refused(lambda: load_config("digits", overrides=["trainning=null"]))
+    assert 'Did you mean "training"?' in near
+
+
+def test_dates_are_text():
+    assert yaml.parse("[2001-01-01, 2001-99-99]", "x") == ["2001-01-01", "2001-99-99"]
+    assert load_config("digits", overrides=["data.source=2001-01-01"]).data.source == "2001-01-01"
+    # What is written is read back as it was.
+    written = yaml.dump({"a": "2001-01-01", "b": "1e3", "c": "null"})
+    assert yaml.parse(written, "x") == {"a": "2001-01-01", "b": "1e3", "c": "null"}
+
+
+def test_a_config_without_an_end_is_not_read(tmp_path):
+    assert "device" in refused(lambda: load_config(file="/dev/zero"))
+    os.mkfifo(tmp_path / "pipe")
+    assert "pipe" in refused(lambda: load_config(file=tmp_path / "pipe"))
+    (tmp_path / "config.yaml").symlink_to("/dev/zero")
+    refused(lambda: load_config(file=tmp_path / "config.yaml"))
+
+
+def test_what_is_long_is_cut(capsys):
+    assert short("a" * 80) == "a" * 80 and short(10**6000).startswith("a int that is too long")
+    assert main(["train", "--set", "training.epochs=" + "x" * 100_000]) == 2
+    assert len(capsys.readouterr().err) < 600
+
+
+META = {"epoch": 1, "step": 0, "seconds": 0.0, "history": [{"epoch": 1, "loss": 2.0}]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"epoch": "x"}, {"epoch": -1}, {"epoch": 1e9}, {"epoch": 1.5}, {"step": -3}),
+        *({"step": "y"}, {"history": 5}, {"history": [{"epoch": "x"}]}),
+        *({"seconds": "long"}, {"history": None}, {"more": 1}, {"epoch": 2}),
+    ],
+    ids=str,
+)
+def test_a_checkpoint_that_tells_nonsense_is_damaged(change, tmp_path):
+    def save(meta):
+        np.savez(path, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), a=np.zeros(2))
+
+    path = tmp_path / "last.npz"
+    save(META)
+    assert read(path)[0].epoch == 1
+    save({**META, "history": [], "epoch": 10**9})
+    assert "is damaged" in refused(lambda: read(path))
+    save({**META, **change})
+    assert "is damaged" in refused(lambda: read(path))
+    np.savez_compressed(path, meta=np.zeros(10**6, np.uint8))
+    assert "is damaged" in refused(lambda: read(path))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *('{"epochs": "x"}', '{"epochs": -1}', "[]", "5", '{"train": 5}', '{"finished": 3}'),
+        *('{"train": {"loss": "x"}}', '{"finished": true}', "[" * 10_000 + "]" * 10_000, "{"),
+        *('{"seconds": "x"}', '{"test": [1]}', '{"codebook": null}', ""),
+    ],
+    ids=range(14),
+)
+def test_figures_that_are_nonsense_are_damaged(text, tmp_path):
+    (tmp_path / "metrics.json").write_text(text)
+    run = Run(tmp_path, tmp_path, tmp_path / "model.keras", None)
+    assert "is damaged" in refused(lambda: run.metrics)
+    (tmp_path / "metrics.json").write_text('{"epochs": 2, "train": {"loss": null, "kl_nats": 1}}')
+    assert run.metrics["epochs"] == 2
