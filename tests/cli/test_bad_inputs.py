@@ -74,7 +74,7 @@ def files(tmp_path, run):
     (tmp_path / "typo.yaml").write_text("preset: digits\ntraining: {epoch: 3}")
     (tmp_path / "twice.yaml").write_text("seed: 1\nseed: 2")
     (tmp_path / "odd-key.yaml").write_text("? [a, b]\n: 1\n")
-    (tmp_path / "date.yaml").write_text("training: {epochs: 2001-99-99}\n")
+    (tmp_path / "date.yaml").write_text("training: {learning_rate: 2001-99-99}\n")
     (tmp_path / "deep.yaml").write_text("a: " + "[" * 5000)
     (tmp_path / "in-use").mkdir()
     (tmp_path / "in-use" / "thesis.txt").touch()
@@ -151,7 +151,7 @@ CASES = {
     "typing error in a file": (TRAIN + "--config typo.yaml", 'Did you mean "epochs"'),
     "key given twice": (TRAIN + "--config twice.yaml", "given twice"),
     "key that is a list": (TRAIN + "--config odd-key.yaml", "in line 1: a key must be a word"),
-    "date that is none": (TRAIN + "--config date.yaml", "month must be in 1..12"),
+    "date that is none": (TRAIN + "--config date.yaml", "training.learning_rate must be a number"),
     "sections without an end": (TRAIN + "--config deep.yaml", "is not valid YAML"),
     "folder as a file": (TRAIN + "--config in-use", "is a folder"),
     # Data.
