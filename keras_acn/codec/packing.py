@@ -147,8 +147,16 @@ def pack(
         raise UserError(f'pack() takes the mode "set" or "stream", not {mode!r}.')
     if keep_order and mode == "stream":
         raise UserError('The mode "stream" keeps the order anyway: leave keep_order out.')
-    if file is not None and pathlib.Path(file).is_dir():
-        raise UserError(f"{file} is a folder: give the path of a file to write.")
+    if file is not None:
+        # Said before the training, not after it.
+        folder = pathlib.Path(file).absolute().parent
+        if pathlib.Path(file).is_dir():
+            raise UserError(f"{file} is a folder: give the path of a file to write.")
+        if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+            raise UserError(
+                f"{file} cannot be written, as there is no folder {folder} to write to: choose "
+                "another place."
+            )
     source = images if isinstance(images, Source) else ArraySource(np.asarray(images))
     source = Treated(source, binarize, threshold, seed, crop, resize, grey, limit)
     levels, array = read_levels(source)

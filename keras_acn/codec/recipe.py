@@ -43,8 +43,11 @@ _FROM_HEADER = ("image_shape", "latent_dim")
 _FIXED = ("context_dim", "code_dim")
 # The largest number that an option may be, and the most of a list.
 MOST_NUMBER, MOST_LAYERS = 2**14, 64
-# Of all parts together; and the floats of the features of one image, 512 MiB in float64.
+# Of all parts together; and the floats of a layer's features of one image, 512 MiB in float64.
 MOST_WEIGHTS, MOST_FEATURES = 2**26, 2**26
+# A pass is sized for 64 features a pixel (codec/networks.py): with more it takes more memory, with
+# so many about 1 GiB. Narrow images may have some more.
+MOST_PER_PIXEL, MOST_PER_IMAGE = 2**10, 2**16
 MOST_CODES = 2**24
 
 
@@ -67,6 +70,14 @@ def pack_model(model: Any, *, codes: bool, bits: int) -> tuple[Packed, Any]:
             f"A file holds models of the kinds ACN and VAE only, not a {type(model).__name__}: "
             "compress without embed_model (--embed-model)."
         )
+    for name, (registry, known) in _PARTS.items():
+        cls = type(getattr(model, name))
+        if cls not in [registry.find(each) for each in known]:
+            raise UserError(
+                f"The model cannot go into a file (its {name} {cls.__name__} is none of this "
+                "package's that a file holds): compress without embed_model (--embed-model), and "
+                "keep the model beside it."
+            )
     config: dict[str, Any] = {part: described(getattr(model, part)) for part in _PARTS}
     config["kind"] = own
     config["codes"] = int(model.codebook.size) if codes and is_associative(model) else 0
@@ -140,7 +151,8 @@ def _build(config, shape, latent_dim):
     weights = codes * latent_dim
     for part, (name, given) in options.items():
         most_weights, features = _SIZES[name](given, math.prod(shape[:2]))
-        if features > MOST_FEATURES:
+        pixels = math.prod(shape[:2])
+        if features > min(MOST_FEATURES, MOST_PER_PIXEL * pixels + MOST_PER_IMAGE):
             raise _Unfit(f"{part}: it is too large for its images")
         weights += most_weights
     if weights > MOST_WEIGHTS:
@@ -323,7 +335,8 @@ def _pixelcnn(given, pixels):
     outputs = _outputs(given)
     per_turn = (filters + values + hidden + 3) * hidden + (hidden + 1) * outputs
     head = values * per_turn + (hidden + 1) * 2**8
-    features = pixels // block**2 * max(2 * wide, 2 * layers * wide, hidden * values)
+    # How many lanes' biases fit is seen to by `check_lanes`.
+    features = pixels // block**2 * max(2 * wide, 2 * hidden, 2**8)
     return layers * each + first + biases + head, max(features, pixels * outputs)
 
 

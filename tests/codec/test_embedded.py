@@ -122,6 +122,12 @@ def test_what_cannot_go_into_a_file_is_one_sentence():
     sub = Mine((6, 5, 1), 4, encoder="mlp", decoder={"name": "mlp", "hidden": [8]})
     with pytest.raises(UserError, match="ACN and VAE only, not a Mine"):
         codec.compress(images, sub, embed_model=True)
+    # One of the same name, and maybe of the same weights.
+    own = type("MLPDecoder", (type(model.decoder),), {})
+    strange = small_model(kind="VAE")
+    strange.decoder.__class__ = own
+    with pytest.raises(UserError, match="decoder MLPDecoder is none of this package's"):
+        codec.compress(images, strange, embed_model=True)
     with pytest.raises(UserError, match="give embed_model"):
         codec.compress(images, model, weight_bits=8)
     for bits in (3, 9, True, "8"):
@@ -224,6 +230,10 @@ def changes():
     yield (
         "wide-pixelcnn",
         put("decoder", ["GatedPixelCNN", {"likelihood": {"name": "bernoulli"}, "filters": 16000}]),
+    )
+    yield (
+        "features",
+        put("decoder", ["ConvDecoder", {"likelihood": ["Bernoulli", {}], "filters": [4000]}]),
     )
     yield "conv", put("encoder", ["ConvEncoder", {"filters": [16000, 16000]}])
     yield (

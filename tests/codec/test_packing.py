@@ -139,6 +139,8 @@ def test_more_images_get_a_larger_model():
         ({"mode": "tour"}, '"set" or "stream"'),
         ({"mode": "stream", "keep_order": True}, "leave keep_order out"),
         ({"limit": 0}, "no images"),
+        ({"file": "no/such/folder/x.acn"}, "choose another place"),
+        ({"file": "."}, "is a folder"),
     ],
 )
 def test_bad_input_is_one_sentence(options, sentence):
