@@ -122,8 +122,6 @@ class Noise:
         Args:
           distribution: A `tfd.Distribution` with batch `[B]`.
         """
-        import tensorflow as tf
-
         gaussian = diagonal_normal(distribution)
         if gaussian is None:
             return distribution.sample(seed=self.seed)

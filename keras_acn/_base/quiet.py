@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import re
 import sys
 from collections.abc import Iterator
+
+from keras_acn._base import lazy
+
+# Not needed where the chatter is not heard, and `import keras_acn` comes by here.
+logging = lazy.module("logging")
+tempfile = lazy.module("tempfile")
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 # Information and warnings of the C++ side, which it writes before it has read the level it
@@ -25,8 +32,6 @@ def without_chatter() -> Iterator[None]:
 
     The C++ side writes to the file, not to `sys.stderr`, so the file is another one meanwhile.
     """
-    import tempfile
-
     with contextlib.suppress(AttributeError, OSError, ValueError):
         sys.stderr.flush()
     try:
@@ -52,8 +57,6 @@ class _QuietImport:
     def find_spec(self, name, path=None, target=None):
         if name != "tensorflow":
             return None
-        import importlib.util
-
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.loader is not None:
@@ -88,8 +91,6 @@ def quieten_tensorflow() -> None:
 @contextlib.contextmanager
 def tensorflow_errors_only():
     """Keep TensorFlow's warnings out of the log inside a `with` block."""
-    import logging
-
     logger = logging.getLogger("tensorflow")
     before = logger.level
     logger.setLevel(logging.ERROR)

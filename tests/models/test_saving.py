@@ -11,6 +11,8 @@ from family import FAMILY, IMAGES, LABELS, assert_same_weights, made
 
 from keras_acn import UserError
 
+KERAS = tuple(map(int, keras.__version__.split(".")[:2]))
+
 
 @pytest.fixture(scope="module", params=FAMILY)
 def name(request):
@@ -60,6 +62,8 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_keeps_every_weight(model, name, way, tmp_path):
+    if way == "save_weights in shards" and KERAS < (3, 13):
+        pytest.skip("Keras before 3.13 does not find all that it wrote in shards")
     before = [weight.numpy() for weight in model.weights]
     again = WAYS[way](model, name, tmp_path)
     assert_same_weights(again, model)
