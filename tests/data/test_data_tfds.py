@@ -155,7 +155,7 @@ def test_black_and_white_is_noticed(prepared):
         ("mnsit", {}, 'Did you mean "mnist"'),
         ("digts", {}, 'Did you mean "digits"'),
         ("mnist:9.9.9", {}, "cannot be set up"),
-        ("not a name!", {}, "cannot be set up|Unknown data source"),
+        ("not a name!", {}, "There is no file or folder"),
         ("acn_tiny_test_only", {}, 'no "train" split'),
         ("acn_tiny_words", {}, 'has no "image"'),
         ("acn_tiny_sizes", {}, "differ in size .*resize"),
