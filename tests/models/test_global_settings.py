@@ -57,7 +57,18 @@ def plain():
 
     def of(name):
         if name not in known:
-            known[name] = figures(name)[1]
+            # A test asks for them while a setting of its own is on.
+            config = keras.config
+            own = config.image_data_format(), config.floatx(), config.dtype_policy()
+            config.set_image_data_format("channels_last")
+            config.set_floatx("float32")
+            config.set_dtype_policy("float32")
+            try:
+                known[name] = figures(name)[1]
+            finally:
+                config.set_image_data_format(own[0])
+                config.set_floatx(own[1])
+                config.set_dtype_policy(own[2])
         return known[name]
 
     return of
