@@ -404,8 +404,9 @@ class Training:
         mixed = self._compiled("mixed", jax.jit(self.mixture))
         mixture = -entropy - mixed(weights, z[:some], trained)
         nobody = jnp.full(1000, len(trained))
-        search = jax.jit(lambda code: self.nearest(trained, code, nobody[: len(code)], 5))
-        found = jnp.concatenate([search(tested[rows]) for rows in blocks])
+        near = self._compiled("near", jax.jit(self.nearest, static_argnums=3))
+        found = [near(trained, tested[rows], nobody[: len(tested[rows])], 5) for rows in blocks]
+        found = jnp.concatenate(found)
         votes = jnp.asarray(self.labels[0])[found]
         counts = jax.nn.one_hot(votes, int(self.labels[0].max()) + 1).sum(1)
         knn = float(np.mean(np.asarray(counts.argmax(1)) == self.labels[1]))

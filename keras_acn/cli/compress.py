@@ -5,7 +5,7 @@ import functools
 import click
 
 from keras_acn.cli import words
-from keras_acn.cli.options import model_argument, together
+from keras_acn.cli.options import data_dir_option, model_argument, together
 from keras_acn.cli.output import load_tensorflow, stage_line
 
 # Which images of INPUT, and what is done to them first.
@@ -36,12 +36,7 @@ input_options = together(
         type=click.Choice(["test", "train"]),
         help="Which part of INPUT.  [default: test, or train where there is no test part]",
     ),
-    click.option(
-        "--data-dir",
-        metavar="DIR",
-        type=words.FOLDER,
-        help="Where TensorFlow Datasets keeps its files.",
-    ),
+    data_dir_option,
     click.option(
         "--background",
         metavar="COLOUR",

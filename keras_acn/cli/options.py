@@ -36,6 +36,13 @@ def count_option(name: str, metavar: str = "N", least: int = 1, **options: Any) 
 
 model_argument = click.argument("model", metavar="MODEL", type=words.MODEL)
 
+data_dir_option = click.option(
+    "--data-dir",
+    metavar="DIR",
+    type=words.FOLDER,
+    help="Where TensorFlow Datasets keeps its files.",
+)
+
 data_options = together(
     click.option(
         "--data",
@@ -43,12 +50,7 @@ data_options = together(
         type=words.SOURCE,
         help="The images; see keras-acn datasets for the forms.",
     ),
-    click.option(
-        "--data-dir",
-        metavar="DIR",
-        type=words.FOLDER,
-        help="Where TensorFlow Datasets keeps its files.",
-    ),
+    data_dir_option,
     click.option(
         "--background",
         metavar="COLOUR",
