@@ -62,6 +62,7 @@ setup(
             "nbformat>=5.10",
             "ipykernel>=6.29",
             "setuptools>=69",
+            "tensorboard>=2.20,<2.22",
             "tensorflow-serving-api>=2.20,<2.22",
         ],
         # For examples/grpc_client.py; an export needs nothing.

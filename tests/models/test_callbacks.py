@@ -137,6 +137,7 @@ def swap_ema(model, folder):
 
 
 def tensorboard(model, folder):
+    pytest.importorskip("tensorboard")
     train(
         model,
         CALLBACKS.TensorBoard(
