@@ -12,6 +12,8 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from keras_acn._base import lazy
 from keras_acn._base.atomic import check_folder, replacing
 from keras_acn._base.checks import check_count
@@ -79,7 +81,7 @@ def make(
         raise unknown_name("projection", projection, PROJECTIONS)
     check_count(points, "points", 3)
     check_plotly()
-    given = list(runs) if isinstance(runs, (list, tuple)) else [runs]
+    given: list[Any] = list(runs) if isinstance(runs, (list, tuple)) else [runs]
     if not given:
         raise UserError("There is nothing to report: name a run.")
     subjects = [Subject(each, data=data, split=split, seed=seed) for each in given]
@@ -209,7 +211,7 @@ def _dreams(subject: Subject) -> dict[str, Any] | None:
         return None
     frames = subject.dreams  # [steps + 1, B, H, W, C]
     pictures = frames.reshape(-1, *frames.shape[2:])
-    sheets, tile = sheets_of(pictures, range(len(pictures)))
+    sheets, tile = sheets_of(pictures, np.arange(len(pictures)))
     return {"sheets": sheets, "tile": list(tile), "steps": len(frames), "rows": frames.shape[1]}
 
 
