@@ -20,6 +20,7 @@ from typing import BinaryIO
 import numpy as np
 
 from keras_acn._base.errors import UserError
+from keras_acn._base.reading import require_regular
 from keras_acn._base.varint import varint
 from keras_acn.codec.grid import MIN_EXPONENT, LatentGrid
 from keras_acn.codec.values import PixelValues
@@ -385,14 +386,13 @@ def opened(data: bytes | str | os.PathLike) -> Iterator[tuple[bytes | BinaryIO, 
         yield bytes(data), "The data"
         return
     path = pathlib.Path(data)
+    require_regular(path)
     try:
         file = path.open("rb")
     except OSError as error:
         reason = (error.strerror or "unknown reason").lower()
         raise UserError(f"{path} cannot be read ({reason}): give an .acn file.") from error
     with file:
-        if not file.seekable():
-            raise UserError(f"{path} can be read only once, as a pipe: save it as a file first.")
         yield file, str(path)
 
 
