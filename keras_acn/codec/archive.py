@@ -184,10 +184,11 @@ def read_images(
     reader = Reader(content, name)
     header = Header.read(reader)
     digest = hashlib.blake2b(header.to_bytes(), digest_size=DIGEST_SIZE)
-    done = 0
+    done, bits = 0, []
     for part in read_parts(reader, header):
         if isinstance(part, Block):
-            levels = codec.decode(part, functools.partial(_after(done, header.count, tell), stage))
+            told = functools.partial(_after(done, header.count, tell), stage)
+            levels = codec.decode(part, told, bits)
             array = header.values.to_array(levels).reshape(-1, *header.array_shape[1:])
             digest.update(array.tobytes())
             out(array)
@@ -197,6 +198,18 @@ def read_images(
                 f"{name} does not decode to the images that were compressed: it is damaged, or was "
                 "written on a machine whose arithmetic differs; decompress it there."
             )
+        elif isinstance(part, End) and not _are_of(part, bits):
+            raise UserError(
+                f"{name} is damaged, as it took other numbers of bits than it says: get it, or "
+                "compress its images, again."
+            )
+
+
+def _are_of(end: End, bits: list[tuple[float, float]]) -> bool:
+    """Return whether a file's end tells the numbers of bits that its blocks had."""
+    initial, lanes = (sum(each) for each in zip((0.0, 0.0), *bits, strict=True))
+    # They were summed in another order before they were rounded.
+    return abs(end.initial_bits - math.ceil(initial)) <= 1 and abs(end.lane_bits - lanes) <= 1
 
 
 def _after(before, count, tell):
