@@ -16,6 +16,7 @@ from keras_acn.cli.options import (
     check_data,
     config_options,
     count_option,
+    memory_option,
     output_options,
     overrides_of,
     setting_options,
@@ -55,6 +56,7 @@ tf_config = lazy.module("keras_acn.experiment.cluster.tf_config")
 )
 @click.option("--movie", is_flag=True, help="Keep a frame of every epoch; draw them as a GIF.")
 @output_options
+@memory_option
 def train(
     preset, out, config, overrides, resume, start_from, workers, movie, no_figures, quiet, **given
 ):

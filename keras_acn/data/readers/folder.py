@@ -218,6 +218,7 @@ class FolderSource(Source):
 
     def blocks(self, size):
         _ = self.shape  # read once, before the threads ask for it
+        self._require_memory(size)
         for start in range(0, len(self), size):
             try:
                 yield np.stack(list(_in_threads(self._read, self.files[start : start + size])))
