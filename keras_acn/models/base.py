@@ -74,7 +74,9 @@ class LatentModel(KerasMethods):
       latent_dim: Number of latent dimensions d.
       encoder: Name, config or instance; see `keras_acn.encoders`.
       prior: Name, config or instance; see `keras_acn.priors`.
-      decoder: Name, config or instance; see `keras_acn.decoders`.
+      decoder: Name, config or instance; see `keras_acn.decoders`. One that names no likelihood
+        has Bernoulli pixels where images have one channel, which must then be black or white for
+        the loss to be a code length; and 8 bits a channel where they have several.
       beta: Weight of the KL term: a number, or a Keras `LearningRateSchedule` over the
         optimizer's steps for a warm-up.
       seed: Seed of all that is random: initial weights, training and evaluation.
@@ -89,7 +91,7 @@ class LatentModel(KerasMethods):
 
     default_encoder: Any = "conv"
     default_prior: Any = "normal"
-    default_decoder: Any = "bernoulli_conv"
+    default_decoder: Any = "conv"
     # Names of the costs that a subclass has besides reconstruction and KL.
     extra_costs: tuple[str, ...] = ()
 
