@@ -12,7 +12,7 @@ import keras
 from keras_acn import codebook, data, decoders, encoders, models, priors
 from keras_acn._base.errors import UserError
 from keras_acn._base.registry import Registry, options
-from keras_acn.experiment.schema import Config, TrainingSection
+from keras_acn.experiment.schema import Config, Part, TrainingSection
 
 _REGISTRIES = {
     "encoder": encoders.registry,
@@ -96,6 +96,7 @@ def _model(
     cls: Any = models.registry.find(given.pop("name"))
     given["beta"] = _beta(config, steps)
     sizes = cls.part_sizes(image_shape, config.model.latent_dim, given.get("class_dim"))
+    config = _as_it_was_begun(config, image_shape, cls.default_decoder)
     for part, registry in _REGISTRIES.items():
         section = getattr(config, part)
         if section is not None and section.as_dict():
@@ -112,6 +113,39 @@ def _model(
         given["pseudo_labels"] = _pseudo_labels(config, given, num_images)
     models.registry.check_options(cls, given)
     return cls(image_shape=image_shape, seed=config.seed, **given)
+
+
+def noting_likelihood(config: Config, model: models.LatentModel) -> Config:
+    """Return the config of a new run, with the likelihood of its colours where it names none.
+
+    Which one that is may be another in another version. (That of one channel never was.)
+    """
+    likelihood = model.decoder.likelihood
+    if likelihood is None or not _is_open(config, model.image_shape, model.default_decoder):
+        return config
+    return _with_likelihood(config, {"name": likelihood.name, **likelihood.get_config()})
+
+
+def _as_it_was_begun(config: Config, image_shape: tuple[int, ...], default: Any) -> Config:
+    """Return the config of a run as its version had it: once the likelihood was Bernoulli."""
+    is_of_a_run = bool(config.versions)
+    if is_of_a_run and _is_open(config, image_shape, default):
+        return _with_likelihood(config, "bernoulli")
+    return config
+
+
+def _is_open(config: Config, image_shape: tuple[int, ...], default: Any) -> bool:
+    """Whether a config leaves the likelihood of colour images to the decoder's default."""
+    given = {} if config.decoder is None else config.decoder.as_dict()
+    name = given.get("name") or (default["name"] if isinstance(default, dict) else default)
+    takes = "likelihood" in decoders.registry.options_of(name)
+    return image_shape[-1] > 1 and "likelihood" not in given and takes
+
+
+def _with_likelihood(config: Config, likelihood: Any) -> Config:
+    given = {} if config.decoder is None else config.decoder.as_dict()
+    decoder = Part.model_validate({**given, "likelihood": likelihood})
+    return config.model_copy(update={"decoder": decoder})
 
 
 def _check_part_of(cls: type, part: str) -> None:

@@ -143,6 +143,8 @@ def _train(
         model = build.build_model(config, data.image_shape, len(data.train))
         if config.training.start_from is not None and resume is None:
             take_weights(model, config.training.start_from)
+    if resume is None:
+        config = build.noting_likelihood(config, model)
     config = config.model_copy(update={"versions": versions()})
     if chief and resume is None:
         folder = _take_folder(out, folder, config, held)
@@ -369,6 +371,7 @@ def _figures(run: Run, progress: Progress, kept: int | None) -> dict[str, Any]:
     names = [metric.name for metric in run.model.metrics]
     early = bool(rows) and stopped_early(training, rows)
     figures: dict[str, Any] = {
+        "is_code_length": run.model.is_code_length(run.data.train),
         "finished": progress.epoch >= training.epochs or early,
         "stopped_early": early and progress.epoch < training.epochs,
         "epochs": progress.epoch,

@@ -173,10 +173,16 @@ def table(out: str | os.PathLike) -> list[Row]:
         row: dict[str, Any] = {"run": folder.name}
         row |= {names[option]: flat.get(option) for option in names}
         row |= {k: metrics[k] for k in ("epochs", "finished") if k not in row}
-        row |= {name: metrics["train"].get(name) for name in COSTS}
+        # A training loss has no bits per dimension.
+        hidden = () if metrics.get("is_code_length", True) else ("bits_per_dim",)
+        row |= {name: metrics["train"].get(name) for name in COSTS if name not in hidden}
         prefix, split = ("val", "validation") if metrics.get("validation") else ("test", "test")
         held_out = metrics.get(split) or {}
-        row |= {f"{prefix}_{name}": held_out[name] for name in COSTS if name in held_out}
+        row |= {
+            f"{prefix}_{name}": held_out[name]
+            for name in COSTS
+            if name in held_out and name not in hidden
+        }
         row |= {k: metrics.get(k) for k in ("parameters", "seconds") if k not in row}
         rows.append(row)
     return sorted(rows, key=lambda row: [_order(row[name]) for name in names.values()])

@@ -18,7 +18,7 @@ import tensorflow as tf
 from keras_acn import decoders, encoders, priors
 from keras_acn._base.batches import in_batches
 from keras_acn._base.checks import check_image_shape, check_seed
-from keras_acn._base.errors import UserError, did_you_mean
+from keras_acn._base.errors import DataWarning, UserError, did_you_mean
 from keras_acn._base.lazy import late
 from keras_acn._base.noise import Noise
 from keras_acn._base.progress import Progress, takes_tell
@@ -28,6 +28,9 @@ from keras_acn.data.batches import (
     as_batches,
     held_out,
 )
+from keras_acn.data.checks import is_black_and_white
+from keras_acn.data.image_set import ImageSet
+from keras_acn.decoders.families import Bernoulli
 from keras_acn.distribute import exchange
 from keras_acn.distribute.keras_trainer import Mean, is_validation_of_fit, joined
 from keras_acn.models.finite import FiniteWatch, StopOnNonFinite
@@ -242,6 +245,22 @@ class LatentModel(KerasMethods):
         narrow = [tf.cast(each, tf.float32) for each in nats]
         return dict(zip(("reconstruction_nats", "kl_nats"), narrow, strict=True))
 
+    def is_code_length(self, images: Any) -> bool:
+        """Return whether the model's nats are what it takes to send such images.
+
+        Otherwise they are a training loss, to be compared with nothing but the same loss: where
+        an autoencoder's latents have no prior, and where Bernoulli pixels are given grey values.
+
+        Args:
+          images: float `[N, H, W, C]` in [0, 1], or an `ImageSet`.
+        """
+        if self.is_deterministic:
+            return False
+        if not isinstance(self.decoder.likelihood, Bernoulli):
+            return True
+        is_set = isinstance(images, ImageSet)
+        return images.is_binary if is_set else is_black_and_white(np.asarray(images))
+
     def beta_at(self, step: Any) -> tf.Tensor:
         """Return the weight of the KL term at an optimizer step."""
         if callable(self.beta):
@@ -433,6 +452,7 @@ class LatentModel(KerasMethods):
             batches.at_most = max(LEAST_COUNTED, EPOCHS_COUNTED * int(steps_per_epoch))
         if steps_per_epoch is None and batches.images is not None and not isinstance(x, Batches):
             steps_per_epoch = batches.images.steps_per_epoch(batch_size or DEFAULT_BATCH_SIZE)
+        self._tell_of_grey_values(batches)
         with self.variables_scope():
             own = self._begin_fit(batches)
         if batches.has_no_end and steps_per_epoch is None:
@@ -592,6 +612,20 @@ class LatentModel(KerasMethods):
             )
         if not self.trainable_weights:
             warnings.warn(f"All weights are frozen: {what} trains none.", stacklevel=3)
+
+    def _tell_of_grey_values(self, batches):
+        """Warn where Bernoulli pixels are trained on images that are not black and white."""
+        images = batches.images
+        family = self.decoder.likelihood
+        if images is None or not isinstance(family, Bernoulli) or images.is_binary:
+            return
+        warnings.warn(
+            "The images are not black and white, and the decoder's pixels are Bernoulli, so that "
+            "the nats are a training loss and no code length: binarize the images, or give the "
+            'decoder the likelihood "discretized_logistic_mixture" for their 8 bits.',
+            DataWarning,
+            stacklevel=3,
+        )
 
     def _needs_size(self):
         """Whether training needs the number of data."""
