@@ -17,6 +17,7 @@ from click.shell_completion import CompletionItem
 from keras_acn._base import lazy
 from keras_acn._base.shell import expanded
 
+readers = lazy.module("keras_acn.data.readers")
 schema = lazy.module("keras_acn.experiment.schema")
 presets = lazy.module("keras_acn.experiment.presets")
 shipped = lazy.module("keras_acn._base.shipped")
@@ -78,7 +79,8 @@ class _Source(click.ParamType):
         kind, colon, path = incomplete.partition(":")
         if colon:
             return [CompletionItem(path, type="dir" if kind in ("idx", "images") else "file")]
-        return _beginning(("digits", "idx:", "images:", "npy:", "npz:"), incomplete)
+        built_in = readers.built_in_sources()
+        return _beginning((*built_in, "idx:", "images:", "npy:", "npz:"), incomplete)
 
 
 class _Setting(click.ParamType):

@@ -169,9 +169,9 @@ def load(
     """Load a data set into memory.
 
     Args:
-      source: `"digits"`, a TensorFlow Datasets name, `"idx:DIR"`, `"npz:FILE"`,
-        `"npy:FILE"` or `"images:DIR"`; see `describe_sources`. A path that ends in `.npy`
-        or `.npz` needs no prefix.
+      source: `"digits"`, `"mnist-mini"`, a TensorFlow Datasets name, `"idx:DIR"`,
+        `"npz:FILE"`, `"npy:FILE"` or `"images:DIR"`; see `describe_sources`. A path that ends
+        in `.npy` or `.npz` needs no prefix.
       data_dir: Folder where TensorFlow Datasets keeps its prepared copies.
       binarize: `"none"`; `"threshold"`; `"static"`, a Bernoulli draw a pixel made once for
         each part; `"dynamic"`, drawn anew each epoch in training and fixed in evaluation.
