@@ -110,6 +110,11 @@ class ImageSet:
         """Whether every value of a batch is 0 or 1: binarized, or black and white already."""
         return self.levels == 2 or is_black_and_white(*self._raw())
 
+    @property
+    def loses_values(self) -> bool:
+        """Whether making them black and white takes something away from the images."""
+        return self.binarize != "none" and not is_black_and_white(*self._raw())
+
     def fingerprint(self) -> str:
         """Return a hash of images, labels and what white is: of the data before binarization."""
         about = [self.images.dtype.str, self.images.shape, self._raw_levels]

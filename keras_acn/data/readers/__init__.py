@@ -127,6 +127,22 @@ def _split(source):
     return "tfds", source
 
 
+def is_source(word: str) -> bool:
+    """Return whether a word names a source, or a path where one may be, rather than anything else.
+
+    Names of TensorFlow datasets are among them only with their kind, as in `tfds:cifar10`.
+
+    Example:
+
+    >>> is_source("mnist-mini"), is_source("images:photos"), is_source("beta-vae")
+    (True, True, False)
+    """
+    kind, colon, _ = word.partition(":")
+    is_file = os.path.splitext(word)[1] in (".npy", ".npz")
+    has_kind = bool(colon) and kind in (*_FILES, "tfds")
+    return word in _BUILT_IN or has_kind or is_file or os.path.exists(os.path.expanduser(word))
+
+
 def is_folder_of_images(source: str) -> bool:
     """Return whether a source is `images:DIR`, which alone takes the options of pictures."""
     return str(source).startswith("images:")
