@@ -63,6 +63,16 @@ class _Preset(click.ParamType):
         return _beginning(presets.preset_names(), incomplete)
 
 
+class _PresetOrSource(click.ParamType):
+    """A preset, or a source of images to choose a model for."""
+
+    name = "preset"
+
+    def shell_complete(self, ctx, param, incomplete):
+        sources = SOURCE.shell_complete(ctx, param, incomplete)
+        return [*PRESET.shell_complete(ctx, param, incomplete), *sources]
+
+
 class _Figure(click.ParamType):
     name = "figure"
 
@@ -111,3 +121,4 @@ def _options(section: Any, before: str = "") -> Iterator[str]:
 
 FILE, FOLDER, MODEL = Path("file"), Path("dir"), _Model("dir")
 PRESET, FIGURE, SOURCE, SETTING = _Preset(), _Figure(), _Source(), _Setting()
+PRESET_OR_SOURCE = _PresetOrSource()

@@ -53,7 +53,11 @@ def steps_per_epoch(config: Config, num_images: int) -> int:
 
 
 def build_model(
-    config: Config, image_shape: tuple[int, int, int], num_images: int
+    config: Config,
+    image_shape: tuple[int, int, int],
+    num_images: int,
+    *,
+    cls: type[models.LatentModel] | None = None,
 ) -> models.LatentModel:
     """Return the compiled model of a `Config`, its weights drawn from the seed.
 
@@ -61,6 +65,7 @@ def build_model(
       config: The `Config`.
       image_shape: `(H, W, C)`.
       num_images: Number of training images: the codebook's size and a pass's length.
+      cls: A subclass of the model's class, to be made instead.
 
     Raises:
       UserError: If a part's name or option is unknown, or the parts do not fit together.
@@ -68,7 +73,7 @@ def build_model(
     steps = steps_per_epoch(config, num_images)
     keras.utils.set_random_seed(config.seed)
     with _precision(config.training.precision):
-        model = _model(config, tuple(image_shape), num_images, steps)
+        model = _model(config, tuple(image_shape), num_images, steps, cls)
         optimizer = _optimizer(config.training, steps)
         model.compile(
             optimizer,
@@ -90,10 +95,15 @@ def _precision(policy: str) -> Iterator[None]:
 
 
 def _model(
-    config: Config, image_shape: tuple[int, ...], num_images: int, steps: int
+    config: Config,
+    image_shape: tuple[int, ...],
+    num_images: int,
+    steps: int,
+    subclass: type[models.LatentModel] | None = None,
 ) -> models.LatentModel:
     given = config.model.as_dict()
-    cls: Any = models.registry.find(given.pop("name"))
+    found = models.registry.find(given.pop("name"))
+    cls: Any = subclass or found
     given["beta"] = _beta(config, steps)
     sizes = cls.part_sizes(image_shape, config.model.latent_dim, given.get("class_dim"))
     config = _as_it_was_begun(config, image_shape, cls.default_decoder)

@@ -69,6 +69,11 @@ def run(
       NotFinite: If runs diverged, once all others are trained. A `UserError`.
       Interrupted: After Ctrl-C, once the run in hand is saved. A `KeyboardInterrupt`.
     """
+    if planned.base.training.minutes is not None:
+        raise UserError(
+            "Each run of a sweep would choose another model: train once with the preset auto, and "
+            "sweep what that came to, by --config and the run's config.yaml."
+        )
     require_free(expanded(out), "The sweep")
     folders = find_runs(out, planned)
     unfinished = [point for point in planned.points if not _finished(folders[point.name], point)]

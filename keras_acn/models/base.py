@@ -178,6 +178,33 @@ class LatentModel(KerasMethods):
             freeze_as_saved(part)
         return part
 
+    @classmethod
+    def for_data(cls, data: Any, *, minutes: float = 5.0, seed: int = 0) -> LatentModel:
+        """Return a compiled model whose parts suit some data, and the time there is to train it.
+
+        The likelihood follows from the images (black and white, or 8 bits), the size of the
+        networks from how many there are, and whether the decoder is a PixelCNN from how long a
+        step takes here, which is measured on a few of them. `model.choice` says in five lines
+        what was chosen and why, and `model.choice.fit` for how long to train. The command
+        `keras-acn train SOURCE` chooses likewise.
+
+        Args:
+          data: A `keras_acn.data.Data`, an `ImageSet`, `(images, labels)`, or images.
+          minutes: The time for training.
+          seed: Seed of all that is random.
+
+        Raises:
+          UserError: If there is no image, or the numbers are no pixels.
+
+        Example:
+
+            data = keras_acn.load_data("images:photos", resize=32, validation=0.1)
+            model = keras_acn.ACN.for_data(data, minutes=5)
+            print(model.choice)
+            model.fit(data.train, validation_data=data.validation, **model.choice.fit)
+        """
+        return late("model_for_data")(cls, data, minutes=minutes, seed=seed)
+
     # -- the loss ----------------------------------------------------------------------
 
     def call(self, image, training=False):
