@@ -43,7 +43,7 @@ def test_colour_and_uint8_keep_their_values():
 def test_digits_are_legible_at_notebook_size():
     picture = images.comparison(DIGITS, DIGITS)
     left, top, right, bottom = picture.boxes[0][0]
-    assert (right - left, bottom - top) == (64, 64)
+    assert (right - left, bottom - top) == (72, 72)
     assert picture.size[0] <= 900
 
 
