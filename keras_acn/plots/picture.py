@@ -221,7 +221,7 @@ def sheet(
     longest = max(map(face.getlength, column_labels), default=0)
     every = max(1, math.ceil((longest + 4) / (width + gap)))
     for x, label in list(zip(xs, column_labels, strict=False))[::every]:
-        draw.text((x + width / 2, top - 3), label, fill=INK, font=face, anchor="ms")
+        draw.text((x + width / 2, top - 5), label, fill=INK, font=face, anchor="ms")
     for y, words in zip(ys, captions or (), strict=False):
         for x, word in zip(xs, words, strict=False):
             where = (x + width / 2, y + height + FONT_SIZE)

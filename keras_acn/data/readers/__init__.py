@@ -233,6 +233,9 @@ def open_source(
     if kind != "tfds":
         return _FILES[kind][2](os.path.expanduser(rest))
     try:
+        # TensorFlow Datasets cannot even read such a name.
+        if "-" in re.split("[:/]", rest)[0]:
+            raise UnknownDataset(rest)
         return open_tfds(rest, data_dir)
     except UnknownDataset:
         if os.path.exists(os.path.expanduser(rest)):
