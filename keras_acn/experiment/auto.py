@@ -293,7 +293,8 @@ class _Chooser:
         has_validation = self.data.validation is not None
         chosen["training"] = {
             "batch_size": min(64 if self.count >= 500 else 32, self.count),
-            "learning_rate": 2e-3 if autoregressive else 3e-3,
+            # Measured on patches of photographs: small PixelCNNs learn faster by the larger one.
+            "learning_rate": 5e-3 if autoregressive and size.filters <= 16 else 3e-3,
             "schedule": "cosine",
             "clipnorm": 5.0,
             "keep_best": has_validation,
