@@ -24,6 +24,8 @@ setup(
     package_dir={"keras_acn.saved_models": "saved_models"},
     package_data={
         "keras_acn": ["py.typed"],
+        # A piece of MNIST, with its licence beside it.
+        "keras_acn.data": ["mnist_mini/*"],
         "keras_acn.experiment": ["presets/*.yaml"],
         "keras_acn.html_report": ["page/*"],
         "keras_acn.saved_models": ["*/*", "*/*/*", "*/*/*/*"],
