@@ -38,7 +38,8 @@ setup(
         "tensorflow-datasets>=4.9.4,<5",
         # TFDS imports it without declaring it.
         "importlib_resources>=6",
-        "scikit-learn>=1.3,<2",
+        # keras_acn.sklearn checks its rows by what older ones do not have.
+        "scikit-learn>=1.6,<2",
         "scipy>=1.10,<2",
         "numpy>=1.26,<3",
         "pandas>=2.1,<4",
