@@ -38,6 +38,7 @@ def test_they_are_there():
         assert learned == set(both)
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_decodes(path):
     header, _ = codec.info(path)
