@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -77,6 +78,35 @@ from 0.
     def advising(self, help: str) -> NotFinite:
         """Return the same error with another advice."""
         return NotFinite(self.step, self.terms, self.rows, self.count, help=help)
+
+
+class CannotWrite(UserError):
+    """A file or folder cannot be written: the disk is full, read-only or gone.
+
+    Args:
+      path: What was to be written.
+      reason: Why it cannot be, in words.
+      fix: What to do about it, in words.
+      kept: What there still is, in a sentence.
+
+    Example:
+      >>> raise CannotWrite("a.npy", "no space left on device", "make room there", "It is kept.")
+      Traceback (most recent call last):
+      ...
+      keras_acn._base.errors.CannotWrite: a.npy cannot be written (no space left on device): make \
+room there. It is kept.
+    """
+
+    def __init__(self, path: str | os.PathLike, reason: str, fix: str, kept: str):
+        self.path, self.reason, self.fix, self.kept = path, reason, fix, kept
+        super().__init__(f"{path} cannot be written ({reason}): {fix}. {kept}")
+
+    def __reduce__(self):
+        return (type(self), (self.path, self.reason, self.fix, self.kept))
+
+    def keeping(self, kept: str) -> CannotWrite:
+        """Return the same error, saying of more than a file what is kept."""
+        return CannotWrite(self.path, self.reason, self.fix, kept)
 
 
 def _listed(words: list[str]) -> str:
