@@ -177,7 +177,7 @@ def _number(error: Exception, path: pathlib.Path) -> int | None:
         else:
             for number in (*_OF_THE_DISK, *_OF_A_PATH):
                 said, text = os.strerror(number), str(each)
-                here = path.stem in text or (folder.name and str(folder) in text)
+                here = path.stem in text or (bool(folder.name) and str(folder) in text)
                 if said in text and (number in _OF_THE_DISK or here):
                     return number
         each = each.__cause__ or each.__context__

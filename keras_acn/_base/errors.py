@@ -130,7 +130,7 @@ class DataWarning(UserWarning):
 
 
 def short(value: object, most: int = 80) -> str:
-    """Return what a user gave as text to stand in a sentence: cut where it is long.
+    """Return what a user gave as text to stand in a sentence: on one line, cut where it is long.
 
     Example:
       >>> short("a" * 100, 10)
@@ -141,7 +141,9 @@ def short(value: object, most: int = 80) -> str:
     except (ValueError, RecursionError):
         # A number of thousands of digits, or lists within lists.
         text = f"a {type(value).__name__} that is too long to print"
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+    text = text if len(text) <= most else f"{text[: most - 3]}..."
+    # A terminal obeys some of what cannot be printed.
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def did_you_mean(word: object, known: Iterable) -> str:
