@@ -8,7 +8,7 @@ import math
 import os
 import struct
 import zipfile
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -50,26 +50,30 @@ class ArrayHeader:
         return math.prod(self.shape) * self.dtype.itemsize
 
     @classmethod
-    def read(cls, file: BinaryIO) -> ArrayHeader:
+    def read(cls, file: IO[bytes]) -> ArrayHeader:
         """Read the header at a file's beginning, and no more than that.
 
         Raises:
-          ValueError: If it is none, or that of Python objects, or of what no memory holds. What
-            NumPy raises for a damaged one is of other kinds, too.
+          ValueError: If it is none, or that of Python objects, or of what no memory holds.
         """
         head = file.read(8)
-        if head[:6] != np.lib.format.MAGIC_PREFIX:
+        if head[:6] != np.lib.format.MAGIC_PREFIX or len(head) < 8:
             raise ValueError("It is no .npy file.")
-        version = tuple(head[6:8])
-        width = 2 if version == (1, 0) else 4
+        width = 2 if tuple(head[6:]) == (1, 0) else 4
         length = file.read(width)
+        if len(length) < width:
+            raise ValueError("It is cut off.")
         (size,) = struct.unpack("<H" if width == 2 else "<I", length)
         if size > _LONGEST_HEADER:
             raise ValueError("Its header is too long.")
         rest = io.BytesIO(length + file.read(size))
         formats = np.lib.format
         parse: Any = formats.read_array_header_1_0 if width == 2 else formats.read_array_header_2_0
-        shape, fortran, dtype = parse(rest)
+        try:
+            shape, fortran, dtype = parse(rest)
+        except Exception as error:
+            # Python's own parser has errors of many kinds for what is no expression.
+            raise ValueError("Its header is damaged.") from error
         if dtype.hasobject or not dtype.itemsize:
             raise ValueError("It holds Python objects, or nothing.")
         if any(isinstance(each, bool) or each < 0 for each in shape):

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 
 from keras_acn._base.errors import UserError, short
 
+# No byte of what deflate has packed (gzip, zip, PNG) becomes more than these.
+DEFLATE_RATIO = 1032
 # The variable holds gigabytes of 10^9 bytes. Processes that are started from here inherit it.
 VARIABLE = "KERAS_ACN_MAX_GB"
 _DEFAULT = 4 * 10**9

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_acn._base.atomic import require_room
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn._base.progress import Progress
 from keras_acn.codec.container import (
@@ -287,6 +288,7 @@ def decompress(
             collected = Collected(shape, dtype)
             archive.read_images(content, name, codec, collected, tell, "decompress")
             return collected.array
+        require_room(file, math.prod(shape) * dtype.itemsize)
         with appearing(file) as out:
             images = NpyWriter(out, shape, dtype)
             archive.read_images(content, name, codec, images, tell, "decompress")

@@ -184,7 +184,8 @@ def read_images(
     reader = Reader(content, name)
     header = Header.read(reader)
     digest = hashlib.blake2b(header.to_bytes(), digest_size=DIGEST_SIZE)
-    done, bits = 0, []
+    done = 0
+    bits: list[tuple[float, float]] = []
     for part in read_parts(reader, header):
         if isinstance(part, Block):
             told = functools.partial(_after(done, header.count, tell), stage)

@@ -144,23 +144,31 @@ def read_snapshots(
     folder = pathlib.Path(folder)
     if not (folder / _ORIGINALS).exists():
         return [], None
-    labels = _arrays(folder / _ORIGINALS)["labels"]
+    labels = _arrays(folder / _ORIGINALS, originals=4, labels=1)["labels"]
     return _frames(folder), labels if len(labels) else None
 
 
 def _frames(folder: pathlib.Path) -> list[dict[str, Any]]:
-    originals = _arrays(folder / _ORIGINALS)["originals"]
+    originals = _arrays(folder / _ORIGINALS, originals=4, labels=1)["originals"]
     return [
-        {"epoch": int(path.stem), "originals": originals, **_arrays(path)}
+        {
+            "epoch": int(path.stem),
+            "originals": originals,
+            **_arrays(path, reconstructions=4, codes=2),
+        }
         for path in sorted(folder.glob("[0-9]*.npz"))
     ]
 
 
-def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+def _arrays(path: pathlib.Path, **axes: int) -> dict[str, np.ndarray]:
+    """Return the arrays of a file, which must be these, with so many axes each."""
     try:
-        return read_arrays(path)
+        arrays = read_arrays(path)
+        if {name: array.ndim for name, array in arrays.items()} != axes:
+            raise ValueError("They are no arrays of a snapshot.")
+        return arrays
     except UserError:
         raise
     except Exception as error:
-        # Damaged archives raise errors of zipfile's, zlib's, NumPy's and Python's parser.
+        # Damaged archives raise errors of zipfile's, zlib's and NumPy's.
         raise UserError(f"The snapshot {path} is damaged: delete it.") from error

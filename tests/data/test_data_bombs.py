@@ -299,3 +299,22 @@ def test_text_files_of_a_run(tmp_path):
         reading.read_text(tmp_path / "zero")
     with pytest.raises(FileNotFoundError):
         reading.read_text(tmp_path / "missing")
+
+
+def test_more_than_any_packed_file_of_this_size_can_hold(tmp_path):
+    """Their numbers alone, of so many small images, would take most of what is allowed."""
+    source = an_idx(tmp_path, idx((150_000_000, 1, 1), bytes(300)))
+    with pytest.raises(UserError, match="ends before its end.* more than the .* bytes"):
+        data.load(source, resize=3)
+    # Zeros are packed as tightly as can be.
+    sound = an_idx(tmp_path, idx((1000, 100, 100), bytes(10**7)))
+    assert len(data.load(sound, resize=1, test=0).train) == 1000
+    path = tmp_path / "a.npz"
+    source = npz(path, images=npy((1000, 100, 100), body=bytes(10**7)))
+    assert len(data.load(source, resize=1, test=0).train) == 1000
+    # The table says more than there is.
+    content = path.read_bytes()
+    size = zipfile.ZipFile(path).infolist()[0].file_size
+    path.write_bytes(content.replace(size.to_bytes(4, "little"), (2**31).to_bytes(4, "little")))
+    with pytest.raises(UserError, match="not a readable .npz"):
+        data.load(source)

@@ -15,7 +15,7 @@ import zlib
 import numpy as np
 
 from keras_acn._base.errors import UserError
-from keras_acn._base.reading import require_regular
+from keras_acn._base.reading import DEFLATE_RATIO, require_regular
 from keras_acn.data.checks import check_label_count
 from keras_acn.data.readers.base import Parts, StreamSource
 
@@ -67,10 +67,14 @@ def open_idx_file(path: str, axes: int = 3, labels=None) -> StreamSource:
     shape = struct.unpack(f">{axes}I", head[4:])
     form = "gzip file" if packed else "IDX file"
     source = StreamSource(path, body, shape, np.uint8, form=form, labels=labels)
-    if not packed:
-        held = os.path.getsize(path) - start
-        if held != math.prod(shape):
-            raise source.length_error(held)
+    size = os.path.getsize(path)
+    if packed and math.prod(shape) > DEFLATE_RATIO * size:
+        raise UserError(
+            f'"{path}" ends before its end: it announces {list(shape)} bytes, more than the '
+            f"{size:,} bytes of a gzip file can hold: download it again."
+        )
+    if not packed and size - start != math.prod(shape):
+        raise source.length_error(size - start)
     return source
 
 

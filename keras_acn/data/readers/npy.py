@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_acn._base.errors import UserError
 from keras_acn._base.numpy_files import ArrayHeader
-from keras_acn._base.reading import require_memory, require_regular
+from keras_acn._base.reading import DEFLATE_RATIO, require_memory, require_regular
 from keras_acn.data.checks import check_label_count
 from keras_acn.data.readers.base import ArraySource, Parts, Source, StreamSource
 
@@ -150,7 +150,14 @@ class _Member:
         self._archive = zipfile.ZipFile(path)
         self._file = self._archive.open(f"{key}.npy")
         # What the archive's table says; no more is read of it.
-        self.size = self._archive.getinfo(f"{key}.npy").file_size
+        member = self._archive.getinfo(f"{key}.npy")
+        self.size = member.file_size
+        ratio = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: DEFLATE_RATIO}
+        most = ratio.get(member.compress_type, 10**6) * min(
+            member.compress_size, os.path.getsize(path)
+        )
+        if self.size > most:
+            raise zipfile.BadZipFile("It cannot hold as much as its table says.")
         self.read, self.tell = self._file.read, self._file.tell
 
     def __enter__(self):
