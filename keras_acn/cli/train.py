@@ -99,7 +99,8 @@ def train(
     team = tf_config.from_environment()
     if resume is None:
         preset, given["data"] = _preset_and_source(preset, given["data"], config)
-    if minutes is not None and (resume is not None or preset not in ("auto", None)):
+    is_open = preset == "auto" or (preset is None and config is not None)
+    if minutes is not None and (resume is not None or not is_open):
         raise UserError(
             "--minutes is for the preset auto, which chooses by it: leave it out, or name a "
             "SOURCE and no preset."

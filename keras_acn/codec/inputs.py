@@ -153,8 +153,9 @@ class Treated(Source):
             )
         if limit is not None and limit < len(source):
             source = source.pick(range(limit))
-        look = {"crop": check_crop(crop), "resize": check_size(resize, "resize")}
-        self.source = source.transformed(**look, grey=bool(grey))
+        self.source = source.transformed(
+            crop=check_crop(crop), resize=check_size(resize, "resize"), grey=bool(grey)
+        )
         self._made_from(self.source)
         self._binarize, self._threshold, self._seed = binarize, threshold, check_seed(seed)
         self.shape = self.source.shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import pathlib
@@ -200,10 +201,10 @@ def train(
     wanted = images.size / VALUES_PER_WEIGHT[levels]
     pixels = images * np.uint8(255 // (levels - 1))
     for autoregressive in (True, False):
-        _, model = largest(
-            lambda size, kind=autoregressive: _model(images.shape[1:], levels, size, kind, seed),
-            wanted,
+        make = functools.partial(
+            _model, images.shape[1:], levels, autoregressive=autoregressive, seed=seed
         )
+        _, model = largest(make, wanted)
         rate = keras.optimizers.Adam(LEARNING_RATE, clipnorm=5.0)
         model.compile(rate, jit_compile=False)
         clock = _Clock(seconds, progress, FIRST_STEPS if autoregressive else None)
@@ -264,7 +265,7 @@ def described(model: LatentModel) -> str:
     return f"{type(model).__name__} with a {decoder}, {count_weights(model):,} weights"
 
 
-def _model(shape, levels, size, autoregressive, seed):
+def _model(shape, levels, size, *, autoregressive, seed):
     return VAE(
         tuple(int(side) for side in shape),
         size.latent_dim,

@@ -254,8 +254,11 @@ class _Chooser:
 
     def _largest(self, wanted: float, autoregressive: bool) -> Size:
         """Return the largest size that the data have enough values for."""
-        options = {"autoregressive": autoregressive, "dense": self.dense}
-        fitting = [s for s in SIZES if sizes.roughly(s, self.shape, **options) <= wanted]
+
+        def count(size):
+            return sizes.roughly(size, self.shape, autoregressive=autoregressive, dense=self.dense)
+
+        fitting = [size for size in SIZES if count(size) <= wanted]
         return fitting[-1] if fitting else SIZES[0]
 
     def _measured(self, size: Size, autoregressive: bool) -> float:
@@ -300,7 +303,9 @@ class _Chooser:
             "keep_best": has_validation,
             **schedule,
         }
-        given = {**self.given, "description": self._description()}
+        given = dict(self.given)
+        if given.get("preset") == "auto" or "description" not in given:
+            given["description"] = self._description()
         return validated(merged(chosen, given))
 
     def _description(self) -> str:

@@ -128,7 +128,9 @@ def test_more_images_get_a_larger_model():
     shape, counts = (8, 8, 1), []
     for values in (1e5, 1e7):
         wanted = values / packing.VALUES_PER_WEIGHT[2]
-        _, model = sizes.largest(lambda size: packing._model(shape, 2, size, False, 0), wanted)
+        _, model = sizes.largest(
+            lambda size: packing._model(shape, 2, size, autoregressive=False, seed=0), wanted
+        )
         counts.append(sizes.count_weights(model))
         assert counts[-1] <= values / 150 or len(counts) == 1
     assert counts[1] > 5 * counts[0]

@@ -15,6 +15,8 @@ from keras_acn.data.readers import absolute_source, needs_tensorflow
 from keras_acn.data.split import held_out
 from keras_acn.data.transform import transform_image
 
+ROOT = pathlib.Path(__file__).parents[2]
+
 
 @pytest.fixture
 def archive(tmp_path):
@@ -184,6 +186,8 @@ def test_mnist_mini_is_a_stratified_piece_of_mnist():
     assert got.train.labels[:8].tolist() == [1, 6, 9, 3, 7, 6, 6, 1]
     licence = pathlib.Path(data.__file__).parent / "mnist_mini" / "LICENSE.md"
     assert "CC BY-SA 3.0" in licence.read_text() and "LeCun" in licence.read_text()
+    # Data and licence go into an installed package.
+    assert '"keras_acn.data": ["mnist_mini/*"]' in (ROOT / "setup.py").read_text()
 
 
 def test_mnist_mini_is_a_source_like_any_other():

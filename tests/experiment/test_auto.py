@@ -178,6 +178,7 @@ def test_a_source_alone_is_looked_at_and_the_run_goes_on(folder, tmp_path, capsy
     ("words", "sentence"),
     [
         (["train", "digits", "--minutes", "1"], "--minutes is for the preset auto"),
+        (["train", "--minutes", "1"], "name a SOURCE and no preset"),
         (["train", "mnist-mini:x"], 'Unknown preset "mnist-mini:x"'),
         (["train", "npy:x.npy", "--data", "digits"], "are both a source"),
         (["train", "."], 'write "images:."'),
