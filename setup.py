@@ -34,7 +34,10 @@ setup(
     package_dir={"keras_acn.saved_models": "saved_models"},
     package_data={
         "keras_acn": ["py.typed"],
+        # A piece of MNIST, with its licence beside it.
+        "keras_acn.data": ["mnist_mini/*"],
         "keras_acn.experiment": ["presets/*.yaml"],
+        "keras_acn.html_report": ["page/*"],
         "keras_acn.saved_models": ["*/*", "*/*/*", "*/*/*/*"],
     },
     # The lower ends are those of requirements-oldest.txt, with which .ci/run tests models.
@@ -73,6 +76,7 @@ setup(
             "nbformat>=5.10",
             "ipykernel>=6.29",
             "setuptools>=69",
+            "plotly>=5.20,<8",
             "tensorboard>=2.20,<2.22",
             "tensorflow-serving-api>=2.20,<2.22",
         ],
@@ -84,6 +88,7 @@ setup(
         "codec": ["constriction>=0.5,<0.6"],
         "bench": ["torch>=2.2"],
         "faiss": ["faiss-cpu>=1.8,<2"],
+        "report": ["plotly>=5.20,<8"],
         "mp4": ["imageio-ffmpeg>=0.5"],
     },
     entry_points={"console_scripts": ["keras-acn = keras_acn.cli:main"]},

@@ -38,6 +38,7 @@ _PUBLIC = {
     "GatedPixelCNN": "keras_acn.decoders:GatedPixelCNN",
     # What is done with them.
     "load_data": "keras_acn.data:load",
+    "memory_limit": "keras_acn._base.reading:memory_limit",
     "compress": "keras_acn.codec:compress",
     "decompress": "keras_acn.codec:decompress",
     "Snapshots": "keras_acn.experiment:Snapshots",

@@ -16,6 +16,7 @@ FLOORS = [
     {"models"},
     {"experiment", "evaluation", "plots", "serving", "codec", "sklearn"},
     {"figures"},
+    {"html_report"},
     {"cli", "testing"},
 ]
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}

@@ -5,7 +5,7 @@ import functools
 import click
 
 from keras_acn.cli import words
-from keras_acn.cli.options import data_dir_option, model_argument, together
+from keras_acn.cli.options import data_dir_option, memory_option, model_argument, together
 from keras_acn.cli.output import load_tensorflow, stage_line
 
 # Which images of INPUT, and what is done to them first.
@@ -109,6 +109,7 @@ input_options = together(
     help="Decode what was written, and compare.  [default: where it takes no more than a minute]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@memory_option
 def compress(
     model,
     input_,

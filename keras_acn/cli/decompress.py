@@ -5,6 +5,7 @@ import functools
 import click
 
 from keras_acn.cli import words
+from keras_acn.cli.options import memory_option
 from keras_acn.cli.output import load_tensorflow, stage_line
 
 
@@ -17,6 +18,7 @@ from keras_acn.cli.output import load_tensorflow, stage_line
     type=words.MODEL,
     help="The model it was compressed with, if it is none of ours.",
 )
+@memory_option
 def decompress(input_, output, model):
     """Write the images of INPUT.acn to OUTPUT.npy, bit for bit as they were.
 

@@ -279,6 +279,7 @@ def decompress(
         elif model is None:
             model = archive.named_model(header, name)
         archive.check_match(model, header, name)
+        archive.check_memory(header, name, whole=file is None)
         codec = archive.codec_of(header, model)
         tell = _Stages(progress, header.count, ["decompress"])
         shape, dtype = header.array_shape, np.dtype(header.values.dtype)

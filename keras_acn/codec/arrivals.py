@@ -67,7 +67,8 @@ class FromASet:
     pushed back, uniform over f. So copies take log2(n/f) bits, the cost of their drawing.
 
     Attributes:
-      unpaid_bits: Bits that a sender's choices would have taken, had they been on the stack.
+      unpaid_bits: Bits that a sender's choices would have taken, had they been on the stack. A
+        receiver finds the same.
 
     Args:
       images: `Images`: a sender's are all there, sorted by `canonical_order`; a receiver's are room
@@ -115,7 +116,7 @@ class FromASet:
     def put(self, stack: Stack, rows: np.ndarray, images: Images) -> None:
         """Put images in, as a receiver, and push back what they were drawn with."""
         self.images[rows] = images
-        keys = self._keys
+        keys, information, after = self._keys, 0.0, stack.bits
         for row, image in zip(reversed(rows), reversed(images.levels), strict=True):
             key = image.tobytes()
             first = bisect.bisect_left(keys, key)
@@ -124,6 +125,9 @@ class FromASet:
             keys.insert(first, key)
             self._rows.insert(first, int(row))
             _one_of(len(keys)).push(stack, [first + offset])
+            information += math.log2(len(keys) / copies)
+        if stack.bits < information + 1:
+            self.unpaid_bits += max(0.0, information - (stack.bits - after))
 
     def there(self, rows: list[np.ndarray]) -> np.ndarray:
         """Return the rows of the images that a receiver has by now, in the order of their bytes.

@@ -155,28 +155,40 @@ class BlockCodec:
         block = Block(count, grid, stack.words(), scale)
         return Coded(block, order, initial_bits, lane_bits)
 
-    def decode(self, block: Block, progress: Progress | None = None) -> np.ndarray:
+    def decode(
+        self,
+        block: Block,
+        progress: Progress | None = None,
+        bits: list[tuple[float, float]] | None = None,
+    ) -> np.ndarray:
         """Return the images of a block in the order in which they come out, uint8 `[n, H, W, C]`.
 
         Args:
           block: The block.
           progress: Called with the images done, and n.
+          bits: Where to add `(initial bits, lane bits)`, as `encode` counts them.
 
         Raises:
           UserError: If the block holds something else than images of this model.
         """
-        stack = Stack(block.words)
-        steps = self._steps(block.grid, block.scale, block.count, progress=progress)
-        levels = steps.pop(stack)
+        stack, costs = Stack(block.words), Costs()
+        steps = self._steps(block.grid, block.scale, block.count, costs, progress)
+        arrivals = steps.pop(stack)
+        levels = arrivals.levels()
+        # What was pushed last comes first.
+        costs.reverse()
         if self._keeps_order:
             order = permutation(block.count).pop(stack)
             levels[order] = levels.copy()
         if not stack.is_empty():
             raise UserError("Something is left over at the end of a block: the file is damaged.")
+        if bits is not None:
+            lane_bits = costs.lane_bits() if self.mode.lanes_differ else 0.0
+            bits.append((costs.initial_bits + arrivals.unpaid_bits, lane_bits))
         return levels
 
     def _steps(self, grid, scale, count, costs=None, progress=None):
-        """Return the codec of all steps of a block; it pushes arrivals and pops levels."""
+        """Return the codec of all steps of a block, which are arrivals."""
         rows = self.mode.rows(count, self.networks.lanes, self._learns)
         tell = progress or (lambda done, total: None)
 
@@ -211,7 +223,7 @@ class BlockCodec:
                     teacher.add(images.mean, rows[t])
                 done += len(rows[t])
                 tell(done, count)
-            return arrivals.levels()
+            return arrivals
 
         return Codec(push, pop)
 
