@@ -80,6 +80,8 @@ setup(
             "tensorboard>=2.20,<2.22",
             "tensorflow-serving-api>=2.20,<2.22",
         ],
+        # For the site; on Python 3.11 or newer.
+        "docs": ["sphinx>=8.2,<10", "myst-parser>=5,<6", "furo>=2025.7"],
         # For examples/grpc_client.py; an export needs nothing.
         "serving": ["tensorflow-serving-api>=2.20,<2.22"],
         "notebooks": ["jupyterlab>=4,<5", "tensorboard>=2.20,<2.22"],

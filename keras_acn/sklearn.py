@@ -143,7 +143,7 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return (images.reshape(len(images), -1) * (high - low) + low).astype(np.float32)
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Return **minus** the nats that each row costs, float64 `[N]`: greater is better.
+        """Return minus the nats that each row costs, float64 `[N]`: greater is better.
 
         The cost is the negative ELBO, at one sample of the latents that is a function of the row:
         the same row has the same score, whatever rows come with it. A row that the model was
@@ -163,7 +163,7 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return -nats.astype(np.float64)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Return **minus** the nats per row, the mean of `score_samples`: greater is better.
+        """Return minus the nats per row, the mean of `score_samples`: greater is better.
 
         So `GridSearchCV` finds the smallest code length. Compare only models of one `likelihood`
         and `pixel_range`, as only their nats are about the same values.
