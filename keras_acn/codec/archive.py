@@ -122,6 +122,7 @@ def write_images(
     source: Source,
     tell: Tell,
     model: ModelPart | None = None,
+    extents: np.ndarray | None = None,
 ) -> tuple[End, list[int]]:
     """Write a whole file.
 
@@ -132,6 +133,7 @@ def write_images(
       source: The images.
       tell: Called in the stages `"encode"`, `"tour"` and `"compress"`.
       model: The model, where it goes into the file.
+      extents: Of tiles of pictures, int `[N, 3]`: see `edges`.
 
     Returns:
       `(the file's end, the images of each block)`.
@@ -144,7 +146,9 @@ def write_images(
     initial_bits, lane_bits = 0.0, 0.0
     for array in source.blocks(header.block):
         levels = header.values.to_levels(array).reshape(-1, *header.image_shape)
-        coded = codec.encode(levels, _after(sum(sizes), header.count, tell))
+        done = sum(sizes)
+        these = None if extents is None else extents[done : done + len(array)]
+        coded = codec.encode(levels, _after(done, header.count, tell), these)
         out.write(coded.block.to_bytes())
         shown = array if coded.order is None or header.keep_order else array[coded.order]
         digest.update(np.ascontiguousarray(shown).tobytes())
@@ -165,6 +169,7 @@ def read_images(
     out: Callable[[np.ndarray], None],
     tell: Tell,
     stage: str,
+    extents: np.ndarray | None = None,
 ) -> None:
     """Decode a file, block by block.
 
@@ -175,6 +180,7 @@ def read_images(
       out: Called with the arrays `[n, ...]` of the blocks.
       tell: Called in the stage.
       stage: What to call it.
+      extents: What `write_images` was given.
 
     Raises:
       UserError: If the file is damaged or cut off, or the images are not the ones that
@@ -186,7 +192,9 @@ def read_images(
     done = 0
     for part in read_parts(reader, header):
         if isinstance(part, Block):
-            levels = codec.decode(part, functools.partial(_after(done, header.count, tell), stage))
+            these = None if extents is None else extents[done : done + part.count]
+            told = functools.partial(_after(done, header.count, tell), stage)
+            levels = codec.decode(part, told, these)
             array = header.values.to_array(levels).reshape(-1, *header.array_shape[1:])
             digest.update(array.tobytes())
             out(array)
@@ -203,10 +211,12 @@ def _after(before, count, tell):
     return lambda stage, done, _: tell(stage, before + done, count)
 
 
-def verify(content: BinaryIO, codec: BlockCodec, tell: Tell) -> None:
+def verify(
+    content: BinaryIO, codec: BlockCodec, tell: Tell, extents: np.ndarray | None = None
+) -> None:
     """Raise a `UserError` unless a file that was just written gives its images back."""
     try:
-        read_images(content, "The file", codec, lambda array: None, tell, "verify")
+        read_images(content, "The file", codec, lambda array: None, tell, "verify", extents)
     except UserError as error:
         raise UserError(
             "The compressed images do not come back as they were, so nothing was written: "
