@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -29,6 +29,7 @@ from keras_acn.codec.container import (
 from keras_acn.codec.embedded import Packed
 from keras_acn.codec.fingerprints import fingerprint, is_of
 from keras_acn.codec.networks import check_codes, check_model
+from keras_acn.codec.planes import Tiling
 from keras_acn.codec.recipe import unpack_model
 from keras_acn.codec.values import PixelValues
 from keras_acn.data.readers.base import SCAN, Source
@@ -122,7 +123,7 @@ def write_images(
     source: Source,
     tell: Tell,
     model: ModelPart | None = None,
-    extents: np.ndarray | None = None,
+    extents: np.ndarray | Tiling | None = None,
 ) -> tuple[End, list[int]]:
     """Write a whole file.
 
@@ -162,29 +163,27 @@ def write_images(
     return end, sizes
 
 
-def read_images(
+def blocks_of(
     content: bytes | BinaryIO,
     name: str,
     codec: BlockCodec,
-    out: Callable[[np.ndarray], None],
     tell: Tell,
     stage: str,
-    extents: np.ndarray | None = None,
-) -> None:
-    """Decode a file, block by block.
+    extents: np.ndarray | Tiling | None = None,
+) -> Iterator[np.ndarray]:
+    """Decode a file: yield the arrays `[n, ...]` of its blocks.
 
     Args:
       content: Bytes or a binary file.
       name: What to call it in an error.
       codec: The one that its header asks for, from `codec_of`.
-      out: Called with the arrays `[n, ...]` of the blocks.
       tell: Called in the stage.
       stage: What to call it.
       extents: What `write_images` was given.
 
     Raises:
-      UserError: If the file is damaged or cut off, or the images are not the ones that
-        were compressed.
+      UserError: If the file is damaged or cut off; and after the last block, if the images are not
+        the ones that were compressed.
     """
     reader = Reader(content, name)
     header = Header.read(reader)
@@ -197,8 +196,8 @@ def read_images(
             levels = codec.decode(part, told, these)
             array = header.values.to_array(levels).reshape(-1, *header.array_shape[1:])
             digest.update(array.tobytes())
-            out(array)
             done += part.count
+            yield array
         elif isinstance(part, End) and part.digest != digest.digest():
             raise UserError(
                 f"{name} does not decode to the images that were compressed: it is damaged, or was "
@@ -211,12 +210,11 @@ def _after(before, count, tell):
     return lambda stage, done, _: tell(stage, before + done, count)
 
 
-def verify(
-    content: BinaryIO, codec: BlockCodec, tell: Tell, extents: np.ndarray | None = None
-) -> None:
+def verify(content: BinaryIO, codec: BlockCodec, tell: Tell) -> None:
     """Raise a `UserError` unless a file that was just written gives its images back."""
     try:
-        read_images(content, "The file", codec, lambda array: None, tell, "verify", extents)
+        for _ in blocks_of(content, "The file", codec, tell, "verify"):
+            pass
     except UserError as error:
         raise UserError(
             "The compressed images do not come back as they were, so nothing was written: "

@@ -11,14 +11,18 @@ import lzma
 import math
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from keras_acn._base.progress import Progress
+from keras_acn.codec.planes import split
+from keras_acn.data.readers.exact import Picture
 
 # WebP's limit, which keeps a PNG readable everywhere too.
 MOST_SIDE = 16_383
+# Bytes of the pictures of a folder that are tried: of more, some from all over it.
+MOST_TRIED = 2**25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +91,51 @@ def rivals(
         if progress is not None:
             progress(done + 1, len(programs) + len(painters))
     return sorted(found, key=lambda rival: rival.size)
+
+
+def picture_rivals(
+    read: Callable[[Sequence[int]], Iterable[Picture]], rows: Sequence[int], size: int
+) -> list[Rival]:
+    """Return what zstd (or else gzip, bz2 and xz) and WebP make of pictures, the smallest first.
+
+    The former get the pixels of all pictures, one after the other; WebP (lossless) gets each
+    picture by itself, and PNG those of 16 bits, which WebP has not. Names are not counted.
+
+    Args:
+      read: Called with rows, gives the pictures.
+      rows: Those of all pictures.
+      size: Bytes of their pixels. Where they are many, some are tried, and the sizes of all are
+        estimated from these.
+    """
+    step = max(1, -(-size // MOST_TRIED))
+    tried = rows[::step]
+    content, painted = bytearray(), 0
+    for picture in read(tried):
+        content += split(picture, None)[1]
+        painted += len(as_webp(picture))
+    share = size / max(1, len(content))
+    about = "" if step == 1 else f", estimated from {len(tried):,} of them"
+    found = [Rival("WebP", f"picture by picture{about}", round(painted * share))]
+    programs = dict(_compressors())
+    chosen = ["zstd"] if "zstd" in programs else ["gzip", "bz2", "xz"]
+    for name in chosen:
+        packed = len(programs[name](bytes(content)))
+        found.append(Rival(name, f"pixels of all{about}", round(packed * share)))
+    return sorted(found, key=lambda rival: rival.size)
+
+
+def as_webp(picture: Picture) -> bytes:
+    """Return a picture as a lossless WebP file; as a PNG file where WebP has no such pictures."""
+    from PIL import features
+
+    image, out = picture.to_image(), io.BytesIO()
+    if picture.mode == "I;16" or max(picture.size) > MOST_SIDE or not features.check("webp"):
+        image.save(out, format="PNG", optimize=True)
+        return out.getvalue()
+    has_alpha = picture.mode in ("LA", "RGBA") or picture.alphas
+    image = image.convert("RGBA" if has_alpha else "RGB")
+    image.save(out, format="WEBP", lossless=True, quality=100, method=4, exact=True)
+    return out.getvalue()
 
 
 def table(found: list[Rival], own: int) -> str:
