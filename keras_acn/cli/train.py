@@ -23,6 +23,7 @@ from keras_acn.cli.options import (
 from keras_acn.cli.output import load_tensorflow
 
 folder_lib = lazy.module("keras_acn.experiment.folder")
+precision = lazy.module("keras_acn.experiment.precision")
 resume_lib = lazy.module("keras_acn.experiment.resume")
 launcher = lazy.module("keras_acn.experiment.cluster.launch")
 strategy = lazy.module("keras_acn.experiment.cluster.strategy")
@@ -107,6 +108,9 @@ def train(
         return launcher.launch(settings, workers, folder, resume=resume is not None, flags=flags)
 
     load_tensorflow(None if team is None else lambda: strategy.join(team))
+    settings, chosen = precision.settled(settings, alone=team is None)
+    if chosen is not None and not quiet and (team is None or team.is_chief):
+        click.echo(chosen)
     lines = experiment.EpochBar if sys.stdout.isatty() else experiment.EpochLines
     shown = [] if quiet else [lines(settings.training.epochs)]
     try:

@@ -20,7 +20,7 @@ from keras_acn._base.errors import NotFinite, UserError
 from keras_acn._base.lock import FolderInUse, FolderLock
 from keras_acn._base.shell import command, expanded
 from keras_acn.data.batches import Batches
-from keras_acn.experiment import build, checkpoint, tensorboard, trained_on
+from keras_acn.experiment import build, checkpoint, precision, tensorboard, trained_on
 from keras_acn.experiment.callbacks import (
     Interrupted,
     Recorder,
@@ -130,7 +130,7 @@ def _train(
             f"set --batch-size to at least {team.size}, or start fewer."
         )
     strategy = None if team is None else workers.join(team)
-    config = absolute(config)
+    config = absolute(precision.settled(config, alone=team is None)[0])
     data = build.build_data(config)
     differs = trained_on.difference(folder, data) if resume is not None else None
     if differs is not None:

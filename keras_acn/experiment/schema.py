@@ -149,7 +149,8 @@ class TrainingSection(Section):
     ) = Field(None, min_length=1)
     ema: float | None = Field(None, gt=0, lt=1)
     jit_compile: Literal["auto", True, False] = "auto"
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    # "auto" is what is faster on the processor at hand, as keras_acn.experiment.precision finds.
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"] = "float32"
     steps_per_execution: int = Field(1, ge=1)
     keep_best: bool = False
     early_stopping: int | None = Field(None, ge=1)

@@ -51,6 +51,7 @@ def test_few_images(count, mode):
     assert len(data) < 400
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("decoder", ["mlp", "pixelcnn"])
 @pytest.mark.parametrize("level", [0, 1])
