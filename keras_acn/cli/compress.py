@@ -1,5 +1,6 @@
 """keras-acn compress: images into a file as short as the model can make it."""
 
+import dataclasses
 import functools
 
 import click
@@ -47,6 +48,10 @@ input_options = together(
         "--limit", type=click.IntRange(0), metavar="N", help="At most the first N images."
     ),
 )
+
+
+# The options of `input_options` that change the images, or leave some out.
+_CHANGES = ("binarize", "threshold", "seed", "crop", "resize", "grey", "limit")
 
 
 @click.command()
@@ -142,7 +147,7 @@ def compress(
     import json
 
     from keras_acn._base.errors import UserError
-    from keras_acn.codec import inputs
+    from keras_acn.codec import inputs, rivals
     from keras_acn.experiment import open_run
 
     if not output.endswith(".acn"):
@@ -187,8 +192,17 @@ def compress(
         background=background,
         skip_damaged=skip_damaged,
     )
+    # What is compressed is what the others get.
+    treated = inputs.Treated(source, **{name: options.pop(name) for name in _CHANGES})
     report = codec.compress(
-        source, trained, output, mode=mode or "stream", keep_order=keep_order, **options
+        treated, trained, output, mode=mode or "stream", keep_order=keep_order, **options
     ).report
     notices.tell(source.notices)
-    click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.to_text())
+    ordered = keep_order or report.mode == "stream"
+    found = rivals.source_rivals(treated, trained.decoder.likelihood.levels, ordered=ordered)
+    if as_json:
+        told = {**report.to_dict(), "rivals": [dataclasses.asdict(rival) for rival in found]}
+        click.echo(json.dumps(told, indent=2))
+        return
+    values = report.images * report.values_per_image
+    click.echo("\n".join([report.to_text(), *rivals.against(found, report.file_bytes, values)]))

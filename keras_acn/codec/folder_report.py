@@ -11,7 +11,7 @@ from keras_acn.codec.api import info_of
 from keras_acn.codec.folder_file import FolderFile
 from keras_acn.codec.planes import rest_bytes, values_of
 from keras_acn.codec.report import Report
-from keras_acn.codec.rivals import Rival
+from keras_acn.codec.rivals import Rival, against
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +166,7 @@ class FolderReport:
         if self.seconds:
             checked = ", decoded again to verify" if self.verified else ""
             lines.append(f"time     {self.seconds:.1f} s{checked}")
-        return "\n".join([*lines, *self._against()])
+        return "\n".join([*lines, *against(self.rivals or [], self.file_bytes, self.values)])
 
     def _copies(self):
         one = self.copies == 1
@@ -208,20 +208,3 @@ class FolderReport:
             kept = self.tiles.order_bits
             each += f"; {kept:,} bits for their order" if kept else "; sorted"
         return f"{each}; {self.tiles.initial_bits:,} initial bits"
-
-    def _against(self):
-        """Return what others make of the pictures, in lines."""
-        if not self.rivals:
-            return []
-        lines = []
-        for rival in self.rivals:
-            rate = 8 * rival.size / self.values
-            lines.append(f"{rival.name:<8} {rate:.4f} bits per dimension ({rival.form})")
-        best, own = self.rivals[0], self.file_bytes
-        if best.size < own:
-            lines.append(
-                f"{best.name} would have been smaller by {own - best.size:,} bytes "
-                f"({1 - best.size / own:.0%}): take it, or a model that was trained on such "
-                "pictures."
-            )
-        return lines
