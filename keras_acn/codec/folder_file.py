@@ -203,8 +203,13 @@ def read_folder(content: bytes | BinaryIO, name: str) -> FolderFile:
       UserError: If it is damaged or cut off.
     """
     reader = _Reader(content, name)
-    if reader.take(len(MAGIC) + 1, "begins") != MAGIC + bytes([FORMAT_OF_FOLDER]):
-        raise UserError(f"{name} is no .acn file of a folder.")
+    if reader.take(len(MAGIC), "begins") != MAGIC:
+        raise UserError(f"{name} is no .acn file.")
+    version = reader.take(1)[0]
+    if version > FORMAT_OF_FOLDER:
+        raise UserError(f"{name} was written by a newer version of keras_acn: update this one.")
+    if version < FORMAT_OF_FOLDER:
+        raise UserError(f"{name} holds an array, no folder: decompress it to an .npy file.")
     if reader.take(1) != INDEX:
         raise reader.damaged()
     content_of_index = unsqueezed(reader, MAX_INDEX)

@@ -189,9 +189,12 @@ class FolderReport:
         text = self.mode
         if self.choice is not None:
             tried = ", ".join(f"{m} {bits:.3f}" for m, bits in self.choice.bits_per_dim.items())
-            text += f", the best on {self.choice.tiles:,} tiles (bits per dimension: {tried})"
-            if self.choice.best != self.mode:
-                text = f"{self.mode}, as the file is smaller so than by the model"
+            if self.choice.best == self.mode:
+                text += f", the best on {self.choice.tiles:,} tiles"
+            else:
+                text += f", as the file is smaller so; on {self.choice.tiles:,} tiles"
+                text += f" {self.choice.best} was the best"
+            text += f" (bits per dimension: {tried})"
         elif self.mode == "raw" and self.asked not in (None, "raw"):
             text += ", without the model, which " + (
                 "codes none of these pictures"

@@ -10,12 +10,13 @@ import zlib
 
 import numpy as np
 import pytest
+import test_mutations
 
 import keras_acn
 from keras_acn import codec
 from keras_acn._base.errors import UserError
 from keras_acn.codec import archive
-from keras_acn.codec.folder_file import read_folder
+from keras_acn.codec.folder_file import read_folder, tiles_part
 from keras_acn.codec.index import Index
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
@@ -76,7 +77,9 @@ def changed(content, rng, start=0):
     content = bytearray(content)
     for _ in range(rng.integers(1, 4)):
         place, kind = int(rng.integers(start, max(start + 1, len(content)))), rng.integers(6)
-        if kind < 2:
+        if place >= len(content):
+            content += rng.bytes(2)
+        elif kind < 2:
             content[place : place + 1] = bytes([content[place] ^ 1 << rng.integers(8)])
         elif kind < 4:
             content[place : place + 2] = rng.bytes(len(content[place : place + 2]))
@@ -99,11 +102,18 @@ def mutated(data, others, rng):
         pool = parts + [strangers[rng.integers(len(strangers))]]
         rows = rng.integers(0, len(pool), rng.integers(1, len(pool) + 1))
         return b"".join(pool[row] for row in rows)
-    if kind == 3:  # by someone who knows about checksums: any part
+    if kind == 4 and len(parts) > 3:  # the tiles, by someone who knows about checksums
+        tiles = test_mutations.parts_of(parts[2])
+        at = int(rng.integers(len(tiles)))
+        tiles[at] = sealed(changed(tiles[at][:-4], rng, 6 if at == 0 else 1) + bytes(4))
+        parts[2] = b"".join(tiles)
+        parts[1] = tiles_part(len(parts[2]))
+        return b"".join(parts)
+    if kind == 3:  # any other part
         at = int(rng.integers(len(parts)))
         parts[at] = sealed(changed(parts[at][:-4], rng, 6 if at == 0 else 1) + bytes(4))
         return b"".join(parts)
-    # ... and about indices: stored as it is, and changed in itself.
+    # The index, stored as it is, and changed in itself.
     content = changed(read_folder(data, "x").index.to_bytes(), rng)
     if len(content) > 127 * 128:
         return data

@@ -14,6 +14,7 @@ import pytest
 from codec_models import small_model
 from PIL import Image
 
+import keras_acn
 from keras_acn import codec
 from keras_acn._base.errors import DataWarning, UserError
 from keras_acn.cli import main
@@ -330,6 +331,17 @@ def test_bad_options_are_one_sentence(root, model, options, sentence):
     given = {"folder": root, "model": model, **options}
     with pytest.raises(UserError, match=sentence):
         codec.compress_folder(given.pop("folder"), given.pop("model"), **given)
+
+
+def test_files_of_other_kinds_are_told_apart(coded, model, tmp_path):
+    array = keras_acn.compress(np.zeros((3, 6, 5, 3), np.uint8), model)
+    for data, sentence in (
+        (bytes(array), "holds an array, no folder"),
+        (b"\x93ACN\x05" + bytes(coded)[5:], "newer version"),
+        (b"PK", "no .acn file"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            codec.decompress_folder(data, tmp_path / "b", model)
 
 
 def test_a_name_that_is_no_text(tmp_path, model):
