@@ -1,7 +1,8 @@
 """What every test and every example of a docstring starts from.
 
-The slow set: `@pytest.mark.slow`, and of a grid with `@pytest.mark.fast(ID, ..., every=N)` whatever is
-neither named nor the first, the N + 1st and so on. Everything else is the fast set, which `pytest` alone runs.
+The slow set: `@pytest.mark.slow`, and of a grid with `@pytest.mark.fast(ID, ..., every=N)`
+whatever is neither named nor the first, the N + 1st and so on. Everything else is the fast set,
+which `pytest` alone runs.
 """
 
 import os

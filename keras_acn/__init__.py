@@ -38,6 +38,7 @@ _PUBLIC = {
     "GatedPixelCNN": "keras_acn.decoders:GatedPixelCNN",
     # What is done with them.
     "load_data": "keras_acn.data:load",
+    "memory_limit": "keras_acn._base.reading:memory_limit",
     "compress": "keras_acn.codec:compress",
     "decompress": "keras_acn.codec:decompress",
     "compress_folder": "keras_acn.codec:compress_folder",
@@ -58,9 +59,19 @@ _PUBLIC = {
     "plots": "keras_acn.plots",
     "priors": "keras_acn.priors",
     "serving": "keras_acn.serving",
+    "sklearn": "keras_acn.sklearn",
     "testing": "keras_acn.testing",
 }
-_NEED_KERAS = ("codebook", "decoders", "encoders", "models", "priors", "serving", "testing")
+_NEED_KERAS = (
+    "codebook",
+    "decoders",
+    "encoders",
+    "models",
+    "priors",
+    "serving",
+    "sklearn",
+    "testing",
+)
 
 
 def _before(where):

@@ -115,7 +115,7 @@ def holder(folder: str | os.PathLike) -> str | None:
     if fcntl is None:
         return None
     try:
-        descriptor = os.open(pathlib.Path(folder) / LOCK, os.O_RDONLY)
+        descriptor = os.open(pathlib.Path(folder) / LOCK, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return None
     try:

@@ -6,7 +6,7 @@ import functools
 import click
 
 from keras_acn.cli import words
-from keras_acn.cli.options import data_dir_option, model_argument, together
+from keras_acn.cli.options import data_dir_option, memory_option, model_argument, together
 from keras_acn.cli.output import load_tensorflow, stage_line
 
 # Which images of INPUT, and what is done to them first.
@@ -119,6 +119,7 @@ _CHANGES = ("binarize", "threshold", "seed", "crop", "resize", "grey", "limit")
     help="Of a folder of pictures: whether names of files and folders are kept.  [default: all]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@memory_option
 def compress(
     model,
     input_,

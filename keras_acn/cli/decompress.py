@@ -5,6 +5,7 @@ import functools
 import click
 
 from keras_acn.cli import words
+from keras_acn.cli.options import memory_option
 from keras_acn.cli.output import load_tensorflow, stage_line
 
 
@@ -28,6 +29,7 @@ from keras_acn.cli.output import load_tensorflow, stage_line
     is_flag=True,
     help="Of a folder: write into one that holds something, and replace files of the same names.",
 )
+@memory_option
 def decompress(input_, output, model, format_, force):
     """Write the images of INPUT.acn to OUTPUT, bit for bit as they were.
 

@@ -5,11 +5,13 @@ import json
 import click
 
 from keras_acn.cli import words
+from keras_acn.cli.options import memory_option
 
 
 @click.command()
 @click.argument("file", metavar="FILE.acn", type=words.FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@memory_option
 def info(file, as_json):
     """Show what FILE.acn holds: sizes, rates, model, order."""
     from keras_acn import codec

@@ -253,6 +253,7 @@ def decompress(
 
             return array_of(content, name, model, file, progress)
         header, model = reading_model(content, name, model)
+        archive.check_memory(header, name, whole=file is None)
         codec = archive.codec_of(header, model)
         tell = Stages(progress, header.count, ["decompress"])
         shape, dtype = header.array_shape, np.dtype(header.values.dtype)

@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_acn import __version__
 from keras_acn._base.errors import UserError, unknown_name
+from keras_acn._base.reading import require_memory
 from keras_acn.codec.blocks import BlockCodec, default_lanes
 from keras_acn.codec.container import (
     DIGEST_SIZE,
@@ -32,7 +33,7 @@ from keras_acn.codec.networks import check_codes, check_model
 from keras_acn.codec.planes import Tiling
 from keras_acn.codec.recipe import unpack_model
 from keras_acn.codec.values import PixelValues
-from keras_acn.data.readers.base import SCAN, Source
+from keras_acn.data.readers.base import Source
 
 # Images of a block at most, and its pixels: what is in memory at a time, and what the tour,
 # whose time grows with the square, goes through. A set is worth the more the larger a block is.
@@ -69,7 +70,7 @@ def header_of(
             "model_name is longer than the 255 bytes that a file has for it: shorten it."
         )
     levels = model.decoder.likelihood.levels
-    values = PixelValues.of(source.blocks(SCAN), source.dtype, levels, source.scale)
+    values = PixelValues.of(source.scan(), source.dtype, levels, source.scale)
     pixels = math.prod(model.image_shape)
     usual = BLOCK_IMAGES_OF_A_SET if mode == "set" else BLOCK_IMAGES
     most = block_images or min(usual, max(1, BLOCK_VALUES // pixels))
@@ -189,11 +190,12 @@ def blocks_of(
     header = Header.read(reader)
     digest = hashlib.blake2b(header.to_bytes(), digest_size=DIGEST_SIZE)
     done = 0
+    bits: list[tuple[float, float]] = []
     for part in read_parts(reader, header):
         if isinstance(part, Block):
             these = None if extents is None else extents[done : done + part.count]
             told = functools.partial(_after(done, header.count, tell), stage)
-            levels = codec.decode(part, told, these)
+            levels = codec.decode(part, told, bits, these)
             array = header.values.to_array(levels).reshape(-1, *header.array_shape[1:])
             digest.update(array.tobytes())
             done += part.count
@@ -203,6 +205,18 @@ def blocks_of(
                 f"{name} does not decode to the images that were compressed: it is damaged, or was "
                 "written on a machine whose arithmetic differs; decompress it there."
             )
+        elif isinstance(part, End) and not _are_of(part, bits):
+            raise UserError(
+                f"{name} is damaged, as it took other numbers of bits than it says: get it, or "
+                "compress its images, again."
+            )
+
+
+def _are_of(end: End, bits: list[tuple[float, float]]) -> bool:
+    """Return whether a file's end tells the numbers of bits that its blocks had."""
+    initial, lanes = (sum(each) for each in zip((0.0, 0.0), *bits, strict=True))
+    # They were summed in another order before they were rounded.
+    return abs(end.initial_bits - math.ceil(initial)) <= 1 and abs(end.lane_bits - lanes) <= 1
 
 
 def _after(before, count, tell):
@@ -237,6 +251,24 @@ def check_whole(content: bytes | BinaryIO, name: str) -> tuple[Header, ModelPart
     for part in read_parts(reader, header):
         model = part if isinstance(part, ModelPart) else model
     return header, model
+
+
+def check_memory(header: Header, name: str, *, whole: bool) -> None:
+    """Raise a `UserError` if decoding takes more memory than is allowed.
+
+    Args:
+      header: The header of the file.
+      name: What to call the file in an error.
+      whole: Whether all images are in memory at the end, or those of a block at a time.
+    """
+    pixels = math.prod(header.image_shape)
+    itemsize = np.dtype(header.values.dtype).itemsize
+    if whole:
+        require_memory(header.count * pixels * itemsize, f"The images of {name}")
+    # Levels, twice, what is made of them, and what is known of the latents.
+    block = min(header.block, header.count)
+    of_one = pixels * (2 + itemsize) + 24 * header.latent_dim
+    require_memory(block * of_one, f"The {block:,} images of a block of {name}")
 
 
 def check_match(model: Any, header: Header, name: str) -> None:

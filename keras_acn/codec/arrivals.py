@@ -70,7 +70,8 @@ class FromASet:
     pushed back, uniform over f. So copies take log2(n/f) bits, the cost of their drawing.
 
     Attributes:
-      unpaid_bits: Bits that a sender's choices would have taken, had they been on the stack.
+      unpaid_bits: Bits that a sender's choices would have taken, had they been on the stack. A
+        receiver finds the same.
 
     Args:
       images: `Images`: a sender's are all there, sorted by `canonical_order`; a receiver's are room
@@ -122,7 +123,7 @@ class FromASet:
     def put(self, stack: Stack, rows: np.ndarray, images: Images) -> None:
         """Put images in, as a receiver, and push back what they were drawn with."""
         self.images[rows] = images
-        keys = self._keys
+        keys, information, after = self._keys, 0.0, stack.bits
         for row, image in zip(reversed(rows), reversed(images.levels), strict=True):
             kind = self._kinds[row]
             key = kind, image.tobytes()
@@ -133,6 +134,9 @@ class FromASet:
             self._rows.insert(first, int(row))
             start, stop = (bisect.bisect_left(keys, (each,)) for each in (kind, kind + 1))
             _one_of(stop - start).push(stack, [first + offset - start])
+            information += math.log2((stop - start) / copies)
+        if stack.bits < information + 1:
+            self.unpaid_bits += max(0.0, information - (stack.bits - after))
 
     def _left_of_kind(self, kind):
         """Return from where to where of `_left` the images are of a kind."""

@@ -164,33 +164,44 @@ class BlockCodec:
         return Coded(block, order, initial_bits, lane_bits)
 
     def decode(
-        self, block: Block, progress: Progress | None = None, extents: np.ndarray | None = None
+        self,
+        block: Block,
+        progress: Progress | None = None,
+        bits: list[tuple[float, float]] | None = None,
+        extents: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return the images of a block in the order in which they come out, uint8 `[n, H, W, C]`.
 
         Args:
           block: The block.
           progress: Called with the images done, and n.
+          bits: Where to add `(initial bits, lane bits)`, as `encode` counts them.
           extents: What `encode` was given. Where the mode reorders, and the order is not kept,
             only their order by kind matters.
 
         Raises:
           UserError: If the block holds something else than images of this model.
         """
-        stack, kinds = Stack(block.words), _kinds(extents, block.count)
+        stack, costs, kinds = Stack(block.words), Costs(), _kinds(extents, block.count)
         if extents is not None and self.mode.reorders:
             extents = extents[np.argsort(kinds, kind="stable")]
-        options = {"progress": progress, "extents": extents}
-        levels = self._steps(block.grid, block.scale, block.count, **options).pop(stack)
+        steps = self._steps(block.grid, block.scale, block.count, costs, progress, extents)
+        arrivals = steps.pop(stack)
+        levels = arrivals.levels()
+        # What was pushed last comes first.
+        costs.reverse()
         if self._keeps_order:
             order = permutation_within(kinds).pop(stack)
             levels[order] = levels.copy()
         if not stack.is_empty():
             raise UserError("Something is left over at the end of a block: the file is damaged.")
+        if bits is not None:
+            lane_bits = costs.lane_bits() if self.mode.lanes_differ else 0.0
+            bits.append((costs.initial_bits + arrivals.unpaid_bits, lane_bits))
         return levels
 
     def _steps(self, grid, scale, count, costs=None, progress=None, extents=None):
-        """Return the codec of all steps of a block; it pushes arrivals and pops levels."""
+        """Return the codec of all steps of a block, which are arrivals."""
         rows = self.mode.rows(count, self.networks.lanes, self._learns)
         tell = progress or (lambda done, total: None)
 
@@ -229,7 +240,7 @@ class BlockCodec:
                     teacher.add(images.mean, rows[t])
                 done += len(rows[t])
                 tell(done, count)
-            return arrivals.levels()
+            return arrivals
 
         return Codec(push, pop)
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from keras_acn._base.errors import UserError
+from keras_acn._base.reading import require_memory
 from keras_acn._base.varint import varint
 from keras_acn.codec.container import Reader
 
@@ -238,6 +239,7 @@ def unsqueezed(reader: Reader, most: int) -> bytes:
     size = reader.number(most)
     if not size:
         return b""
+    require_memory(size, f"The weights in {reader.name}")
     method = reader.take(1)[0]
     content = reader.take(reader.number(reader.left()))
     if method >= len(_UNPACKERS):

@@ -16,6 +16,7 @@ import numpy as np
 from keras_acn import __version__
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn._base.progress import Progress
+from keras_acn._base.reading import require_memory
 from keras_acn.codec import archive
 from keras_acn.codec.api import Compressed, Stages, is_quick, place_of, reading_model
 from keras_acn.codec.archive import Tell
@@ -36,7 +37,7 @@ from keras_acn.codec.folder_report import FolderReport
 from keras_acn.codec.index import MAX_NAME, Index
 from keras_acn.codec.networks import check_model
 from keras_acn.codec.pictures import Pictures, Survey
-from keras_acn.codec.planes import rest_bytes, split
+from keras_acn.codec.planes import rest_bytes, split, values_of
 from keras_acn.codec.rivals import picture_rivals
 from keras_acn.codec.tiles import CodedTiles, TileCoder, Tiles
 from keras_acn.codec.written import check_format, check_target, write_pictures
@@ -75,7 +76,7 @@ def compress_folder(
     binarize: str = "none",
     threshold: float = 0.5,
     seed: int = 0,
-    crop: int | tuple[int, int] | None = None,
+    crop: int | tuple[int, int] | str | None = None,
     resize: int | tuple[int, int] | None = None,
     grey: bool = False,
     background: Any = None,
@@ -263,6 +264,7 @@ def decompress_folder(
     with opened(place_of(data)) as (content, name):
         file = read_folder(content, name)
         check_format(file.index, format, name)
+        _check_memory(file)
         pictures = _decoded(file, _model_of(file, model), Stages(progress, _count(file), [_STAGE]))
         write_pictures(target, file.index, pictures, format)
     return target
@@ -287,6 +289,7 @@ def array_of(
             f"{name} holds a folder of pictures that do not fit into one array: decompress it to a "
             "folder (decompress_folder() in Python)."
         )
+    _check_memory(read, whole=True)
     tell = Stages(progress, _count(read), [_STAGE])
     pictures = [each.pixels for each in _decoded(read, _model_of(read, model), tell)]
     array = np.stack(pictures)[list(read.index.shown)]
@@ -298,6 +301,18 @@ def array_of(
 
 
 _STAGE = "decompress"
+
+
+def _check_memory(file: FolderFile, whole: bool = False) -> None:
+    """Raise a `UserError` if decoding takes more memory than is allowed."""
+    sizes = [2 * values_of(entry.mode, entry.size) for entry in file.index.entries]
+    header = file.header()
+    if header is not None:
+        archive.check_memory(header, file.name, whole=False)
+    # Its tiles, its parts, and what they are put together to.
+    require_memory(3 * max(sizes, default=0), f"Pictures of {file.name}")
+    if whole:
+        require_memory(sum(sizes[row] for row in file.index.shown), f"The pictures of {file.name}")
 
 
 def _count(file):

@@ -23,6 +23,7 @@ from keras_acn.data.transform import (
     by_draw,
     by_threshold,
     check_binarize,
+    check_crop,
     check_size,
     transform_image,
 )
@@ -91,7 +92,7 @@ class Pictures:
         binarize: str = "none",
         threshold: float = 0.5,
         seed: int = 0,
-        crop: int | tuple[int, int] | None = None,
+        crop: int | tuple[int, int] | str | None = None,
         resize: int | tuple[int, int] | None = None,
         grey: bool = False,
     ):
@@ -103,7 +104,7 @@ class Pictures:
         self._tree, self._said = tree, said
         self._background = check_background(background)
         self._look: dict[str, Any] = {
-            "crop": check_size(crop, "crop"),
+            "crop": check_crop(crop),
             "resize": check_size(resize, "resize"),
             "grey": bool(grey),
         }

@@ -132,10 +132,7 @@ def check_labels(labels: Any, count: int, where: str = "The labels") -> np.ndarr
         raise UserError(
             f"{where} have the shape {list(labels.shape)}: give one integer an image, [N]."
         )
-    if len(labels) != count:
-        raise UserError(
-            f"{where} number {len(labels)} but the images {count}: give one label an image."
-        )
+    check_label_count(len(labels), count, where)
     if not np.issubdtype(labels.dtype, np.integer):
         raise UserError(f'{where} are {labels.dtype}: convert them with astype("int32").')
     if labels.min() < 0 or labels.max() >= 2**31:
@@ -143,6 +140,12 @@ def check_labels(labels: Any, count: int, where: str = "The labels") -> np.ndarr
             f"{where} run from {labels.min()} to {labels.max()}: number the classes from 0."
         )
     return labels.astype(np.int32)
+
+
+def check_label_count(found: int, count: int, where: str = "The labels") -> None:
+    """Raise a `UserError` unless there are as many labels as images."""
+    if found != count:
+        raise UserError(f"{where} number {found} but the images {count}: give one label an image.")
 
 
 def white_of(blocks: Iterable[np.ndarray]) -> int:
@@ -188,3 +191,22 @@ def to_unit(images: Any, white: int | None = None) -> np.ndarray:
     if white is None:
         white = white_of([images])
     return images.astype(np.float32) / np.float32(white)
+
+
+def is_black_and_white(images: np.ndarray, white: int = 1) -> bool:
+    """Return whether every number is 0 or `white`.
+
+    Args:
+      images: Numbers of any shape, the images along the first axis.
+      white: The number that stands for white.
+
+    Example:
+
+    >>> is_black_and_white(np.array([0.0, 1.0])), is_black_and_white(np.array([0, 7]), 255)
+    (True, False)
+    """
+    # Grey values are found in the first images, where there are any.
+    return all(
+        bool(np.all((block == 0) | (block == white)))
+        for block in (images[at : at + 1024] for at in range(0, len(images), 1024))
+    )

@@ -14,12 +14,15 @@ import numpy as np
 
 from keras_acn._base import lazy
 from keras_acn._base.errors import UserError, unknown_name
+from keras_acn._base.reading import require_memory
 from keras_acn.data.checks import to_unit
 
 tf = lazy.module("tensorflow")
 Image = lazy.module("PIL.Image")
 
 BINARIZATIONS = ("none", "threshold", "static", "dynamic")
+# A crop to the largest square around the centre, whatever the size of each image.
+SQUARE = "square"
 _CHUNK = 4096
 
 # Luma of ITU-R BT.601, the weights of every common RGB-to-grey conversion.
@@ -44,8 +47,32 @@ def check_size(size: Any, what: str) -> tuple[int, int] | None:
     return int(pair[0]), int(pair[1])
 
 
+def check_crop(crop: Any) -> tuple[int, int] | str | None:
+    """Return `(height, width)` for an int or a pair, `"square"` and `None` as they are.
+
+    Raises:
+      UserError: If it is none of these.
+
+    Example:
+
+    >>> check_crop(8), check_crop("square")
+    ((8, 8), 'square')
+    """
+    if isinstance(crop, str) and crop == SQUARE:
+        return crop
+    try:
+        return check_size(crop, "crop")
+    except UserError:
+        raise UserError(
+            f'crop must be a number of pixels, a pair (height, width) or "{SQUARE}", the largest '
+            f"square, not {crop!r}."
+        ) from None
+
+
 def _crop(image, size):
     height, width = image.shape[:2]
+    if size == SQUARE:
+        size = (min(height, width),) * 2
     if size[0] > height or size[1] > width:
         raise UserError(
             f"crop={size[0]}x{size[1]} is larger than an image of {height}x{width}: "
@@ -69,6 +96,11 @@ def _resize(image, size):
 
     if image.shape[:2] == size:
         return image
+    values = max(size[0] * size[1], image.shape[0] * image.shape[1]) * image.shape[2]
+    require_memory(
+        values * image.dtype.itemsize,
+        f"Images of {image.shape[0]}x{image.shape[1]}, resized to {size[0]}x{size[1]},",
+    )
     if image.dtype == np.uint8 and image.shape[2] == 3:
         return scaled(np.ascontiguousarray(image))
     planes = [scaled(np.ascontiguousarray(image[..., c])) for c in range(image.shape[2])]
@@ -77,7 +109,7 @@ def _resize(image, size):
 
 def transform_image(
     image: np.ndarray,
-    crop: tuple[int, int] | None = None,
+    crop: tuple[int, int] | str | None = None,
     resize: tuple[int, int] | None = None,
     grey: bool = False,
 ) -> np.ndarray:
@@ -85,7 +117,8 @@ def transform_image(
 
     Args:
       image: uint8 or float32 `[H, W, C]`.
-      crop: `(height, width)` kept around the centre, or `None`.
+      crop: `(height, width)` kept around the centre, `"square"` for as much of it as is square,
+        or `None`.
       resize: `(height, width)` of the result, or `None`. Bilinear, antialiased.
       grey: Whether three or four channels become one (luma, BT.601).
 
@@ -104,10 +137,45 @@ def transform_image(
     return image
 
 
+def transformed_header(
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    crop: tuple[int, int] | None = None,
+    resize: tuple[int, int] | None = None,
+    grey: bool = False,
+) -> tuple[tuple[int, int, int], np.dtype, bool]:
+    """Return what `transform_images` makes of images, without any.
+
+    Args:
+      shape: `(H, W, C)`.
+      dtype: uint8 or a floating-point type.
+      crop, resize, grey: As for `transform_image`.
+
+    Returns:
+      `(shape, dtype, whether pixels are mixed from several)`.
+
+    Raises:
+      UserError: If the crop is larger than the image.
+    """
+    # A view of one number, which takes no memory whatever its shape.
+    image = np.broadcast_to(np.zeros((), np.uint8), shape)
+    if crop is not None:
+        image = _crop(image, crop)
+    height, width, channels = image.shape
+    mixes = resize is not None or (grey and channels >= 3)
+    if grey and channels >= 3:
+        channels = 1
+    if resize is not None:
+        height, width = resize
+    if mixes:
+        dtype = np.dtype(np.float32 if dtype.kind == "f" else np.uint8)
+    return (height, width, channels), dtype, mixes
+
+
 def transform_images(
     images: np.ndarray,
     levels: int | None,
-    crop: tuple[int, int] | None = None,
+    crop: tuple[int, int] | str | None = None,
     resize: tuple[int, int] | None = None,
     grey: bool = False,
 ) -> tuple[np.ndarray, int | None]:
@@ -131,7 +199,9 @@ def transform_images(
         if levels is None:
             images = images.astype(np.float32, copy=False)
         elif levels != 256:
-            images = np.rint(images.astype(np.float32) * 255 / (levels - 1)).astype(np.uint8)
+            # By a table, as floats of a large image would take four times its memory.
+            to_eight_bits = np.rint(np.arange(256, dtype=np.float32) * 255 / (levels - 1))
+            images = to_eight_bits.astype(np.uint8)[images]
             levels = 256
     images = np.stack([transform_image(i, crop, resize, grey) for i in images])
     return images, levels

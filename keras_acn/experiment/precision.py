@@ -44,7 +44,8 @@ def settled(config: Config, *, alone: bool = True) -> tuple[Config, str | None]:
 def _choice(config: Config, alone: bool) -> tuple[str, str]:
     if not alone:
         return "float32", "the workers of a team have to agree"
-    if all("mlp" in part.name.lower() for part in (config.encoder, config.decoder)):
+    names = [part.name for part in (config.encoder, config.decoder) if part is not None]
+    if all("mlp" in (name or "").lower() for name in names):
         return "float32", "without convolutions there is little to gain by bfloat16"
     faster = seconds(tf.float32) / seconds(tf.bfloat16)
     told = f"a convolution takes {faster:.2g} times as long in float32 as in bfloat16"

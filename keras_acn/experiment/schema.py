@@ -131,6 +131,8 @@ class TrainingSection(Section):
 
     # A trained model whose weights the first epoch begins with.
     start_from: str | None = None
+    # Minutes for which what the config leaves open is chosen: see keras_acn.experiment.auto.
+    minutes: float | None = Field(None, gt=0, lt=1e5)
     epochs: int = Field(20, ge=1)
     steps_per_epoch: int | None = Field(None, ge=1)
     batch_size: int = Field(128, ge=1)

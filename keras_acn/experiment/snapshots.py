@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -12,6 +11,7 @@ import numpy as np
 
 from keras_acn._base.atomic import make_folder, replacing
 from keras_acn._base.errors import UserError
+from keras_acn._base.numpy_files import read_arrays
 
 if TYPE_CHECKING:
     from keras_acn.data import ImageSet
@@ -158,7 +158,9 @@ def _frames(folder: pathlib.Path) -> list[dict[str, Any]]:
 
 def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        return read_arrays(path)
+    except UserError:
+        raise
+    except Exception as error:
+        # Damaged archives raise errors of zipfile's, zlib's, NumPy's and Python's parser.
         raise UserError(f"The snapshot {path} is damaged: delete it.") from error

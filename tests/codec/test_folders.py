@@ -470,6 +470,17 @@ def test_names_that_hold_a_nul_or_a_slash_are_none():
             Index.read(changed, "x")
 
 
+def test_memory_is_bounded(tmp_path):
+    data = codec.compress_folder(tiny(tmp_path / "a", 3), mode="raw", rivals=False)
+    with keras_acn.memory_limit(100e-9):
+        with pytest.raises(UserError, match="memory|GB"):
+            codec.decompress_folder(data, tmp_path / "b")
+    with keras_acn.memory_limit(300e-9):
+        codec.decompress_folder(data, tmp_path / "b")
+    with keras_acn.memory_limit(287e-9), pytest.raises(UserError, match="memory|GB"):
+        codec.decompress(bytes(data))
+
+
 def test_pictures_of_one_kind_are_an_array_too(root, coded, model, tmp_path):
     folder = tiny(tmp_path / "a", 5)
     shutil.copy(folder / "0002.png", folder / "0009.png")

@@ -174,7 +174,9 @@ EXERCISED = {
 }
 
 
-@pytest.mark.fast(*(f"acn-{name}" for name in EXERCISED), "vae-ModelCheckpoint", "vhe-SwapEMAWeights")
+@pytest.mark.fast(
+    *(f"acn-{name}" for name in EXERCISED), "vae-ModelCheckpoint", "vhe-SwapEMAWeights"
+)
 @pytest.mark.parametrize("name", EXERCISED)
 def test_keras_own_callback(model, name, tmp_path):
     if not hasattr(CALLBACKS, name):

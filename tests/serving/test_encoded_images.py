@@ -64,6 +64,7 @@ def decode(decoder, *files):
         {"resize": (16, 12)},
         {"crop": (33, 33), "resize": (8, 8)},
         {"resize": (50, 70)},
+        {"crop": "square", "resize": (8, 8)},
     ],
     ids=str,
 )
