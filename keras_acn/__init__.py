@@ -41,6 +41,8 @@ _PUBLIC = {
     "memory_limit": "keras_acn._base.reading:memory_limit",
     "compress": "keras_acn.codec:compress",
     "decompress": "keras_acn.codec:decompress",
+    "compress_folder": "keras_acn.codec:compress_folder",
+    "decompress_folder": "keras_acn.codec:decompress_folder",
     "Snapshots": "keras_acn.experiment:Snapshots",
     "StopOnNonFinite": "keras_acn.models:StopOnNonFinite",
     "UserError": "keras_acn._base.errors:UserError",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -30,6 +30,7 @@ from keras_acn.codec.container import (
 from keras_acn.codec.embedded import Packed
 from keras_acn.codec.fingerprints import fingerprint, is_of
 from keras_acn.codec.networks import check_codes, check_model
+from keras_acn.codec.planes import Tiling
 from keras_acn.codec.recipe import unpack_model
 from keras_acn.codec.values import PixelValues
 from keras_acn.data.readers.base import Source
@@ -123,6 +124,7 @@ def write_images(
     source: Source,
     tell: Tell,
     model: ModelPart | None = None,
+    extents: np.ndarray | Tiling | None = None,
 ) -> tuple[End, list[int]]:
     """Write a whole file.
 
@@ -133,6 +135,7 @@ def write_images(
       source: The images.
       tell: Called in the stages `"encode"`, `"tour"` and `"compress"`.
       model: The model, where it goes into the file.
+      extents: Of tiles of pictures, int `[N, 3]`: see `edges`.
 
     Returns:
       `(the file's end, the images of each block)`.
@@ -145,7 +148,9 @@ def write_images(
     initial_bits, lane_bits = 0.0, 0.0
     for array in source.blocks(header.block):
         levels = header.values.to_levels(array).reshape(-1, *header.image_shape)
-        coded = codec.encode(levels, _after(sum(sizes), header.count, tell))
+        done = sum(sizes)
+        these = None if extents is None else extents[done : done + len(array)]
+        coded = codec.encode(levels, _after(done, header.count, tell), these)
         out.write(coded.block.to_bytes())
         shown = array if coded.order is None or header.keep_order else array[coded.order]
         digest.update(np.ascontiguousarray(shown).tobytes())
@@ -159,27 +164,27 @@ def write_images(
     return end, sizes
 
 
-def read_images(
+def blocks_of(
     content: bytes | BinaryIO,
     name: str,
     codec: BlockCodec,
-    out: Callable[[np.ndarray], None],
     tell: Tell,
     stage: str,
-) -> None:
-    """Decode a file, block by block.
+    extents: np.ndarray | Tiling | None = None,
+) -> Iterator[np.ndarray]:
+    """Decode a file: yield the arrays `[n, ...]` of its blocks.
 
     Args:
       content: Bytes or a binary file.
       name: What to call it in an error.
       codec: The one that its header asks for, from `codec_of`.
-      out: Called with the arrays `[n, ...]` of the blocks.
       tell: Called in the stage.
       stage: What to call it.
+      extents: What `write_images` was given.
 
     Raises:
-      UserError: If the file is damaged or cut off, or the images are not the ones that
-        were compressed.
+      UserError: If the file is damaged or cut off; and after the last block, if the images are not
+        the ones that were compressed.
     """
     reader = Reader(content, name)
     header = Header.read(reader)
@@ -188,12 +193,13 @@ def read_images(
     bits: list[tuple[float, float]] = []
     for part in read_parts(reader, header):
         if isinstance(part, Block):
+            these = None if extents is None else extents[done : done + part.count]
             told = functools.partial(_after(done, header.count, tell), stage)
-            levels = codec.decode(part, told, bits)
+            levels = codec.decode(part, told, bits, these)
             array = header.values.to_array(levels).reshape(-1, *header.array_shape[1:])
             digest.update(array.tobytes())
-            out(array)
             done += part.count
+            yield array
         elif isinstance(part, End) and part.digest != digest.digest():
             raise UserError(
                 f"{name} does not decode to the images that were compressed: it is damaged, or was "
@@ -221,7 +227,8 @@ def _after(before, count, tell):
 def verify(content: BinaryIO, codec: BlockCodec, tell: Tell) -> None:
     """Raise a `UserError` unless a file that was just written gives its images back."""
     try:
-        read_images(content, "The file", codec, lambda array: None, tell, "verify")
+        for _ in blocks_of(content, "The file", codec, tell, "verify"):
+            pass
     except UserError as error:
         raise UserError(
             "The compressed images do not come back as they were, so nothing was written: "

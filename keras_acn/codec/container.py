@@ -29,6 +29,8 @@ MAGIC = b"\x93ACN"
 FORMAT = 2
 # That of a file with its model inside, between the header and the blocks; otherwise as format 2.
 FORMAT_WITH_MODEL = 3
+# That of a folder of pictures, which is laid out otherwise: see `folder_file`.
+FORMAT_OF_FOLDER = 4
 # In the order of their numbers in a file. Format 1 had the first two, and called the tour "set".
 MODES = ("stream", "tour", "set")
 MODES_OF_FORMAT_1 = MODES[:2]
@@ -140,6 +142,10 @@ class Header:
         if reader.take(len(MAGIC), "begins") != MAGIC:
             raise UserError(f"{reader.name} is no .acn file.")
         version = reader.take(1)[0]
+        if version == FORMAT_OF_FOLDER:
+            raise UserError(
+                f"{reader.name} holds a folder of pictures, no array: take decompress_folder()."
+            )
         if version > FORMAT_WITH_MODEL:
             raise UserError(
                 f"{reader.name} was written by a newer version of keras_acn: update this one."

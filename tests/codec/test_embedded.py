@@ -270,7 +270,7 @@ def test_a_config_that_is_none(data, config):
     from keras_acn.codec import embedded
 
     packed = Packed.read(model_of(data)[1].content, "x")
-    sections = b"".join(embedded._squeezed(each) for each in (config, *packed.sections))
+    sections = b"".join(embedded.squeezed(each) for each in (config, *packed.sections))
     with pytest.raises(UserError, match="again"):
         codec.decompress(with_model(data, bytes([packed.bits]) + sections))
 

@@ -230,7 +230,7 @@ def test_large_pictures_take_turns(tmp_path, monkeypatch):
     def read_all():
         most[0] = 0
         files = [str(tmp_path / f"{name}.png") for name in range(4)]
-        threads = [threading.Thread(target=picture._opened, args=(f, slow)) for f in files]
+        threads = [threading.Thread(target=picture.opened, args=(f, slow)) for f in files]
         for each in threads:
             each.start()
         for each in threads:

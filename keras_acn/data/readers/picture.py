@@ -128,7 +128,7 @@ def check_background(background: Any) -> tuple[int, int, int] | None:
     return red, green, blue
 
 
-def _opened(path: str, read: Callable) -> Any:
+def opened(path: str, read: Callable) -> Any:
     """Return `read(image)` of an opened file; `Unreadable` says why there is none."""
     if is_endless(path):
         raise Unreadable(path, "a pipe or a device; save what it gives as a file")
@@ -174,6 +174,21 @@ def _what_else(path: str) -> str:
     return "no picture, or damaged"
 
 
+def check_end(path: str, image: Any) -> None:
+    """Raise an error if an opened PNG file is damaged where Pillow does not look for it.
+
+    Pillow is content once it has all pixels, though checksums and the end are missing.
+    """
+    if image.format == "PNG":
+        with Image.open(path, formats=("PNG",)) as again:
+            again.verify()
+
+
+def is_deep(image: Any) -> bool:
+    """Return whether an opened file has 16 bits a channel; asked before its pixels are read."""
+    return any(";16" in str(tile[3]) for tile in image.tile)
+
+
 def _has_alpha(image: Any) -> bool:
     return image.mode in _ALPHA or "transparency" in image.info
 
@@ -200,7 +215,7 @@ def is_grey_file(path: str, background: tuple[int, int, int] | None = None) -> b
                     head = file.read(26)
         if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) == 26:
             return head[25] in (0, 4)
-    return _opened(path, functools.partial(_is_grey, background=background))
+    return opened(path, functools.partial(_is_grey, background=background))
 
 
 def size_of_file(path: str) -> tuple[int, int]:
@@ -216,7 +231,7 @@ def size_of_file(path: str) -> tuple[int, int]:
         lies = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
         return (width, height) if lies else (height, width)
 
-    return _opened(path, read)
+    return opened(path, read)
 
 
 def read_image(
@@ -245,14 +260,11 @@ def read_image(
     say = notice or (lambda kind: None)
 
     def read(image):
-        if image.format == "PNG":
-            # Pillow is content once it has all pixels, though checksums and the end are missing.
-            with Image.open(path, formats=("PNG",)) as again:
-                again.verify()
+        check_end(path, image)
         grey = _is_grey(image, background)
         # What is known of the file is forgotten once its pixels are read.
         key = image.info.get("transparency")
-        deep = any(";16" in str(tile[3]) for tile in image.tile)
+        deep = is_deep(image)
         kind = image.format
         if kind != "MPO" and getattr(image, "is_animated", False):
             say("several")
@@ -271,7 +283,7 @@ def read_image(
             raise Unreadable(path, "in the colours LAB, which are not read; save it as RGB")
         return np.asarray(image.convert("L" if grey else "RGB"))
 
-    array = _opened(path, read)
+    array = opened(path, read)
     return array if array.ndim == 3 else array[..., np.newaxis]
 
 
