@@ -35,8 +35,10 @@ def pytest_collection_modifyitems(items):
     for name, grid in grids.items():
         ids = [item.callspec.id for item, _ in grid]
         marker = grid[0][1]
-        fast = {*marker.args, *ids[:: marker.kwargs.get("every", len(ids) + 1)]}
-        if not marker.args and "every" not in marker.kwargs:
+        fast = set(marker.args)
+        if "every" in marker.kwargs:
+            fast.update(ids[:: marker.kwargs["every"]])
+        if not fast:
             raise pytest.UsageError(f"{name}: mark.fast names no case")
         if len(grid) > 1 and not fast.issubset(ids):
             raise pytest.UsageError(f"{name}: mark.fast names a case that does not exist")

@@ -42,6 +42,7 @@ def with_model(data, content):
     return head + ModelPart(content).to_bytes() + bytes(data)[len(head) + part.size :]
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize(("decoder", "family", "kind", "options", "bits"), KINDS)
 def test_there_and_back_with_the_file_alone(decoder, family, kind, options, bits):
     model = small_model(decoder, family, shape=SHAPE, kind=kind)

@@ -70,6 +70,7 @@ def with_bits(content, initial, lanes):
     return end, head + changed.to_bytes()
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize(
     "name", ["mlp-set.acn", "format-2/mlp-set.acn", "format-3/mlp-stream.acn", "pixelcnn-set.acn"]
 )

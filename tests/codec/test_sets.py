@@ -139,6 +139,7 @@ def net_bits(model, images, mode, **options):
     return 32 * len(coded.block.words) - coded.initial_bits
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("kind", ["ACN", "VAE"])
 @pytest.mark.parametrize("decoder", ["mlp", "blocks"])
 def test_a_set_costs_a_stream_less_its_order(kind, decoder):

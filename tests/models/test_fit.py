@@ -43,6 +43,7 @@ def test_fit_logs_nats_and_learns(cls):
     )
 
 
+@pytest.mark.slow
 def test_every_way_to_give_the_same_data():
     """Arrays, uint8, an ImageSet and a dataset of batches train to the same weights."""
     weights = []
@@ -195,6 +196,7 @@ def test_saved_model_evaluates_bit_for_bit_in_a_new_process(tmp_path):
     assert out[-1] == f"{model.codebook.used.numpy().sum()} {int(model.optimizer.iterations)}"
 
 
+@pytest.mark.slow
 def test_xla():
     model = small()
     model.compile("adam", jit_compile=True)

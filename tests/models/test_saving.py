@@ -132,6 +132,7 @@ def test_quantize_is_refused(name):
         made(name).quantize("int8")
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("part", ["encoder", "decoder", "prior", None])
 def test_what_is_frozen_stays_frozen_in_a_file(part, tmp_path):
     """The layers of a frozen part trained again in the loaded model, and the optimizer was new."""
