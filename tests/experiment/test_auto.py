@@ -119,8 +119,16 @@ def test_what_is_given_is_kept(steps_take):
     found = chosen(images(60, (6, 6, 1)), overrides=given).config
     assert (found.model.latent_dim, found.training.epochs, found.training.batch_size) == (3, 2, 9)
     assert found.encoder.as_dict() == {"name": "mlp", "hidden": [7]}
-    assert found.decoder.as_dict() == {"name": "mlp", "hidden": [5]}
+    decoder = found.decoder.as_dict()
+    # The likelihood is not among what was given.
+    assert decoder.pop("likelihood")["name"] == "discretized_logistic_mixture"
+    assert decoder == {"name": "mlp", "hidden": [5]}
     assert found.codebook.k == 2 and found.training.learning_rate == 0.5
+    by_options = [each for each in given if "name" not in each]
+    again = chosen(images(60, (6, 6, 1)), overrides=[*by_options, "encoder.hidden=[7]"]).config
+    assert again.encoder.as_dict()["name"] == again.decoder.as_dict()["name"] == "mlp"
+    named = chosen(images(60, (6, 6, 1)), overrides=["decoder.name=bernoulli_mlp"]).config
+    assert named.decoder.as_dict() == {"name": "bernoulli_mlp"}
     vae = chosen(images(60, (6, 6, 1)), overrides=["model.name=VAE"]).config
     assert vae.encoder.as_dict()["variance"] == "learned"
     assert vae.codebook is None and vae.prior is None
