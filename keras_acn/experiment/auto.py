@@ -217,7 +217,7 @@ class _Chooser:
             f"likelihood  {self._likelihood(config)}",
             f"encoder     {self._encoder(config)}",
             f"decoder     {self._decoder(config)}: {why}",
-            f"training    {self._training(config)}",
+            f"training    {self._training(config, step)}",
             f"held out    {self._held_out(config)}",
         )
         return Choice(config, lines)
@@ -370,14 +370,17 @@ class _Chooser:
     def _decoder(self, config):
         return _described(config.decoder)
 
-    def _training(self, config):
+    def _training(self, config, step):
         training = config.training
         steps = build.steps_per_epoch(config, self.count)
         warm = training.kl_warmup_epochs
         rises = f"; the KL's weight rises over the first {warm:g}" if warm else ""
+        epochs = "1 epoch" if training.epochs == 1 else f"{training.epochs} epochs"
+        takes = training.epochs * steps * step
+        takes = f"{takes:.0f} seconds" if takes < 90 else f"{takes / 60:.1f} minutes"
         return (
-            f"{training.epochs} epochs of {steps} steps with {training.batch_size} images, which "
-            f"take about {self.minutes:g} minutes{rises}"
+            f"{epochs} of {steps} steps with {training.batch_size} images, which take about "
+            f"{takes}{rises}"
         )
 
     def _held_out(self, config):

@@ -105,7 +105,7 @@ def files(tmp_path, run):
     return tmp_path
 
 
-TRAIN = "train --epochs 1 --batch-size 2 --out new "
+TRAIN = "train digits --epochs 1 --batch-size 2 --out new "
 CASES = {
     # What is typed.
     "unknown command": ("trian", 'Did you mean "train"'),
