@@ -1,5 +1,6 @@
 """What a config leaves open is chosen by the data and the time; the run keeps it, and goes on."""
 
+import json
 import warnings
 
 import numpy as np
@@ -11,7 +12,7 @@ from keras_acn import UserError, data
 from keras_acn._base.errors import DataWarning
 from keras_acn.cli import main
 from keras_acn.decoders.families import Bernoulli, DiscretizedLogisticMixture
-from keras_acn.experiment import auto, load_config, open_run
+from keras_acn.experiment import auto, load_config, open_run, train
 from keras_acn.experiment.build import build_data
 from keras_acn.experiment.run import tell_of_lost_values
 from keras_acn.models import sizes
@@ -218,6 +219,15 @@ def test_a_preset_that_makes_other_images_black_and_white_says_so(options, said,
     sentences = [str(each.message) for each in found]
     assert bool(sentences) == said
     assert all("in colour, and the preset digits makes them black" in each for each in sentences)
+
+
+def test_workers_do_not_choose_each_for_itself(monkeypatch, tmp_path):
+    team = {"worker": ["localhost:1", "localhost:2"]}
+    task = {"type": "worker", "index": 0}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": team, "task": task}))
+    with pytest.raises(UserError, match="each measure and choose for themselves"):
+        train(config(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_model_for_data(steps_take):
