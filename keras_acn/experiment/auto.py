@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_acn import data as data_lib
-from keras_acn import models
+from keras_acn import decoders, encoders, models
 from keras_acn._base.errors import UserError
+from keras_acn._base.registry import Registry
 from keras_acn.data.image_set import ImageSet
 from keras_acn.data.readers import open_source
 from keras_acn.data.readers.notices import tell
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from keras_acn.data import Data
     from keras_acn.models import LatentModel
 
+# Parts whose options tell which of them is meant, the one that is chosen anyway first.
+_ROOMS = {"encoder": encoders.registry, "decoder": decoders.registry}
+_TRIED = ("conv", "mlp", "pixelcnn")
 # A weight for so many values. (Weights that have to be sent, as in a packed file, are dearer.)
 VALUES_PER_WEIGHT = {2: 10, 256: 3}
 # Steps that a PixelCNN has to have, and a larger one before it is taken instead of a smaller.
@@ -193,6 +197,8 @@ class _Chooser:
         self.given = config.model_dump(exclude_unset=True, exclude_none=True)
         self.minutes = config.training.minutes or 5.0
         self.given.get("training", {}).pop("minutes", None)
+        for part, registry in _ROOMS.items():
+            _name_by_options(self.given.get(part), registry)
         self.data, self.whole_passes = data, whole_passes
         self.kind = models.registry.find(config.model.name)
         self.count = len(data.train)
@@ -211,7 +217,7 @@ class _Chooser:
             f"likelihood  {self._likelihood(config)}",
             f"encoder     {self._encoder(config)}",
             f"decoder     {self._decoder(config)}: {why}",
-            f"training    {self._training(config)}",
+            f"training    {self._training(config, step)}",
             f"held out    {self._held_out(config)}",
         )
         return Choice(config, lines)
@@ -294,6 +300,12 @@ class _Chooser:
         if issubclass(self.kind, models.VHE):
             chosen["class_encoder"] = encoder
         has_validation = self.data.validation is not None
+        given = dict(self.given)
+        asked = given.get("decoder", {})
+        if "likelihood" not in asked and "name" in asked:
+            # The merge leaves out what was chosen for a decoder of another name.
+            if "likelihood" in decoders.registry.options_of(asked["name"]):
+                given["decoder"] = {**asked, "likelihood": decoder["likelihood"]}
         chosen["training"] = {
             "batch_size": min(64 if self.count >= 500 else 32, self.count),
             # Measured on patches of photographs: small PixelCNNs learn faster by the larger one.
@@ -303,7 +315,6 @@ class _Chooser:
             "keep_best": has_validation,
             **schedule,
         }
-        given = dict(self.given)
         if given.get("preset") == "auto" or "description" not in given:
             given["description"] = self._description()
         return validated(merged(chosen, given))
@@ -359,14 +370,17 @@ class _Chooser:
     def _decoder(self, config):
         return _described(config.decoder)
 
-    def _training(self, config):
+    def _training(self, config, step):
         training = config.training
         steps = build.steps_per_epoch(config, self.count)
         warm = training.kl_warmup_epochs
         rises = f"; the KL's weight rises over the first {warm:g}" if warm else ""
+        epochs = "1 epoch" if training.epochs == 1 else f"{training.epochs} epochs"
+        takes = training.epochs * steps * step
+        takes = f"{takes:.0f} seconds" if takes < 90 else f"{takes / 60:.1f} minutes"
         return (
-            f"{training.epochs} epochs of {steps} steps with {training.batch_size} images, which "
-            f"take about {self.minutes:g} minutes{rises}"
+            f"{epochs} of {steps} steps with {training.batch_size} images, which take about "
+            f"{takes}{rises}"
         )
 
     def _held_out(self, config):
@@ -378,6 +392,16 @@ class _Chooser:
         if test is not None:
             words.append(f"{len(test):,} to test on")
         return "; ".join(words) or "nothing: there are too few images"
+
+
+def _name_by_options(section: dict[str, Any] | None, registry: Registry) -> None:
+    """Name the part that a section means which has options and no name: the first with these."""
+    if section and "name" not in section:
+        names = [name for name in _TRIED if name in registry.by_name]
+        fitting = [name for name in names if set(section) <= set(registry.options_of(name))]
+        # All know the options of each other's parts, or none does, which is said later.
+        if fitting and fitting[0] != names[0]:
+            section["name"] = fitting[0]
 
 
 def _work(size: Size) -> float:

@@ -150,8 +150,6 @@ def _train(
             on_choice(choice)
     else:
         data = build.build_data(config)
-    if resume is None:
-        tell_of_lost_values(config, data)
     config = precision.settled(config, alone=team is None)[0]
     differs = trained_on.difference(folder, data) if resume is not None else None
     if differs is not None:
@@ -166,6 +164,7 @@ def _train(
             take_weights(model, config.training.start_from)
     if resume is None:
         config = build.noting_likelihood(config, model)
+        tell_of_lost_values(config, data)
     config = config.model_copy(update={"versions": versions()})
     if chief and resume is None:
         folder = _take_folder(out, folder, config, held)

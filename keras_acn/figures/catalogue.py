@@ -147,8 +147,8 @@ def daydreams(
     frames = subject.model.daydream(subject.images[0][rows], steps=steps, sample=sample, seed=seed)
     return {
         "daydream.gif": plots.daydream_gif(frames),
-        "daydream.png": plots.strip(frames),
-        "daydream-grid.png": plots.daydream_grid(frames[:, 0]),
+        "daydream.png": plots.strip(frames, title=subject.titled("daydreams")),
+        "daydream-grid.png": plots.daydream_grid(frames[:, 0], title=subject.titled("a daydream")),
     }
 
 

@@ -39,7 +39,15 @@ def run(pictures, tmp_path_factory):
 
 
 def test_damaged_pictures_end_the_command(pictures, tmp_path, capsys):
-    arguments = ["train", *TINY, "--data", f"images:{pictures}", "--out", str(tmp_path / "run")]
+    arguments = [
+        "train",
+        "digits",
+        *TINY,
+        "--data",
+        f"images:{pictures}",
+        "--out",
+        str(tmp_path / "run"),
+    ]
     assert main(arguments) == 2
     said = capsys.readouterr().err
     assert "Train/bee/x.png (empty)" in said and "--skip-damaged" in said

@@ -31,7 +31,7 @@ def test_a_tilde_is_the_home_folder_wherever_a_path_is_given(images, monkeypatch
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     (images / "some images.npy").rename(home / "x.npy")
-    assert main(["train", "--data=npy:~/x.npy", "--out=~/run", *TINY, "-q"]) == 0
+    assert main(["train", "digits", "--data=npy:~/x.npy", "--out=~/run", *TINY, "-q"]) == 0
     assert (home / "run" / "model.keras").exists() and not (images / "~").exists()
     assert main(["plot", "~/run", "--only", "samples", "--out=~/figures"]) == 0
     assert (home / "figures" / "samples.png").exists()
@@ -49,7 +49,9 @@ def test_a_tilde_is_the_home_folder_wherever_a_path_is_given(images, monkeypatch
 @pytest.mark.slow
 def test_a_run_finds_its_data_from_any_folder(images, monkeypatch, capfd):
     monkeypatch.chdir(images)
-    assert main(["train", "--data", "npy:some images.npy", "--out", "run", *TINY, "-q"]) == 0
+    assert (
+        main(["train", "digits", "--data", "npy:some images.npy", "--out", "run", *TINY, "-q"]) == 0
+    )
     stored = experiment.open_run("run").config.data.source
     assert stored == f"npy:{images / 'some images.npy'}"
     elsewhere = images / "elsewhere"
@@ -68,7 +70,9 @@ def test_a_run_finds_its_data_from_any_folder(images, monkeypatch, capfd):
 
 def test_other_data_under_the_same_name_are_noticed(images, monkeypatch, capfd):
     monkeypatch.chdir(images)
-    assert main(["train", "--data", "npy:some images.npy", "--out", "run", *TINY, "-q"]) == 0
+    assert (
+        main(["train", "digits", "--data", "npy:some images.npy", "--out", "run", *TINY, "-q"]) == 0
+    )
     noted = json.loads((images / "run" / "data.json").read_text())
     assert noted["parts"]["train"]["images"] == 27 and noted["image_shape"] == [6, 6, 1]
     changed = np.load("some images.npy")
@@ -92,7 +96,7 @@ def test_other_data_under_the_same_name_are_noticed(images, monkeypatch, capfd):
 def test_printed_commands_can_be_pasted(images, monkeypatch, capfd):
     monkeypatch.chdir(images)
     name = "it's my run"
-    assert main(["train", "--data", "npy:some images.npy", "--out", name, *TINY]) == 0
+    assert main(["train", "digits", "--data", "npy:some images.npy", "--out", name, *TINY]) == 0
     out = capfd.readouterr().out
     printed = [line[11:] for line in out.splitlines() if " keras-acn " in line]
     assert [shlex.split(each) for each in printed] == [

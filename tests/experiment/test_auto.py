@@ -1,5 +1,6 @@
 """What a config leaves open is chosen by the data and the time; the run keeps it, and goes on."""
 
+import json
 import warnings
 
 import numpy as np
@@ -11,7 +12,7 @@ from keras_acn import UserError, data
 from keras_acn._base.errors import DataWarning
 from keras_acn.cli import main
 from keras_acn.decoders.families import Bernoulli, DiscretizedLogisticMixture
-from keras_acn.experiment import auto, load_config, open_run
+from keras_acn.experiment import auto, load_config, open_run, train
 from keras_acn.experiment.build import build_data
 from keras_acn.experiment.run import tell_of_lost_values
 from keras_acn.models import sizes
@@ -119,8 +120,16 @@ def test_what_is_given_is_kept(steps_take):
     found = chosen(images(60, (6, 6, 1)), overrides=given).config
     assert (found.model.latent_dim, found.training.epochs, found.training.batch_size) == (3, 2, 9)
     assert found.encoder.as_dict() == {"name": "mlp", "hidden": [7]}
-    assert found.decoder.as_dict() == {"name": "mlp", "hidden": [5]}
+    decoder = found.decoder.as_dict()
+    # The likelihood is not among what was given.
+    assert decoder.pop("likelihood")["name"] == "discretized_logistic_mixture"
+    assert decoder == {"name": "mlp", "hidden": [5]}
     assert found.codebook.k == 2 and found.training.learning_rate == 0.5
+    by_options = [each for each in given if "name" not in each]
+    again = chosen(images(60, (6, 6, 1)), overrides=[*by_options, "encoder.hidden=[7]"]).config
+    assert again.encoder.as_dict()["name"] == again.decoder.as_dict()["name"] == "mlp"
+    named = chosen(images(60, (6, 6, 1)), overrides=["decoder.name=bernoulli_mlp"]).config
+    assert named.decoder.as_dict() == {"name": "bernoulli_mlp"}
     vae = chosen(images(60, (6, 6, 1)), overrides=["model.name=VAE"]).config
     assert vae.encoder.as_dict()["variance"] == "learned"
     assert vae.codebook is None and vae.prior is None
@@ -211,6 +220,15 @@ def test_a_preset_that_makes_other_images_black_and_white_says_so(options, said,
     sentences = [str(each.message) for each in found]
     assert bool(sentences) == said
     assert all("in colour, and the preset digits makes them black" in each for each in sentences)
+
+
+def test_workers_do_not_choose_each_for_itself(monkeypatch, tmp_path):
+    team = {"worker": ["localhost:1", "localhost:2"]}
+    task = {"type": "worker", "index": 0}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": team, "task": task}))
+    with pytest.raises(UserError, match="each measure and choose for themselves"):
+        train(config(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_model_for_data(steps_take):

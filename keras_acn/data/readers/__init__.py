@@ -49,10 +49,14 @@ _FILES: dict[str, tuple[str, str, Callable[..., Parts]]] = {
         open_folder,
     ),
 }
+# Some of the many names of TensorFlow datasets.
+_COMMON = (
+    *("mnist", "binarized_mnist", "fashion_mnist", "cifar10", "omniglot", "celeb_a"),
+    "imagenet_resized/32x32",
+)
 _TFDS = (
     "TensorFlow Datasets name",
-    "mnist, binarized_mnist, fashion_mnist, cifar10, omniglot, celeb_a, "
-    "imagenet_resized/32x32, ... (downloaded, or from a prepared copy with --data-dir)",
+    f"{', '.join(_COMMON)}, ... (downloaded, or from a prepared copy with --data-dir)",
 )
 
 
@@ -130,17 +134,19 @@ def _split(source):
 def is_source(word: str) -> bool:
     """Return whether a word names a source, or a path where one may be, rather than anything else.
 
-    Names of TensorFlow datasets are among them only with their kind, as in `tfds:cifar10`.
+    Of the names of TensorFlow datasets the most common ones are among them, and all with their
+    kind, as in `tfds:svhn_cropped`.
 
     Example:
 
-    >>> is_source("mnist-mini"), is_source("images:photos"), is_source("beta-vae")
+    >>> is_source("cifar10"), is_source("images:photos"), is_source("beta-vae")
     (True, True, False)
     """
     kind, colon, _ = word.partition(":")
     is_file = os.path.splitext(word)[1] in (".npy", ".npz")
     has_kind = bool(colon) and kind in (*_FILES, "tfds")
-    return word in _BUILT_IN or has_kind or is_file or os.path.exists(os.path.expanduser(word))
+    is_name = word in _BUILT_IN or word in _COMMON
+    return is_name or has_kind or is_file or os.path.exists(os.path.expanduser(word))
 
 
 def is_folder_of_images(source: str) -> bool:
