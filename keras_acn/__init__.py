@@ -57,9 +57,19 @@ _PUBLIC = {
     "plots": "keras_acn.plots",
     "priors": "keras_acn.priors",
     "serving": "keras_acn.serving",
+    "sklearn": "keras_acn.sklearn",
     "testing": "keras_acn.testing",
 }
-_NEED_KERAS = ("codebook", "decoders", "encoders", "models", "priors", "serving", "testing")
+_NEED_KERAS = (
+    "codebook",
+    "decoders",
+    "encoders",
+    "models",
+    "priors",
+    "serving",
+    "sklearn",
+    "testing",
+)
 
 
 def _before(where):

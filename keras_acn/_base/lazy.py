@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # here, and is imported only when it is called.
 UPWARD = {
     "export_model": "keras_acn.serving:export_model",
+    "model_for_data": "keras_acn.experiment.auto:model_for_data",
 }
 
 

@@ -89,6 +89,11 @@ class Registry:
             raise unknown_name(self.kind, name, self.by_name)
         return self.by_name[name]
 
+    def options_of(self, name: str) -> list[str]:
+        """Return the options that can be given with a name, without those that it stands for."""
+        fixed = self._aliases.get(name, ("", {}))[1]
+        return [each for each in options(self.find(name)) if each not in fixed]
+
     def check_options(self, cls: type, given: dict) -> None:
         """Raise `UserError` if `given` holds an option that `cls` does not take."""
         self._check(cls.__name__, options(cls), given)

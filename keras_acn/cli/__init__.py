@@ -27,6 +27,7 @@ COMMANDS = {
     "datasets": "List the data sources.",
     "evaluate": "Measure a trained model.",
     "plot": "Draw a trained model's figures.",
+    "report": "Write one HTML file of trained models, with a map to click in.",
     "daydream": "Let a trained model daydream: a GIF, a strip and a grid.",
     "export": "Export a trained model for TensorFlow Serving.",
     "compress": "Compress images with a trained model.",

@@ -44,7 +44,7 @@ evaluation = lazy.module("keras_acn.evaluation")
 @count_option(
     "--iwae-images", default=1000, show_default=True, help="Images that bound is measured on."
 )
-@count_option("--limit", help="At most N images a split.")
+@count_option("--limit", help="Measure at most N images. All training codes are used anyway.")
 @count_option("--batch-size", default=128, show_default=True)
 @click.option(
     "--classes",

@@ -23,7 +23,12 @@ from keras_acn.cli.options import (
 )
 from keras_acn.cli.output import load_tensorflow
 
+auto = lazy.module("keras_acn.experiment.auto")
+config_lib = lazy.module("keras_acn.experiment.config")
+preset_lib = lazy.module("keras_acn.experiment.presets")
+readers = lazy.module("keras_acn.data.readers")
 folder_lib = lazy.module("keras_acn.experiment.folder")
+precision = lazy.module("keras_acn.experiment.precision")
 resume_lib = lazy.module("keras_acn.experiment.resume")
 launcher = lazy.module("keras_acn.experiment.cluster.launch")
 strategy = lazy.module("keras_acn.experiment.cluster.strategy")
@@ -31,8 +36,14 @@ tf_config = lazy.module("keras_acn.experiment.cluster.tf_config")
 
 
 @click.command()
-@click.argument("preset", required=False, type=words.PRESET)
+@click.argument("preset", metavar="[PRESET|SOURCE]", required=False, type=words.PRESET_OR_SOURCE)
 @setting_options
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, min_open=True),
+    metavar="M",
+    help="Time for training, by which the preset auto chooses.  [default: 5]",
+)
 @click.option(
     "--out",
     metavar="DIR",
@@ -57,23 +68,47 @@ tf_config = lazy.module("keras_acn.experiment.cluster.tf_config")
 @output_options
 @memory_option
 def train(
-    preset, out, config, overrides, resume, start_from, workers, movie, no_figures, quiet, **given
+    preset,
+    out,
+    config,
+    overrides,
+    resume,
+    start_from,
+    workers,
+    movie,
+    no_figures,
+    quiet,
+    minutes,
+    **given,
 ):
-    """Train PRESET (digits by default), or your own --config.
+    """Train PRESET (digits by default), your own --config, or what suits the images of SOURCE.
 
     \b
     keras-acn train
+    keras-acn train images:DIR --minutes 5
     keras-acn train blog-acn --data idx:DIR --epochs 10
     keras-acn train digits --set codebook.unique=true --set training.learning_rate=5e-4
     keras-acn train --resume runs/digits-20250101-120000 --epochs 100
+
+    Where a SOURCE is named and no preset is, the preset is auto: it looks at the images, measures
+    a few steps, says what it chose and why, and writes that into the run's config.yaml.
 
     Ctrl-C saves the run and ends it with exit code 130; --resume goes on exactly.
     Started with a TF_CONFIG, it is one worker of a cluster, whose chief writes the run.
     """
     team = tf_config.from_environment()
+    if resume is None:
+        preset, given["data"] = _preset_and_source(preset, given["data"], config)
+    is_open = preset == "auto" or (preset is None and config is not None)
+    if minutes is not None and (resume is not None or not is_open):
+        raise UserError(
+            "--minutes is for the preset auto, which chooses by it: leave it out, or name a "
+            "SOURCE and no preset."
+        )
     more: dict[str, Any] = {
         "training.snapshots_every": 1 if movie else None,
         "training.start_from": start_from,
+        "training.minutes": minutes,
     }
     overrides = overrides_of(overrides, **given, **more)
     if start_from is not None:
@@ -105,14 +140,29 @@ def train(
             return 0
     check_data(settings)
     if workers is not None and workers > 1:
+        if resume is None and settings.training.minutes is not None:
+            load_tensorflow()
+            choice, _ = auto.choose(config_lib.absolute(settings))
+            settings = choice.config
+            click.echo(str(choice))
         flags = [*["--no-figures"] * no_figures, *["--quiet"] * quiet]
         return launcher.launch(settings, workers, folder, resume=resume is not None, flags=flags)
 
     load_tensorflow(None if team is None else lambda: strategy.join(team))
+    settings, chosen = precision.settled(settings, alone=team is None)
+    if chosen is not None and not quiet and (team is None or team.is_chief):
+        click.echo(chosen)
     lines = experiment.EpochBar if sys.stdout.isatty() else experiment.EpochLines
     shown = [] if quiet else [lines(settings.training.epochs)]
+
+    def chosen(choice):
+        for each in shown:
+            each.epochs = choice.config.training.epochs
+        if not quiet:
+            click.echo(f"{choice}\n")
+
     try:
-        run = experiment.train(settings, out, resume=resume, callbacks=shown)
+        run = experiment.train(settings, out, resume=resume, callbacks=shown, on_choice=chosen)
     except experiment.WorkerLost:
         if launcher.is_launched():
             return launcher.LOST
@@ -130,6 +180,16 @@ def train(
         drawn = figures.save(figures.draw(run, leave_out=figures.SLOW), run.folder / "figures")
     click.echo(str(run.path) if quiet else experiment.run_summary(run, drawn))
     return 0
+
+
+def _preset_and_source(word, data, config):
+    """Return the preset and the source of the data, of which one word may name either."""
+    if word is not None and word not in preset_lib.preset_names() and readers.is_source(word):
+        if data is not None:
+            raise UserError(f"{word} and --data {data} are both a source: name one of them.")
+        word, data = None, word
+    # A source alone is looked at; with a file that says what to train, it is only its data.
+    return ("auto" if word is None and data is not None and config is None else word), data
 
 
 def _resumed(resume, preset, overrides):

@@ -17,6 +17,7 @@ from click.shell_completion import CompletionItem
 from keras_acn._base import lazy
 from keras_acn._base.shell import expanded
 
+readers = lazy.module("keras_acn.data.readers")
 schema = lazy.module("keras_acn.experiment.schema")
 presets = lazy.module("keras_acn.experiment.presets")
 shipped = lazy.module("keras_acn._base.shipped")
@@ -62,6 +63,16 @@ class _Preset(click.ParamType):
         return _beginning(presets.preset_names(), incomplete)
 
 
+class _PresetOrSource(click.ParamType):
+    """A preset, or a source of images to choose a model for."""
+
+    name = "preset"
+
+    def shell_complete(self, ctx, param, incomplete):
+        sources = SOURCE.shell_complete(ctx, param, incomplete)
+        return [*PRESET.shell_complete(ctx, param, incomplete), *sources]
+
+
 class _Figure(click.ParamType):
     name = "figure"
 
@@ -78,7 +89,8 @@ class _Source(click.ParamType):
         kind, colon, path = incomplete.partition(":")
         if colon:
             return [CompletionItem(path, type="dir" if kind in ("idx", "images") else "file")]
-        return _beginning(("digits", "idx:", "images:", "npy:", "npz:"), incomplete)
+        built_in = readers.built_in_sources()
+        return _beginning((*built_in, "idx:", "images:", "npy:", "npz:"), incomplete)
 
 
 class _Setting(click.ParamType):
@@ -109,3 +121,4 @@ def _options(section: Any, before: str = "") -> Iterator[str]:
 
 FILE, FOLDER, MODEL = Path("file"), Path("dir"), _Model("dir")
 PRESET, FIGURE, SOURCE, SETTING = _Preset(), _Figure(), _Source(), _Setting()
+PRESET_OR_SOURCE = _PresetOrSource()

@@ -17,7 +17,7 @@ from keras_acn.data.readers.folder import FolderSource
 from keras_acn.data.readers.idx import find_idx_file, open_idx_file
 from keras_acn.data.readers.npy import open_npz
 from keras_acn.data.readers.picture import check_background, is_picture
-from keras_acn.data.transform import by_draw, by_threshold, check_binarize, check_size
+from keras_acn.data.transform import by_draw, by_threshold, check_binarize, check_crop, check_size
 
 KINDS = ("npy", "npz", "idx", "images")
 SPLITS = ("test", "train")
@@ -153,8 +153,9 @@ class Treated(Source):
             )
         if limit is not None and limit < len(source):
             source = source.pick(range(limit))
-        look = {"crop": check_size(crop, "crop"), "resize": check_size(resize, "resize")}
-        self.source = source.transformed(**look, grey=bool(grey))
+        self.source = source.transformed(
+            crop=check_crop(crop), resize=check_size(resize, "resize"), grey=bool(grey)
+        )
         self._made_from(self.source)
         self._binarize, self._threshold, self._seed = binarize, threshold, check_seed(seed)
         self.shape = self.source.shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import pathlib
@@ -23,38 +24,18 @@ from keras_acn.codec.rivals import Rival, rivals, table
 from keras_acn.codec.values import PixelValues
 from keras_acn.data.readers.base import ArraySource, Source
 from keras_acn.models import VAE, LatentModel, PiecewiseLinear
+from keras_acn.models.sizes import count_weights, decoder_of, encoder_of, largest, pays
 
 BATCH = 64
 LEARNING_RATE, WARMUP = 3e-3, 0.02
 # Steps over which the weight of the KL rises, so that the latents come to be used.
 KL_STEPS, KL_FROM = 1000, 0.1
-# Under an autoregressive decoder fewer steps than these don't pay: a feed-forward one is taken.
-FIRST_STEPS, LEAST_STEPS = 12, 800
+# What they take tells whether an autoregressive decoder pays.
+FIRST_STEPS = 12
 # A weight for so many values: what it costs is to come back. A value of 8 bits tells more.
 VALUES_PER_WEIGHT = {2: 150, 256: 40}
 # Images on which the bits of a weight are chosen.
 SAMPLE = 1024
-
-
-@dataclasses.dataclass(frozen=True)
-class Size:
-    """How large the networks are: features, layers, filters of the encoder, latent dimensions."""
-
-    filters: int
-    layers: int
-    encoder: tuple[int, ...]
-    latent_dim: int
-
-
-SIZES = (
-    Size(8, 2, (4, 8), 2),
-    Size(12, 3, (8, 16), 4),
-    Size(16, 4, (8, 16), 4),
-    Size(24, 4, (8, 16, 32), 8),
-    Size(32, 5, (16, 32, 32), 8),
-    Size(48, 6, (16, 32, 64), 12),
-    Size(64, 6, (32, 64, 64), 16),
-)
 
 
 class PackedImages(Compressed):
@@ -220,7 +201,10 @@ def train(
     wanted = images.size / VALUES_PER_WEIGHT[levels]
     pixels = images * np.uint8(255 // (levels - 1))
     for autoregressive in (True, False):
-        model = _largest(images.shape[1:], levels, wanted, autoregressive, seed)
+        make = functools.partial(
+            _model, images.shape[1:], levels, autoregressive=autoregressive, seed=seed
+        )
+        _, model = largest(make, wanted)
         rate = keras.optimizers.Adam(LEARNING_RATE, clipnorm=5.0)
         model.compile(rate, jit_compile=False)
         clock = _Clock(seconds, progress, FIRST_STEPS if autoregressive else None)
@@ -278,51 +262,15 @@ def described(model: LatentModel) -> str:
     if model.decoder.is_autoregressive:
         side = model.decoder.block
         decoder += f" by blocks of {side} x {side}" if side > 1 else " by single pixels"
-    return f"{type(model).__name__} with a {decoder}, {_count(model):,} weights"
+    return f"{type(model).__name__} with a {decoder}, {count_weights(model):,} weights"
 
 
-def _largest(shape, levels, wanted, autoregressive, seed):
-    """Return the untrained model of the largest size that has no more weights than wanted."""
-    for size in reversed(SIZES):
-        model = _model(shape, levels, size, autoregressive, seed)
-        if _count(model) <= wanted:
-            break
-    return model
-
-
-def _count(model):
-    parts = (model.encoder, model.prior, model.decoder)
-    return sum(math.prod(weight.shape) for part in parts for weight in part.weights)
-
-
-def _model(shape, levels, size, autoregressive, seed):
-    likelihood = "bernoulli"
-    if levels > 2:
-        likelihood = {"name": "discretized_logistic_mixture", "components": 5}
-    encoder = {
-        "name": "conv",
-        "filters": list(size.encoder),
-        "convolutions": 1,
-        "dense": 0,
-        "variance": "learned",
-    }
-    decoder: dict[str, Any] = {"name": "conv", "filters": [2 * n for n in reversed(size.encoder)]}
-    if autoregressive:
-        decoder = {
-            "name": "pixelcnn",
-            "filters": size.filters,
-            "layers": size.layers,
-            "kernel_size": 3,
-            "first_kernel_size": 5,
-            "conditioning": "spatial",
-            "map_filters": max(4, size.filters // 4),
-            "block": 1 if shape[0] % 2 or shape[1] % 2 else 2,
-        }
+def _model(shape, levels, size, *, autoregressive, seed):
     return VAE(
         tuple(int(side) for side in shape),
         size.latent_dim,
-        encoder=encoder,
-        decoder={**decoder, "likelihood": likelihood},
+        encoder={**encoder_of(size), "variance": "learned"},
+        decoder=decoder_of(size, shape, levels, autoregressive=autoregressive),
         beta=PiecewiseLinear([0, KL_STEPS], [KL_FROM, 1.0]),
         seed=seed,
     )
@@ -348,7 +296,7 @@ class _Clock(keras.callbacks.Callback):
             self._began = time.monotonic()
         if self.steps == self._first_steps:
             each = (self._seconds - self.left()) / (self.steps - 1)
-            self.too_slow = self._seconds < each * LEAST_STEPS
+            self.too_slow = not pays(self._seconds, each)
         left = self.left()
         share = min(1.0, max(0.0, 1 - left / self._seconds))
         rate = min(1.0, max(share, 0.01) / WARMUP) * 0.5 * (1 + math.cos(math.pi * share))

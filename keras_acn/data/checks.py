@@ -191,3 +191,22 @@ def to_unit(images: Any, white: int | None = None) -> np.ndarray:
     if white is None:
         white = white_of([images])
     return images.astype(np.float32) / np.float32(white)
+
+
+def is_black_and_white(images: np.ndarray, white: int = 1) -> bool:
+    """Return whether every number is 0 or `white`.
+
+    Args:
+      images: Numbers of any shape, the images along the first axis.
+      white: The number that stands for white.
+
+    Example:
+
+    >>> is_black_and_white(np.array([0.0, 1.0])), is_black_and_white(np.array([0, 7]), 255)
+    (True, False)
+    """
+    # Grey values are found in the first images, where there are any.
+    return all(
+        bool(np.all((block == 0) | (block == white)))
+        for block in (images[at : at + 1024] for at in range(0, len(images), 1024))
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from keras_acn._base import lazy, noise
 from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.errors import UserError
-from keras_acn.data.checks import to_unit, white_of
+from keras_acn.data.checks import is_black_and_white, to_unit, white_of
 from keras_acn.data.transform import by_draw, by_threshold, check_binarize, draw_batch
 
 tf = lazy.module("tensorflow")
@@ -103,6 +104,16 @@ class ImageSet:
     def levels(self) -> int | None:
         """How many values a pixel of a batch can take, or `None` for floats."""
         return self._raw_levels if self.binarize == "none" else 2
+
+    @functools.cached_property
+    def is_binary(self) -> bool:
+        """Whether every value of a batch is 0 or 1: binarized, or black and white already."""
+        return self.levels == 2 or is_black_and_white(*self._raw())
+
+    @property
+    def loses_values(self) -> bool:
+        """Whether making them black and white takes something away from the images."""
+        return self.binarize != "none" and not is_black_and_white(*self._raw())
 
     def fingerprint(self) -> str:
         """Return a hash of images, labels and what white is: of the data before binarization."""

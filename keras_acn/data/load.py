@@ -27,7 +27,7 @@ from keras_acn.data.split import (
     limited,
     of_classes,
 )
-from keras_acn.data.transform import check_binarize, check_size
+from keras_acn.data.transform import check_binarize, check_crop, check_size
 
 TEST_SHARE = 0.1
 # The rows split off as a test part are the same whatever the run's own seed, so that runs
@@ -176,7 +176,7 @@ def load(
     test: float | int | None = None,
     limit: int | None = None,
     resize: int | tuple[int, int] | None = None,
-    crop: int | tuple[int, int] | None = None,
+    crop: int | tuple[int, int] | str | None = None,
     grey: bool = False,
     classes: Any = None,
     background: Any = None,
@@ -187,9 +187,9 @@ def load(
     """Load a data set into memory.
 
     Args:
-      source: `"digits"`, a TensorFlow Datasets name, `"idx:DIR"`, `"npz:FILE"`,
-        `"npy:FILE"` or `"images:DIR"`; see `describe_sources`. A path that ends in `.npy`
-        or `.npz` needs no prefix.
+      source: `"digits"`, `"mnist-mini"`, a TensorFlow Datasets name, `"idx:DIR"`,
+        `"npz:FILE"`, `"npy:FILE"` or `"images:DIR"`; see `describe_sources`. A path that ends
+        in `.npy` or `.npz` needs no prefix.
       data_dir: Folder where TensorFlow Datasets keeps its prepared copies.
       binarize: `"none"`; `"threshold"`; `"static"`, a Bernoulli draw a pixel made once for
         each part; `"dynamic"`, drawn anew each epoch in training and fixed in evaluation.
@@ -204,7 +204,8 @@ def load(
       limit: The most images of the training part (before `validation` is taken off it)
         and of each other part: the first ones, spread over the classes for `images:DIR`.
       resize: Pixels, or `(height, width)`: bilinear, antialiased, after the crop.
-      crop: Pixels, or `(height, width)`, kept around the centre.
+      crop: Pixels, or `(height, width)`, kept around the centre; `"square"` keeps the largest
+        square of each image.
       grey: Whether colour images become one channel.
       classes: Labels of the classes to keep, in every part, such as `(0, 1, 2)`, or their
         names where the source has names; `None` for all. They keep their labels. Taken after
@@ -241,7 +242,7 @@ def load(
     test = None if test is None else check_amount(test, "test")
     limit = None if limit is None else check_count(limit, "limit", least=1)
     look = {
-        "crop": check_size(crop, "crop"),
+        "crop": check_crop(crop),
         "resize": check_size(resize, "resize"),
         "grey": _check_flag(grey, "grey"),
     }

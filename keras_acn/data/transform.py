@@ -21,6 +21,8 @@ tf = lazy.module("tensorflow")
 Image = lazy.module("PIL.Image")
 
 BINARIZATIONS = ("none", "threshold", "static", "dynamic")
+# A crop to the largest square around the centre, whatever the size of each image.
+SQUARE = "square"
 _CHUNK = 4096
 
 # Luma of ITU-R BT.601, the weights of every common RGB-to-grey conversion.
@@ -45,8 +47,32 @@ def check_size(size: Any, what: str) -> tuple[int, int] | None:
     return int(pair[0]), int(pair[1])
 
 
+def check_crop(crop: Any) -> tuple[int, int] | str | None:
+    """Return `(height, width)` for an int or a pair, `"square"` and `None` as they are.
+
+    Raises:
+      UserError: If it is none of these.
+
+    Example:
+
+    >>> check_crop(8), check_crop("square")
+    ((8, 8), 'square')
+    """
+    if isinstance(crop, str) and crop == SQUARE:
+        return crop
+    try:
+        return check_size(crop, "crop")
+    except UserError:
+        raise UserError(
+            f'crop must be a number of pixels, a pair (height, width) or "{SQUARE}", the largest '
+            f"square, not {crop!r}."
+        ) from None
+
+
 def _crop(image, size):
     height, width = image.shape[:2]
+    if size == SQUARE:
+        size = (min(height, width),) * 2
     if size[0] > height or size[1] > width:
         raise UserError(
             f"crop={size[0]}x{size[1]} is larger than an image of {height}x{width}: "
@@ -83,7 +109,7 @@ def _resize(image, size):
 
 def transform_image(
     image: np.ndarray,
-    crop: tuple[int, int] | None = None,
+    crop: tuple[int, int] | str | None = None,
     resize: tuple[int, int] | None = None,
     grey: bool = False,
 ) -> np.ndarray:
@@ -91,7 +117,8 @@ def transform_image(
 
     Args:
       image: uint8 or float32 `[H, W, C]`.
-      crop: `(height, width)` kept around the centre, or `None`.
+      crop: `(height, width)` kept around the centre, `"square"` for as much of it as is square,
+        or `None`.
       resize: `(height, width)` of the result, or `None`. Bilinear, antialiased.
       grey: Whether three or four channels become one (luma, BT.601).
 
@@ -113,7 +140,7 @@ def transform_image(
 def transformed_header(
     shape: tuple[int, ...],
     dtype: np.dtype,
-    crop: tuple[int, int] | None = None,
+    crop: tuple[int, int] | str | None = None,
     resize: tuple[int, int] | None = None,
     grey: bool = False,
 ) -> tuple[tuple[int, int, int], np.dtype, bool]:
@@ -148,7 +175,7 @@ def transformed_header(
 def transform_images(
     images: np.ndarray,
     levels: int | None,
-    crop: tuple[int, int] | None = None,
+    crop: tuple[int, int] | str | None = None,
     resize: tuple[int, int] | None = None,
     grey: bool = False,
 ) -> tuple[np.ndarray, int | None]:

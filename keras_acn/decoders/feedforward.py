@@ -22,7 +22,8 @@ class FeedForwardDecoder(Decoder):
       image_shape: `(H, W, C)` of one image.
       latent_dim: Number of latent dimensions d.
       likelihood: Name, config or instance of the output family: `"bernoulli"`,
-        `"discretized_logistic_mixture"` or `"categorical"`.
+        `"discretized_logistic_mixture"` or `"categorical"`. By default Bernoulli for images of
+        one channel, a mixture of discretized logistics for colour.
 
     Raises:
       UserError: If a size is no positive whole number, or the family is unknown.
@@ -31,7 +32,7 @@ class FeedForwardDecoder(Decoder):
 
       >>> @keras.saving.register_keras_serializable("mine")
       ... class LinearDecoder(FeedForwardDecoder):
-      ...     def __init__(self, image_shape, latent_dim=16, likelihood="bernoulli", **kwargs):
+      ...     def __init__(self, image_shape, latent_dim=16, likelihood=None, **kwargs):
       ...         super().__init__(image_shape, latent_dim, likelihood, **kwargs)
       ...         height, width, _ = self.image_shape
       ...         self.out_shape = (height, width, self.parameters_per_pixel)
@@ -47,15 +48,19 @@ class FeedForwardDecoder(Decoder):
       (3,)
     """
 
+    # The family where none is given; `None` for that of the number of channels.
+    default_likelihood: str | None = None
+
     def __init__(
         self,
         image_shape: tuple[int, int, int],
         latent_dim: int = 16,
-        likelihood="bernoulli",
+        likelihood=None,
         **kwargs,
     ):
         super().__init__(image_shape, latent_dim, **kwargs)
-        self.likelihood = get_likelihood(likelihood)
+        family = self.default_likelihood if likelihood is None else likelihood
+        self.likelihood = get_likelihood(family, self.image_shape[-1])
 
     @property
     def parameters_per_pixel(self) -> int:
@@ -106,7 +111,7 @@ class MLPDecoder(FeedForwardDecoder):
         latent_dim: int = 16,
         hidden: tuple[int, ...] = (512,),
         activation: str = "relu",
-        likelihood="bernoulli",
+        likelihood=None,
         **kwargs,
     ):
         super().__init__(image_shape, latent_dim, likelihood, **kwargs)
@@ -173,7 +178,7 @@ class ConvDecoder(FeedForwardDecoder):
         latent_dim: int = 16,
         filters: tuple[int, ...] = (64, 64, 32),
         activation: str = "relu",
-        likelihood="bernoulli",
+        likelihood=None,
         **kwargs,
     ):
         super().__init__(image_shape, latent_dim, likelihood, **kwargs)

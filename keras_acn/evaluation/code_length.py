@@ -53,6 +53,8 @@ class CodeLengths:
         choice for the whole set (less than 2 bits in all). `None` where the model has a
         prior of its own, as a homoencoder has, or no code length, as an autoencoder.
       order: int64 `[N]`, the greedy tour, or `None`.
+      is_loss: Whether these are costs of no code, as of grey values under Bernoulli pixels: then
+        they have no bits per dimension.
 
     Example:
       >>> import numpy as np
@@ -68,6 +70,7 @@ class CodeLengths:
     num_dims: int
     unconditional: str | None
     order: np.ndarray | None = None
+    is_loss: bool = False
 
     def __len__(self) -> int:
         return len(self.per_image["reconstruction_nats"])
@@ -98,7 +101,7 @@ class CodeLengths:
         with a prior that all share, as those of a homoencoder's classes.
         """
         unordered = self.mean("unordered_nats")
-        if unordered is None or self.unconditional is None:
+        if unordered is None or self.unconditional is None or self.is_loss:
             return None
         return unordered - self.ordering_bound_nats
 
@@ -127,12 +130,13 @@ class CodeLengths:
 
     def summary(self) -> dict[str, Any]:
         """Return a JSON-able dict: each cost's mean, standard error, bits and kind."""
+        is_loss = self.is_loss or "unordered_nats" not in self.per_image
         rows = {
             name: {
                 "nats": self.mean(name),
                 "standard_error": self.standard_error(name),
-                "bits_per_dim": self.bits_per_dim(name),
-                "kind": kind_of(name) if "unordered_nats" in self.per_image else LOSS,
+                "bits_per_dim": None if is_loss else self.bits_per_dim(name),
+                "kind": LOSS if is_loss else kind_of(name),
             }
             for name in self.per_image
         }

@@ -10,6 +10,7 @@ from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError
 from keras_acn.data import to_unit
 from keras_acn.data.checks import white_of
+from keras_acn.data.readers import open_source
 
 
 def images_and_labels(
@@ -42,6 +43,29 @@ def images_and_labels(
     # White is that of all images, whichever are taken of them.
     images = to_unit(images[rows], white_of([images]))
     return images, None if labels is None else np.asarray(labels)[rows]
+
+
+def is_mnist(part: Any) -> bool:
+    """Return whether images are MNIST: whether some of them are in the piece that is built in.
+
+    That has a tenth of all images of MNIST. They are compared in black and white, so that it
+    does not matter whether they were binarized by a threshold.
+
+    Args:
+      part: As for `images_and_labels`. Of an `ImageSet` it does not matter how it is binarized.
+    """
+    images = np.asarray(getattr(part, "images", part[0] if isinstance(part, tuple) else part))
+    if images.shape[1:] != (28, 28, 1):
+        return False
+    known = open_source("mnist-mini")
+    blocks = (block for source in (known.train, known.test) if source for block in source.blocks(1))
+    keys = {_key(block, 255) for block in blocks}
+    white = white_of([images])
+    return sum(_key(image, white) in keys for image in images) >= 0.03 * len(images)
+
+
+def _key(image, white):
+    return np.packbits(image > 0.5 * white).tobytes()
 
 
 def some_rows(count: int, limit: int | None, seed: int) -> np.ndarray:

@@ -11,10 +11,11 @@ import numpy as np
 
 from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.progress import Progress, of_two, share_of
+from keras_acn.data.checks import is_black_and_white
 from keras_acn.evaluation.code_length import CodeLengths, code_lengths
 from keras_acn.evaluation.costs import encode_images
 from keras_acn.evaluation.importance_bound import ImportanceBound, importance_weighted_bound
-from keras_acn.evaluation.inputs import check_shapes, images_and_labels, some_rows
+from keras_acn.evaluation.inputs import check_shapes, images_and_labels, is_mnist, some_rows
 from keras_acn.evaluation.probe import active_dimensions, table_3
 from keras_acn.evaluation.representation import compare_features
 from keras_acn.evaluation.tables import (
@@ -57,6 +58,7 @@ class Report:
       representation: Dict of what codes, principal components and pixels are good for (see
         `keras_acn.evaluation.representation`), or `None` where probes were left out.
       notes: Sentences on what the figures are and are not.
+      is_mnist: Whether the images are binarized MNIST, whose figures in the paper are shown beside.
       compare: A second `Report` to be shown beside this one, or `None`.
 
     Example:
@@ -81,6 +83,7 @@ class Report:
     probes: dict[str, Any] | None = None
     representation: dict[str, Any] | None = None
     notes: list[str] = dataclasses.field(default_factory=list)
+    is_mnist: bool = True
     compare: Report | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,12 +103,13 @@ class Report:
             "probes": self.probes,
             "representation": self.representation,
             "notes": list(self.notes),
+            "is_mnist": self.is_mnist,
             "compare": None if self.compare is None else self.compare.to_dict(),
             "paper": paper_tables(),
         }
 
     def to_text(self) -> str:
-        """Return the paper's tables 1 to 3 with this report's figures beside them, and a fourth."""
+        """Return the tables 2 to 4; of MNIST with the paper's figures beside them, and table 1."""
         return render(self.to_dict())
 
 
@@ -125,6 +129,7 @@ def evaluate_model(
     max_probe_images: int | None = None,
     name: str | None = None,
     compare: Any = None,
+    paper: bool | None = None,
     progress: Progress | None = None,
     stage: Callable[[str], Any] | None = None,
 ) -> Report:
@@ -148,13 +153,16 @@ def evaluate_model(
       iwae_images: Test images that bound is taken on, drawn from `seed`; `None` for all.
       seed: Integer seed of everything random.
       probes: Whether to train classifiers on the codes. Left out without labels.
-      limit: At most this many images of each part, drawn from `seed`.
+      limit: At most this many test images, drawn from `seed`. The training images are all there
+        whatever is measured: their codes are what neighbours and fitted priors come from.
       batch_size: Images at a time.
       nearest: Terms of the mixture of codes that are summed for each z, more if leaving
         out the rest costs over 0.01 nats; `None` for all.
       max_probe_images: At most this many training images for each probe.
       name: What to call the model; its class by default.
       compare: A second model, evaluated likewise, or its `Report`, to show beside.
+      paper: Whether the figures of the ACN paper, which are of binarized MNIST, are shown beside;
+        by default where the images are seen to be MNIST, in black and white.
       progress: Called with the thousandths of the work that are done, and 1000.
       stage: Called with the name of each part of the work as it begins.
 
@@ -179,12 +187,15 @@ def evaluate_model(
         if value is not None:
             check_count(value, word, least)
     parts = (
-        images_and_labels(train, limit, seed, "training"),
+        images_and_labels(train, None, seed, "training"),
         # Of the same data, the same images.
         images_and_labels(test, limit, seed + (train is not test), "test"),
     )
+    if paper is None:
+        paper = is_black_and_white(parts[1][0]) and is_mnist(test)
     job = _Job(
         *parts,
+        paper=paper,
         samples=samples or int(np.clip(math.ceil(DRAWS / len(parts[1][0])), 1, MAX_SAMPLES)),
         iwae_samples=iwae_samples,
         iwae_images=iwae_images,
@@ -209,6 +220,7 @@ class _Job:
 
     train: tuple
     test: tuple
+    paper: bool
     samples: int
     iwae_samples: int
     iwae_images: int | None
@@ -277,6 +289,7 @@ class _Job:
             probes=probes,
             representation=uses,
             notes=notes + found.pop("notes"),
+            is_mnist=self.paper,
             **{"samples": self.samples, **found},
         )
 
@@ -300,6 +313,7 @@ class _Job:
         lengths = code_lengths(
             model, images, priors, q=q[1], samples=self.samples, progress=progress, **options
         )
+        lengths.is_loss = not model.is_code_length(images)
         bound = None
         if self.iwae_samples:
             rows = some_rows(len(images), self.iwae_images, self.seed)
@@ -341,7 +355,12 @@ class _Job:
             per_image["unordered_nats"] = costs["reconstruction_nats"] + costs["kl_nats"]
         return {
             "codes": [model.codes(each, self.batch_size) for each, _ in (self.train, self.test)],
-            "code_lengths": CodeLengths(per_image, math.prod(images.shape[1:]), None),
+            "code_lengths": CodeLengths(
+                per_image,
+                math.prod(images.shape[1:]),
+                None,
+                is_loss=not model.is_code_length(images),
+            ),
             "samples": samples,
             "notes": notes_of_own_costs(model),
         }

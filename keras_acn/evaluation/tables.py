@@ -12,12 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_acn._base import lazy
 from keras_acn.evaluation.code_length import BOUND, CODE_LENGTH, LOSS, CodeLengths, kind_of
 from keras_acn.evaluation.importance_bound import ImportanceBound
 from keras_acn.evaluation.unconditional import TRUNCATION_IMAGES
-
-families = lazy.module("keras_acn.decoders.families")
 
 # Graves et al. 2018 (arXiv 1804.02476), table 1: nats per image of the binarized MNIST
 # test set. Two of the figures are bounds in the paper too.
@@ -82,18 +79,22 @@ def paper_tables() -> dict[str, dict]:
 
 
 def render(report: dict[str, Any]) -> str:
-    """Return the text of a report: tables 1 to 4, then warnings and notes.
+    """Return the text of a report: tables 2 to 4, of MNIST also 1; then warnings and notes.
+
+    The paper's figures are of binarized MNIST, and stand beside those of MNIST alone.
 
     Args:
       report: The dict of `Report.to_dict`, with the report that it is compared to, if
         any, under `"compare"`.
     """
     reports = [report] + ([report["compare"]] if report.get("compare") else [])
+    # A report of an earlier version does not say, and had the paper's figures always.
+    is_mnist = report.get("is_mnist", True)
     parts = [
-        _title(report),
-        _table_2(reports),
-        _table_1(reports),
-        _table_3(reports),
+        _title(report, is_mnist),
+        _table_2(reports, is_mnist),
+        _table_1(reports) if is_mnist else "",
+        _table_3(reports, is_mnist),
         _table_4(reports),
     ]
     remarks = []
@@ -116,8 +117,7 @@ def notes_on_the_data(
       is_training: Whether so many that their own codes were left out.
     """
     notes = []
-    is_binary = np.all((images == 0) | (images == 1))
-    if isinstance(model.decoder.likelihood, families.Bernoulli) and not is_binary:
+    if not model.is_deterministic and not model.is_code_length(images):
         notes.append(
             "grey values under a Bernoulli likelihood are a training loss, not a code length: "
             "these nats compare with nothing but the same loss."
@@ -213,14 +213,14 @@ def align(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     return "\n".join(lines)
 
 
-def _title(report):
+def _title(report, is_mnist):
     shape = "x".join(str(n) for n in report["image_shape"])
     return (
         f"{report['name']} on {report['code_length']['images']} test images of {shape}; "
         f"{report['train_images']} training images\n"
         f"Latent dimensions: {report['latent_dim']}, active: {report['active_dimensions']}; "
-        f"samples of z an image: {report['samples']}\n"
-        "The paper's figures are for the 10000 test images of binarized MNIST."
+        f"samples of z an image: {report['samples']}"
+        + ("\nThe paper's figures are for the 10000 test images of binarized MNIST." * is_mnist)
     )
 
 
@@ -250,7 +250,7 @@ def _is_homoencoder(report):
     return "kl_c_nats" in report["code_length"]["costs"]
 
 
-def _table_2(reports):
+def _table_2(reports, is_mnist):
     every = [each["code_length"] for each in reports]
     homoencoders = [
         _is_homoencoder(r) for r in reports if "unordered_nats" in r["code_length"]["costs"]
@@ -266,7 +266,8 @@ def _table_2(reports):
         if name.startswith("kl_") and name[3:-5] in UNCONDITIONAL:
             paper = PAPER_TABLE_2["kl_unconditional_nats"]
         cells = [_nats(each["costs"].get(name)) for each in every]
-        is_loss = not any("unordered_nats" in each["costs"] for each in every)
+        kinds = [each["costs"][name].get("kind") for each in every if name in each["costs"]]
+        is_loss = LOSS in kinds or not any("unordered_nats" in each["costs"] for each in every)
         kind = LOSS if is_loss else kind_of(name)
         rows.append([_label(name, homoencoders), *cells, _number(paper, 1), kind])
     # A report of an earlier version has no such figure.
@@ -275,20 +276,26 @@ def _table_2(reports):
         rows.append(
             ["set: unordered - ln(N!)/N", *(_number(each) for each in sets), "-", CODE_LENGTH]
         )
+    losses = [row[-1] == LOSS for row in rows[1:]]
     if any(each["importance_weighted"] for each in reports):
         cells = [_nats(each["importance_weighted"]) for each in reports]
-        rows.append(["-log p(x), importance-weighted", *cells, "-", BOUND])
+        kind = LOSS if any(losses) else BOUND
+        rows.append(["-log p(x), importance-weighted", *cells, "-", kind])
     if any(each["gap_nats"] is not None for each in every):
         gaps = [_number(each["gap_nats"]) for each in every]
         bounds = [_number(each["ordering_bound_nats"]) for each in every]
         rows.append(["unordered - ordered", *gaps, "7.0", "gap"])
         rows.append(["most an order can save, ln(N!)/N", *bounds, "8.21", BOUND])
     for name in totals:
-        if any(name in each["costs"] for each in every):
+        shown = [each["costs"].get(name, {}).get("bits_per_dim") for each in every]
+        if any(each is not None for each in shown):
             bits = [_number(each["costs"].get(name, {}).get("bits_per_dim"), 4) for each in every]
             of = "total" if homoencoders and all(homoencoders) else name[:-5]
             rows.append([f"bits per dim, {of}", *bits, _paper_bits(name), kind_of(name)])
-    return "Table 2. Code length, ± standard error\n" + align(rows)
+    if not is_mnist:
+        rows = [[*row[:-2], row[-1]] for row in rows]
+    what = "Training loss, no code length" if losses and all(losses) else "Code length"
+    return f"Table 2. {what}, ± standard error\n" + align(rows)
 
 
 def _paper_bits(name):
@@ -314,7 +321,7 @@ def _table_1(reports):
     return 'Table 1. Unordered; the paper\'s rows, and ours marked ">"\n' + align(table)
 
 
-def _table_3(reports):
+def _table_3(reports, is_mnist):
     probes = reports[0]["probes"]
     if probes is None:
         return ""
@@ -328,7 +335,8 @@ def _table_3(reports):
             known = "ACN codes" if each["associative"] else "standard VAE codes"
             accuracy = _percent(each["probes"]["codes"])
             rows.append([f"{each['name']} codes", accuracy, f"{paper[known]}"])
-    rows.append(["Gated PixelVAE codes", "-", f"{paper['Gated PixelVAE codes']}"])
+    if is_mnist:
+        rows.append(["Gated PixelVAE codes", "-", f"{paper['Gated PixelVAE codes']}"])
     for each in reports:
         if each["probes"]:
             error = each["probes"].get("knn_standard_error")
@@ -336,6 +344,8 @@ def _table_3(reports):
             accuracy = _percent(voted)
             neighbors = each["probes"]["knn_neighbors"]
             rows.append([f"{each['name']} codes, {neighbors} nearest neighbours", accuracy, "-"])
+    if not is_mnist:
+        rows = [row[:-1] for row in rows]
     return "Table 3. What the representation knows\n" + align(rows)
 
 

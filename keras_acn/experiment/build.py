@@ -12,7 +12,8 @@ import keras
 from keras_acn import codebook, data, decoders, encoders, models, priors
 from keras_acn._base.errors import UserError
 from keras_acn._base.registry import Registry, options
-from keras_acn.experiment.schema import Config, TrainingSection
+from keras_acn.experiment import precision
+from keras_acn.experiment.schema import Config, Part, TrainingSection
 
 _REGISTRIES = {
     "encoder": encoders.registry,
@@ -53,7 +54,11 @@ def steps_per_epoch(config: Config, num_images: int) -> int:
 
 
 def build_model(
-    config: Config, image_shape: tuple[int, int, int], num_images: int
+    config: Config,
+    image_shape: tuple[int, int, int],
+    num_images: int,
+    *,
+    cls: type[models.LatentModel] | None = None,
 ) -> models.LatentModel:
     """Return the compiled model of a `Config`, its weights drawn from the seed.
 
@@ -61,14 +66,15 @@ def build_model(
       config: The `Config`.
       image_shape: `(H, W, C)`.
       num_images: Number of training images: the codebook's size and a pass's length.
+      cls: A subclass of the model's class, to be made instead.
 
     Raises:
       UserError: If a part's name or option is unknown, or the parts do not fit together.
     """
     steps = steps_per_epoch(config, num_images)
     keras.utils.set_random_seed(config.seed)
-    with _precision(config.training.precision):
-        model = _model(config, tuple(image_shape), num_images, steps)
+    with _precision(precision.settled(config)[0].training.precision):
+        model = _model(config, tuple(image_shape), num_images, steps, cls)
         optimizer = _optimizer(config.training, steps)
         model.compile(
             optimizer,
@@ -90,12 +96,18 @@ def _precision(policy: str) -> Iterator[None]:
 
 
 def _model(
-    config: Config, image_shape: tuple[int, ...], num_images: int, steps: int
+    config: Config,
+    image_shape: tuple[int, ...],
+    num_images: int,
+    steps: int,
+    subclass: type[models.LatentModel] | None = None,
 ) -> models.LatentModel:
     given = config.model.as_dict()
-    cls: Any = models.registry.find(given.pop("name"))
+    found = models.registry.find(given.pop("name"))
+    cls: Any = subclass or found
     given["beta"] = _beta(config, steps)
     sizes = cls.part_sizes(image_shape, config.model.latent_dim, given.get("class_dim"))
+    config = _as_it_was_begun(config, image_shape, cls.default_decoder)
     for part, registry in _REGISTRIES.items():
         section = getattr(config, part)
         if section is not None and section.as_dict():
@@ -112,6 +124,39 @@ def _model(
         given["pseudo_labels"] = _pseudo_labels(config, given, num_images)
     models.registry.check_options(cls, given)
     return cls(image_shape=image_shape, seed=config.seed, **given)
+
+
+def noting_likelihood(config: Config, model: models.LatentModel) -> Config:
+    """Return the config of a new run, with the likelihood of its colours where it names none.
+
+    Which one that is may be another in another version. (That of one channel never was.)
+    """
+    likelihood = model.decoder.likelihood
+    if likelihood is None or not _is_open(config, model.image_shape, model.default_decoder):
+        return config
+    return _with_likelihood(config, {"name": likelihood.name, **likelihood.get_config()})
+
+
+def _as_it_was_begun(config: Config, image_shape: tuple[int, ...], default: Any) -> Config:
+    """Return the config of a run as its version had it: once the likelihood was Bernoulli."""
+    is_of_a_run = bool(config.versions)
+    if is_of_a_run and _is_open(config, image_shape, default):
+        return _with_likelihood(config, "bernoulli")
+    return config
+
+
+def _is_open(config: Config, image_shape: tuple[int, ...], default: Any) -> bool:
+    """Whether a config leaves the likelihood of colour images to the decoder's default."""
+    given = {} if config.decoder is None else config.decoder.as_dict()
+    name = given.get("name") or (default["name"] if isinstance(default, dict) else default)
+    takes = "likelihood" in decoders.registry.options_of(name)
+    return image_shape[-1] > 1 and "likelihood" not in given and takes
+
+
+def _with_likelihood(config: Config, likelihood: Any) -> Config:
+    given = {} if config.decoder is None else config.decoder.as_dict()
+    decoder = Part.model_validate({**given, "likelihood": likelihood})
+    return config.model_copy(update={"decoder": decoder})
 
 
 def _check_part_of(cls: type, part: str) -> None:

@@ -142,6 +142,20 @@ def _checked(raw, what):
         raise user_error(error, Config) from None
 
 
+def merged(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    """Return the sections of `base` with those of `top` laid over them, as of a preset."""
+    return _merge(base, top)
+
+
+def validated(raw: dict[str, Any]) -> Config:
+    """Return the `Config` of sections that were joined.
+
+    Raises:
+      UserError: If a name or a value is wrong.
+    """
+    return _checked(raw, "The configuration")
+
+
 def load_config(
     preset: str | None = None,
     file: str | os.PathLike | None = None,

@@ -26,6 +26,8 @@ MAY_CHANGE = (
     "training.kl_schedule",
 )
 
+_LIKELIHOOD = "decoder.likelihood"
+
 checkpoint = lazy.module("keras_acn.experiment.checkpoint")
 
 
@@ -53,6 +55,9 @@ def resumed_config(folder: str | os.PathLike, config: Config | None = None) -> C
         if key in (*MAY_CHANGE, "training.epochs", "description"):
             continue
         if before.get(key) == after.get(key):
+            continue
+        if key.startswith(_LIKELIHOOD) and not any(each.startswith(_LIKELIHOOD) for each in after):
+            # A run notes its likelihood where its config left that to the images' channels.
             continue
         raise UserError(
             f"A resumed run keeps its settings, and {key} was {before.get(key)}, not "

@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -20,7 +20,8 @@ from keras_acn._base.errors import CannotWrite, NotFinite, UserError
 from keras_acn._base.lock import FolderInUse, FolderLock
 from keras_acn._base.shell import command, expanded
 from keras_acn.data.batches import Batches
-from keras_acn.experiment import build, checkpoint, tensorboard, trained_on
+from keras_acn.data.readers.notices import tell
+from keras_acn.experiment import auto, build, checkpoint, precision, tensorboard, trained_on
 from keras_acn.experiment.callbacks import (
     Interrupted,
     Recorder,
@@ -31,7 +32,7 @@ from keras_acn.experiment.callbacks import (
 from keras_acn.experiment.checkpoint import Progress
 from keras_acn.experiment.cluster import strategy as workers
 from keras_acn.experiment.cluster import tf_config
-from keras_acn.experiment.config import absolute
+from keras_acn.experiment.config import absolute, load_config
 from keras_acn.experiment.folder import (
     BEST,
     CHECKPOINT,
@@ -49,6 +50,7 @@ from keras_acn.experiment.resume import restore_run, resumed_config, set_learnin
 from keras_acn.experiment.schema import Config, TrainingSection
 
 if TYPE_CHECKING:
+    from keras_acn.data import Data
     from keras_acn.models import LatentModel
 
 _PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
@@ -61,6 +63,7 @@ def train(
     resume: str | os.PathLike | None = None,
     callbacks: Iterable[keras.callbacks.Callback] = (),
     verbose: int = 0,
+    on_choice: Callable[[auto.Choice], None] | None = None,
 ) -> Run:
     """Train a model as its config says, and write a run folder.
 
@@ -87,6 +90,8 @@ def train(
       resume: The run folder to go on with.
       callbacks: Further Keras callbacks.
       verbose: As in `keras.Model.fit`.
+      on_choice: Called with what was chosen where `training.minutes` leaves it to the data, see
+        `keras_acn.experiment.auto`. The run's `config.yaml` holds it.
 
     Returns:
       The run, with its `model` and `data`.
@@ -98,7 +103,7 @@ def train(
       Interrupted: After Ctrl-C, SIGTERM or SIGHUP, once everything is saved. A `KeyboardInterrupt`.
     """
     with contextlib.ExitStack() as held:
-        return _train(config, out, resume, callbacks, verbose, held)
+        return _train(config, out, resume, callbacks, verbose, held, on_choice)
 
 
 def _train(
@@ -108,6 +113,7 @@ def _train(
     callbacks: Iterable[keras.callbacks.Callback],
     verbose: int,
     held: contextlib.ExitStack,
+    on_choice: Callable[[auto.Choice], None] | None,
 ) -> Run:
     team = tf_config.from_environment()
     chief = team is None or team.is_chief
@@ -129,9 +135,24 @@ def _train(
             f"A batch of {config.training.batch_size} has no row for each of {team.size} workers: "
             f"set --batch-size to at least {team.size}, or start fewer."
         )
+    chooses = resume is None and config.training.minutes is not None
+    if chooses and team is not None:
+        raise UserError(
+            "Workers would each measure and choose for themselves: name a preset that says all, "
+            "or give each of them the config.yaml that a run on one machine has chosen."
+        )
     strategy = None if team is None else workers.join(team)
     config = absolute(config)
-    data = build.build_data(config)
+    if chooses:
+        choice, data = auto.choose(config)
+        config = choice.config
+        if on_choice is not None:
+            on_choice(choice)
+    else:
+        data = build.build_data(config)
+    if resume is None:
+        tell_of_lost_values(config, data)
+    config = precision.settled(config, alone=team is None)[0]
     differs = trained_on.difference(folder, data) if resume is not None else None
     if differs is not None:
         raise UserError(
@@ -143,6 +164,8 @@ def _train(
         model = build.build_model(config, data.image_shape, len(data.train))
         if config.training.start_from is not None and resume is None:
             take_weights(model, config.training.start_from)
+    if resume is None:
+        config = build.noting_likelihood(config, model)
     config = config.model_copy(update={"versions": versions()})
     if chief and resume is None:
         folder = _take_folder(out, folder, config, held)
@@ -237,6 +260,23 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package.replace("-", "_")] = importlib.metadata.version(package)
     return found
+
+
+def tell_of_lost_values(config: Config, data: Data) -> None:
+    """Warn where a preset makes images of another source than its own black and white."""
+    if config.preset is None or not data.train.loses_values:
+        return
+    own = load_config(config.preset).data
+    if config.data.binarize != own.binarize or config.data.source == own.source:
+        return
+    kind = "grey" if data.image_shape[2] == 1 else "in colour"
+    tell(
+        [
+            f"The images of {config.data.source} are {kind}, and the preset {config.preset} makes "
+            "them black and white: to keep their values, leave the preset out (keras-acn train "
+            "SOURCE), or set data.binarize=none and a decoder.likelihood for 8 bits."
+        ]
+    )
 
 
 def check_validation(training: TrainingSection, has_validation: bool) -> None:
@@ -388,6 +428,7 @@ def _figures(run: Run, progress: Progress, kept: int | None) -> dict[str, Any]:
     names = [metric.name for metric in run.model.metrics]
     early = bool(rows) and stopped_early(training, rows)
     figures: dict[str, Any] = {
+        "is_code_length": run.model.is_code_length(run.data.train),
         "finished": progress.epoch >= training.epochs or early,
         "stopped_early": early and progress.epoch < training.epochs,
         "epochs": progress.epoch,

@@ -106,12 +106,17 @@ def run_summary(run: Run, figures: Sequence[pathlib.Path] = ()) -> str:
       figures: Paths of the figures that were drawn.
     """
     metrics = run.metrics
-    lines = ["", f"{'nats per image':<16}" + "".join(f"{name:>16}" for name in _COLUMNS)]
+    # Of a training loss there are no bits per dimension. (Earlier versions did not note which.)
+    is_code_length = metrics.get("is_code_length", True)
+    columns = {k: v for k, v in _COLUMNS.items() if is_code_length or k != "bits/dim"}
+    lines = ["", f"{'nats per image':<16}" + "".join(f"{name:>16}" for name in columns)]
     for split in ("train", "validation", "test"):
         if metrics.get(split):
             costs = metrics[split]
-            cells = "".join(f"{_number(costs[key]):>16{form}}" for key, form in _COLUMNS.values())
+            cells = "".join(f"{_number(costs[key]):>16{form}}" for key, form in columns.values())
             lines.append(f"{split:<16}{cells}")
+    if not is_code_length:
+        lines.append("These nats are a training loss, and no code length.")
     lines.append("")
     book = metrics["codebook"]
     if book:

@@ -70,6 +70,11 @@ def run(
       NotFinite: If runs diverged, once all others are trained. A `UserError`.
       Interrupted: After Ctrl-C, once the run in hand is saved. A `KeyboardInterrupt`.
     """
+    if planned.base.training.minutes is not None:
+        raise UserError(
+            "Each run of a sweep would choose another model: train once with the preset auto, and "
+            "sweep what that came to, by --config and the run's config.yaml."
+        )
     require_free(expanded(out), "The sweep")
     folders = find_runs(out, planned)
     unfinished = [point for point in planned.points if not _finished(folders[point.name], point)]
@@ -185,10 +190,16 @@ def table(out: str | os.PathLike) -> list[Row]:
         row: dict[str, Any] = {"run": folder.name}
         row |= {names[option]: flat.get(option) for option in names}
         row |= {k: metrics[k] for k in ("epochs", "finished") if k not in row}
-        row |= {name: metrics["train"].get(name) for name in COSTS}
+        # A training loss has no bits per dimension.
+        hidden = () if metrics.get("is_code_length", True) else ("bits_per_dim",)
+        row |= {name: metrics["train"].get(name) for name in COSTS if name not in hidden}
         prefix, split = ("val", "validation") if metrics.get("validation") else ("test", "test")
         held_out = metrics.get(split) or {}
-        row |= {f"{prefix}_{name}": held_out[name] for name in COSTS if name in held_out}
+        row |= {
+            f"{prefix}_{name}": held_out[name]
+            for name in COSTS
+            if name in held_out and name not in hidden
+        }
         row |= {k: metrics.get(k) for k in ("parameters", "seconds") if k not in row}
         rows.append(row)
     return sorted(rows, key=lambda row: [_order(row[name]) for name in names.values()])

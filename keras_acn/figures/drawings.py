@@ -24,19 +24,23 @@ TSNE_POINTS = 1000
 
 def loss(subject: Subject) -> Any:
     """Total, reconstruction and KL against epochs."""
-    return plots.loss_terms(subject.history, log=False) if subject.history else None
+    if not subject.history:
+        return None
+    return plots.loss_terms(subject.history, log=False, title=subject.titled("losses"))
 
 
 def loss_log_log(subject: Subject) -> Any:
     """The same on log-log axes."""
-    return plots.loss_terms(subject.history) if subject.epochs > 1 else None
+    if subject.epochs < 2:
+        return None
+    return plots.loss_terms(subject.history, title=subject.titled("losses"))
 
 
 def gradients(subject: Subject) -> Any:
     """The shares of the loss gradient through z and c, and their ratio."""
     if not set(GRADIENTS) <= set(subject.history):
         return None
-    return plots.gradient_curves(subject.history)
+    return plots.gradient_curves(subject.history, title=subject.titled("gradients"))
 
 
 def movie(subject: Subject) -> Any:
@@ -54,7 +58,8 @@ def movie(subject: Subject) -> Any:
 def reconstructions(subject: Subject) -> Any:
     """Images over their reconstructions."""
     chosen = subject.chosen
-    return plots.comparison(chosen, subject.model.reconstruct(chosen, seed=subject.seed))
+    rebuilt = subject.model.reconstruct(chosen, seed=subject.seed)
+    return plots.comparison(chosen, rebuilt, title=subject.titled("reconstructions"))
 
 
 def many_from_one_code(subject: Subject) -> Any:
@@ -71,7 +76,8 @@ def many_from_one_code(subject: Subject) -> Any:
     else:
         q = model.encode(chosen)
         drawn = [subject.decode(q.sample(seed=np.array([seed, 0], np.int32))) for seed in seeds]
-    return plots.comparison(chosen, np.stack(drawn))
+    title = subject.titled("many images from one code")
+    return plots.comparison(chosen, np.stack(drawn), title=title)
 
 
 def members(subject: Subject) -> Any:
@@ -82,22 +88,28 @@ def members(subject: Subject) -> Any:
     classes = np.unique(labels)[:COUNT]
     given = [pixels[np.flatnonzero(labels == each)[:DRAWS]] for each in classes]
     drawn = [subject.model.generate_like(images, 10, subject.seed) for images in given]
-    return plots.members_picture(given, drawn, names=subject.class_words(classes))
+    title = subject.titled("new members of each class")
+    return plots.members_picture(given, drawn, names=subject.class_words(classes), title=title)
 
 
 def samples(subject: Subject) -> Any:
     """Samples from the prior."""
-    return plots.samples(subject.model.sample(64, seed=subject.seed))
+    drawn = subject.model.sample(64, seed=subject.seed)
+    return plots.samples(drawn, title=subject.titled("samples from the prior"))
 
 
 def daydream(subject: Subject) -> Any:
     """Daydreams from a few images, as strips."""
-    return plots.strip(subject.dreams) if _has_associations(subject) else None
+    if not _has_associations(subject):
+        return None
+    return plots.strip(subject.dreams, title=subject.titled("daydreams"))
 
 
 def daydream_grid(subject: Subject) -> Any:
     """Every step of one daydream."""
-    return plots.daydream_grid(subject.dreams[:, 0]) if _has_associations(subject) else None
+    if not _has_associations(subject):
+        return None
+    return plots.daydream_grid(subject.dreams[:, 0], title=subject.titled("a daydream"))
 
 
 def daydream_movie(subject: Subject) -> Any:
@@ -117,22 +129,26 @@ def codes(subject: Subject) -> Any:
     """The codes of the images by class, on their principal components."""
     if not _is_a_plane(subject):
         return None
-    return plots.scatter(subject.codes, subject.classes, seed=subject.seed)
+    title = subject.titled("codes")
+    return plots.scatter(subject.codes, subject.classes, seed=subject.seed, title=title)
 
 
 def codes_tsne(subject: Subject) -> Any:
     """The same by t-SNE."""
     if not _is_a_plane(subject) or subject.codes.shape[1] == 2 or len(subject.codes) < 5:
         return None
-    classes = subject.classes
-    return plots.scatter(subject.codes, classes, "tsne", limit=TSNE_POINTS, seed=subject.seed)
+    options: dict[str, Any] = {"limit": TSNE_POINTS, "seed": subject.seed}
+    title = subject.titled("codes")
+    return plots.scatter(subject.codes, subject.classes, "tsne", title=title, **options)
 
 
 def codes_images(subject: Subject) -> Any:
     """The images themselves where their codes are."""
     if not _is_a_plane(subject):
         return None
-    return plots.image_scatter(subject.codes, subject.images[0], subject.classes, seed=subject.seed)
+    title = subject.titled("images at the places of their codes")
+    options: dict[str, Any] = {"seed": subject.seed, "title": title}
+    return plots.image_scatter(subject.codes, subject.images[0], subject.classes, **options)
 
 
 def _is_a_plane(subject: Subject) -> bool:
@@ -145,7 +161,9 @@ def latent_grid(subject: Subject) -> Any:
         return None
     low, high = np.percentile(subject.codes, [1, 99])
     n = 10 if subject.draws_only else 20
-    return plots.latents.grid(subject.decode, 2, n=n, span=(min(low, -0.1), max(high, 0.1)))
+    title = subject.titled("images decoded from the plane of the latents")
+    span = (min(low, -0.1), max(high, 0.1))
+    return plots.latents.grid(subject.decode, 2, n=n, span=span, title=title)
 
 
 def traversal(subject: Subject) -> Any:
@@ -160,7 +178,8 @@ def traversal(subject: Subject) -> Any:
         dims = tuple(int(d) for d in np.sort(np.argsort(-codes.std(axis=0), kind="stable")[:2]))
     known = [d for d in dims if 0 <= d < codes.shape[1]]
     span = 2 * max(float(codes[:, known].std(axis=0).max()) if known else 1.0, 0.05)
-    return plots.traversal(subject.decode, codes.mean(axis=0), dims, 10, span)
+    title = subject.titled("images decoded around the mean code")
+    return plots.traversal(subject.decode, codes.mean(axis=0), dims, 10, span, title=title)
 
 
 def neighbors(subject: Subject) -> Any:
@@ -173,4 +192,11 @@ def neighbors(subject: Subject) -> Any:
         return None
     count = min(NEIGHBORS, model.codebook.size)
     distance, index = model.neighbors(subject.chosen, k=count)
-    return plots.neighbors_picture(subject.chosen, train[index], distance)
+    own, others = subject.chosen_classes, subject.training_classes
+    names = None
+    if own is not None and others is not None:
+        names = (own, others[index])
+    title = subject.titled("the training images whose codes are nearest")
+    return plots.neighbors_picture(
+        subject.chosen, train[index], distance, class_names=names, title=title
+    )

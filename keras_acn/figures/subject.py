@@ -64,6 +64,10 @@ class Subject:
         """What an error calls it."""
         return "The model" if self.run is None else str(self.run.path)
 
+    def titled(self, what: str) -> str:
+        """Return a figure's title: what it shows, after the name of the run where there is one."""
+        return what if self.run is None else f"{self.run.path.name}: {what}"
+
     @property
     def model(self) -> LatentModel:
         """The model."""
@@ -125,6 +129,17 @@ class Subject:
     def chosen(self) -> np.ndarray:
         """A few of the images."""
         return self.images[0][np.sort(self.order[:COUNT])]
+
+    @property
+    def chosen_classes(self) -> np.ndarray | None:
+        """The class of each of them, by its name where it has one."""
+        classes = self.classes
+        return None if classes is None else classes[np.sort(self.order[:COUNT])]
+
+    @property
+    def training_classes(self) -> np.ndarray | None:
+        """The class of each training image, likewise."""
+        return self._sets[1].class_words()
 
     @functools.cached_property
     def codes(self) -> np.ndarray:

@@ -48,13 +48,13 @@ def _charts(out: pathlib.Path, rows: list[Row], names: list[str]) -> dict[str, A
         others = [other for other in varied if other != name]
         values = {key: [row.get(key) for row in rows] for key in keys}
         figures[f"nats-{name}"] = plots.sweep_curves(
-            values, name, TERMS, by=others or None, log=_log_axis(rows)
+            values, name, TERMS, by=others or None, log=_log_axis(rows), title=out.name
         )
     if len(rows) <= MOST_LINES:
         runs = (open_run(out / row["run"]) for row in rows)
         histories = {run.path.name: columns(run.history) for run in runs if run.history}
         if histories:
-            figures["loss"] = plots.loss_curves(histories, "total_nats")
+            figures["loss"] = plots.loss_curves(histories, "total_nats", title=out.name)
     return figures
 
 
@@ -85,6 +85,8 @@ def _pictures(out: pathlib.Path, rows: list[Row], names: list[str], seed: int) -
     if originals is None:
         return {}
     return {
-        "reconstructions": plots.comparison(originals, rebuilt),
-        "samples": plots.rows(drawn, title="samples from the prior"),
+        "reconstructions": plots.comparison(
+            originals, rebuilt, title=f"{out.name}: reconstructions"
+        ),
+        "samples": plots.rows(drawn, title=f"{out.name}: samples from the prior"),
     }

@@ -58,7 +58,8 @@ class ACN(RemembersData):
       latent_dim: Number of latent dimensions d.
       encoder: Name, config or instance. By default a `ConvEncoder` with unit variance.
       prior: Name, config or instance; `MixturePrior` by default.
-      decoder: Name, config or instance; `BernoulliConv` by default.
+      decoder: Name, config or instance; `ConvDecoder` by default, whose pixels are Bernoulli
+        where images have one channel, and discretized logistic mixtures where they have more.
       codebook: Config or instance; `KNNCodebook` by default.
       beta: Weight of the KL term: a number, or a Keras `LearningRateSchedule`.
       seed: Seed of all that is random in training and evaluation.

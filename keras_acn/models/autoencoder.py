@@ -25,7 +25,8 @@ class Autoencoder(LatentModel):
       latent_dim: Number of latent dimensions d.
       encoder: Name, config or instance, with `variance="unit"`, as there is none to learn;
         a `ConvEncoder` by default.
-      decoder: Name, config or instance; `BernoulliConv` by default.
+      decoder: Name, config or instance; `ConvDecoder` by default, whose pixels are Bernoulli
+        where images have one channel, and discretized logistic mixtures where they have more.
       beta: Weight of the KL term, which is zero: for sweeps over the whole family.
       seed: Seed of all that is random.
     """

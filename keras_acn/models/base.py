@@ -18,7 +18,7 @@ import tensorflow as tf
 from keras_acn import decoders, encoders, priors
 from keras_acn._base.batches import in_batches
 from keras_acn._base.checks import check_image_shape, check_seed
-from keras_acn._base.errors import UserError, did_you_mean
+from keras_acn._base.errors import DataWarning, UserError, did_you_mean
 from keras_acn._base.lazy import late
 from keras_acn._base.noise import Noise
 from keras_acn._base.progress import Progress, takes_tell
@@ -28,6 +28,9 @@ from keras_acn.data.batches import (
     as_batches,
     held_out,
 )
+from keras_acn.data.checks import is_black_and_white
+from keras_acn.data.image_set import ImageSet
+from keras_acn.decoders.families import Bernoulli
 from keras_acn.distribute import exchange
 from keras_acn.distribute.keras_trainer import Mean, is_validation_of_fit, joined
 from keras_acn.models.finite import FiniteWatch, StopOnNonFinite
@@ -74,7 +77,9 @@ class LatentModel(KerasMethods):
       latent_dim: Number of latent dimensions d.
       encoder: Name, config or instance; see `keras_acn.encoders`.
       prior: Name, config or instance; see `keras_acn.priors`.
-      decoder: Name, config or instance; see `keras_acn.decoders`.
+      decoder: Name, config or instance; see `keras_acn.decoders`. One that names no likelihood
+        has Bernoulli pixels where images have one channel, which must then be black or white for
+        the loss to be a code length; and 8 bits a channel where they have several.
       beta: Weight of the KL term: a number, or a Keras `LearningRateSchedule` over the
         optimizer's steps for a warm-up.
       seed: Seed of all that is random: initial weights, training and evaluation.
@@ -89,7 +94,7 @@ class LatentModel(KerasMethods):
 
     default_encoder: Any = "conv"
     default_prior: Any = "normal"
-    default_decoder: Any = "bernoulli_conv"
+    default_decoder: Any = "conv"
     # Names of the costs that a subclass has besides reconstruction and KL.
     extra_costs: tuple[str, ...] = ()
 
@@ -173,6 +178,33 @@ class LatentModel(KerasMethods):
             freeze_as_saved(part)
         return part
 
+    @classmethod
+    def for_data(cls, data: Any, *, minutes: float = 5.0, seed: int = 0) -> LatentModel:
+        """Return a compiled model whose parts suit some data, and the time there is to train it.
+
+        The likelihood follows from the images (black and white, or 8 bits), the size of the
+        networks from how many there are, and whether the decoder is a PixelCNN from how long a
+        step takes here, which is measured on a few of them. `model.choice` says in five lines
+        what was chosen and why, and `model.choice.fit` for how long to train. The command
+        `keras-acn train SOURCE` chooses likewise.
+
+        Args:
+          data: A `keras_acn.data.Data`, an `ImageSet`, `(images, labels)`, or images.
+          minutes: The time for training.
+          seed: Seed of all that is random.
+
+        Raises:
+          UserError: If there is no image, or the numbers are no pixels.
+
+        Example:
+
+            data = keras_acn.load_data("images:photos", resize=32, validation=0.1)
+            model = keras_acn.ACN.for_data(data, minutes=5)
+            print(model.choice)
+            model.fit(data.train, validation_data=data.validation, **model.choice.fit)
+        """
+        return late("model_for_data")(cls, data, minutes=minutes, seed=seed)
+
     # -- the loss ----------------------------------------------------------------------
 
     def call(self, image, training=False):
@@ -239,6 +271,22 @@ class LatentModel(KerasMethods):
         # Parts compute in float64 where that is Keras's default.
         narrow = [tf.cast(each, tf.float32) for each in nats]
         return dict(zip(("reconstruction_nats", "kl_nats"), narrow, strict=True))
+
+    def is_code_length(self, images: Any) -> bool:
+        """Return whether the model's nats are what it takes to send such images.
+
+        Otherwise they are a training loss, to be compared with nothing but the same loss: where
+        an autoencoder's latents have no prior, and where Bernoulli pixels are given grey values.
+
+        Args:
+          images: float `[N, H, W, C]` in [0, 1], or an `ImageSet`.
+        """
+        if self.is_deterministic:
+            return False
+        if not isinstance(self.decoder.likelihood, Bernoulli):
+            return True
+        is_set = isinstance(images, ImageSet)
+        return images.is_binary if is_set else is_black_and_white(np.asarray(images))
 
     def beta_at(self, step: Any) -> tf.Tensor:
         """Return the weight of the KL term at an optimizer step."""
@@ -431,6 +479,7 @@ class LatentModel(KerasMethods):
             batches.at_most = max(LEAST_COUNTED, EPOCHS_COUNTED * int(steps_per_epoch))
         if steps_per_epoch is None and batches.images is not None and not isinstance(x, Batches):
             steps_per_epoch = batches.images.steps_per_epoch(batch_size or DEFAULT_BATCH_SIZE)
+        self._tell_of_grey_values(batches)
         with self.variables_scope():
             own = self._begin_fit(batches)
         if batches.has_no_end and steps_per_epoch is None:
@@ -590,6 +639,20 @@ class LatentModel(KerasMethods):
             )
         if not self.trainable_weights:
             warnings.warn(f"All weights are frozen: {what} trains none.", stacklevel=3)
+
+    def _tell_of_grey_values(self, batches):
+        """Warn where Bernoulli pixels are trained on images that are not black and white."""
+        images = batches.images
+        family = self.decoder.likelihood
+        if images is None or not isinstance(family, Bernoulli) or images.is_binary:
+            return
+        warnings.warn(
+            "The images are not black and white, and the decoder's pixels are Bernoulli, so that "
+            "the nats are a training loss and no code length: binarize the images, or give the "
+            'decoder the likelihood "discretized_logistic_mixture" for their 8 bits.',
+            DataWarning,
+            stacklevel=3,
+        )
 
     def _needs_size(self):
         """Whether training needs the number of data."""

@@ -22,7 +22,8 @@ class VAE(LatentModel):
       prior: Name, config or instance; `StandardNormal` by default. `"learned_mixture"` is a
         mixture of Gaussians learned with the rest, `"vamp"` the mixture of the posteriors of
         learned images.
-      decoder: Name, config or instance; `BernoulliConv` by default.
+      decoder: Name, config or instance; `ConvDecoder` by default, whose pixels are Bernoulli
+        where images have one channel, and discretized logistic mixtures where they have more.
       beta: Weight of the KL term: a number, or a Keras `LearningRateSchedule`.
       seed: Seed of all that is random in training and evaluation.
     """

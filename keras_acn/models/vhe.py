@@ -73,7 +73,7 @@ class VHE(RemembersData):
       encoder: q(z|c,x): name, config or instance. By default a `ConvEncoder` with a
         learned variance. Its `context_dim` is `class_dim`.
       prior: p(z|c): name, config or instance. By default one Gaussian from 512 ReLU units.
-      decoder: r(x|c,z): name, config or instance; `BernoulliConv` by default. Its
+      decoder: r(x|c,z): name, config or instance; `ConvDecoder` by default, as of a `VAE`. Its
         `latent_dim` is `class_dim + latent_dim`.
       class_encoder: q(c|{x}): name, config or instance; as `encoder` by default.
       class_dim: Dimension of c; `latent_dim` by default.

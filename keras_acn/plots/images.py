@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_acn._base.errors import UserError
@@ -154,6 +155,7 @@ def neighbors_picture(
     neighbors: ArrayLike,
     distances: ArrayLike | None = None,
     *,
+    class_names: tuple[ArrayLike, ArrayLike] | None = None,
     title: str | None = None,
     scale: int | None = None,
 ) -> Picture:
@@ -164,6 +166,8 @@ def neighbors_picture(
       neighbors: [Q, K, H, W, C], such as `train_images[index]` for the index [Q, K] that
         `model.neighbors` returns.
       distances: Euclidean distances in code space, [Q, K], written under the neighbours.
+      class_names: The classes of the queries [Q] and of the neighbors [Q, K], numbers or words,
+        written under them.
       title, scale: As for `grid`.
 
     Returns:
@@ -190,6 +194,25 @@ def neighbors_picture(
             )
         captions = [["", *(f"{d:.2f}" for d in row)] for row in distances]
         footer = "under each neighbour: its distance in code space"
+    if class_names is not None:
+        own, others = (np.asarray(each) for each in class_names)
+        if (own.shape, others.shape) != (left.shape[:1], right.shape[:2]):
+            raise UserError(
+                f"The class names must have the shapes {list(left.shape[:1])} and "
+                f"{list(right.shape[:2])}, not {list(own.shape)} and {list(others.shape)}."
+            )
+        under = captions or [[""] * (1 + right.shape[1]) for _ in left]
+        words = [[one, *row] for one, row in zip(own, others, strict=True)]
+        captions = [
+            [
+                f"{word} \u00b7 {number}" if number else str(word)
+                for word, number in zip(*each, strict=True)
+            ]
+            for each in zip(words, under, strict=True)
+        ]
+        footer = "under each image: its class" + (
+            ", and the distance in code space" if distances is not None else ""
+        )
     return sheet(
         [[image, *row] for image, row in zip(left, right, strict=True)],
         column_labels=["image", *(f"#{k + 1}" for k in range(right.shape[1]))],

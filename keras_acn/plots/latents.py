@@ -24,6 +24,7 @@ from keras_acn.plots.picture import (
     FONT_SIZE,
     INK,
     PAPER,
+    TEN,
     Picture,
     class_colors,
     font,
@@ -39,6 +40,9 @@ pd = lazy.module("pandas")
 p9 = lazy.module("plotnine")
 Image = lazy.module("PIL.Image")
 ImageDraw = lazy.module("PIL.ImageDraw")
+
+# Inches of the field of a scatter, about.
+FIELD = np.array([4.4, 4.2])
 
 __all__ = ["grid", "image_scatter", "scatter", "traversal"]
 
@@ -82,7 +86,7 @@ def scatter(
     data = pd.DataFrame({"x": points[:, 0], "y": points[:, 1]})
     look: dict[str, Any] = {"size": 2.4 if len(data) <= 600 else 1.6, "alpha": 0.7, "stroke": 0.15}
     if labels is None:
-        chart = p9.ggplot(data, p9.aes("x", "y")) + p9.geom_point(color="#3f90da", **look)
+        chart = p9.ggplot(data, p9.aes("x", "y")) + p9.geom_point(color=TEN[0], **look)
     else:
         data["label"] = pd.Categorical(labels[chosen], categories=classes)
         chart = p9.ggplot(data, p9.aes("x", "y", color="label")) + p9.geom_point(**look)
@@ -92,7 +96,7 @@ def scatter(
         )
         if len(classes) <= 20:
             # Names on the page itself: colour alone should not carry the meaning.
-            centers = _centers(data)
+            centers = _apart(_centers(data), data)
             chart += p9.geom_label(
                 p9.aes(label="label"),
                 data=centers,
@@ -153,15 +157,17 @@ def image_scatter(
     unit = (points - low) / np.where(high > low, high - low, 1)  # [N, 2], in [0, 1]
 
     height, width = pixels.shape[1:3]
-    scale = max(1, round(26 / max(height, width)))
+    scale = max(1, round(32 / max(height, width)))
     frame = 2 if labels is not None else 1
     sides = np.array([width * scale + 2 * frame, height * scale + 2 * frame])
     top = FONT_SIZE + 14 if title else 8
     field = np.array([size, size]) - sides
     corners = np.round(unit * [1, -1] * field + [8, top] + [0, 1] * field).astype(int)
 
-    line = FONT_SIZE + 6
-    canvas = Image.new("RGB", (size + 16, top + size + 2 * line), PAPER)
+    line, face = FONT_SIZE + 6, font()
+    legend = _legend(classes if len(classes) <= 20 else (), size, face)
+    lines = 1 + len({row for row, _, _ in legend})
+    canvas = Image.new("RGB", (size + 16, top + size + max(2, lines) * line), PAPER)
     draw = ImageDraw.Draw(canvas)
     drawn = np.empty((0, 2))
     boxes: list[tuple[int, int, int, int] | None] = [None] * len(codes)
@@ -176,18 +182,27 @@ def image_scatter(
         canvas.paste(Image.fromarray(upscale(pixels[i], scale)), (x + frame, y + frame))
         boxes[i] = (x + frame, y + frame, x + frame + width * scale, y + frame + height * scale)
 
-    face = font()
     if title:
         draw.text((8, 5), title, fill=INK, font=face)
     under = f"across: {names[0]}, up: {names[1]}; {len(drawn):,} of {len(codes):,} images drawn"
     draw.text((8, top + size + 2), under, fill=INK, font=face)
-    x = 8
-    for name in classes if len(classes) <= 20 else ():
-        y = top + size + line + 4
+    for row, x, name in legend:
+        y = top + size + (1 + row) * line + 4
         draw.rectangle((x, y, x + 11, y + 11), fill=colors[name])
         draw.text((x + 16, y - 3), name, fill=INK, font=face)
-        x += 30 + int(face.getlength(name))
     return Picture(canvas, [boxes])
+
+
+def _legend(classes, width, face):
+    """Return `(row, x, name)` for each class: as many in a row as there is room for."""
+    places, row, x = [], 0, 8
+    for name in classes:
+        wide = 30 + int(face.getlength(name))
+        if x > 8 and x + wide > width + 8:
+            row, x = row + 1, 8
+        places.append((row, x, name))
+        x += wide
+    return places
 
 
 def grid(
@@ -298,6 +313,39 @@ def _centers(data):
     middles = data.groupby("label", observed=True)[["x", "y"]].transform("median")
     distances = ((data[["x", "y"]] - middles) ** 2).sum(axis=1)
     return data.loc[distances.groupby(data["label"], observed=True).idxmin()]
+
+
+def _apart(centers, data):
+    """Return the places of the classes' names, moved as far as they would cover one another.
+
+    Args:
+      centers: A row for each class, with columns x, y, label.
+      data: All points, which say how large the field is.
+    """
+    centers = centers.copy()
+    low = data[["x", "y"]].min().to_numpy()
+    span = np.maximum(data[["x", "y"]].max().to_numpy() - low, 1e-12)
+    # In inches of the field, of which the legend has its part.
+    places = (centers[["x", "y"]].to_numpy() - low) / span * FIELD  # [C, 2]
+    words = centers["label"].astype(str)
+    sizes = np.stack([0.1 * words.str.len() + 0.12, np.full(len(words), 0.24)], axis=1)
+    for _ in range(200):
+        moved = False
+        for i in range(len(places)):
+            for j in range(i):
+                gap = places[i] - places[j]
+                inside = (sizes[i] + sizes[j]) / 2 - np.abs(gap)
+                if (inside <= 1e-9).any():
+                    continue
+                axis = int(np.argmin(inside))
+                step = (inside[axis] + 1e-3) / 2 * (1 if gap[axis] >= 0 else -1)
+                places[i, axis] += step
+                places[j, axis] -= step
+                moved = True
+        if not moved:
+            break
+    centers[["x", "y"]] = places / FIELD * span + low
+    return centers
 
 
 def _values(values):

@@ -219,7 +219,7 @@ def _images_side(images, columns):
     halves = []
     for key, pixels in images.items():
         rows = [list(pixels[s : s + columns]) for s in range(0, len(pixels), columns)]
-        halves.append(sheet(rows, title=key, cell=48).to_array())
+        halves.append(sheet(rows, title=key, cell=64).to_array())
     return np.concatenate(halves)
 
 

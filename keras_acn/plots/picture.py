@@ -19,25 +19,27 @@ Image = lazy.module("PIL.Image")
 ImageDraw = lazy.module("PIL.ImageDraw")
 ImageFont = lazy.module("PIL.ImageFont")
 
-CELL = 64  # pixels: what a small image is blown up to, if the sheet has room
+CELL = 72  # pixels: what a small image is blown up to, if the sheet has room
 WIDEST = 900  # pixels: about the width of a notebook's output
 FONT_SIZE = 13
 INK = (40, 40, 40)
 PAPER = (255, 255, 255)
+# Between tiles: neither black nor white images run into one another, or into the page.
+GAP = (160, 160, 160)
 
-# Petroff's ten-colour sequence, "Accessible Color Sequences for Data Visualization",
-# arXiv 2107.02270, which matplotlib calls "petroff10".
+# Okabe and Ito's colours for readers with a colour-vision deficiency, without black and the yellow
+# that a white page swallows, and four more that stay apart from them for such readers too.
 TEN = (
-    "#3f90da",
-    "#ffa90e",
-    "#bd1f01",
-    "#94a4a2",
-    "#832db6",
-    "#a96b59",
-    "#e76300",
-    "#b9ac70",
-    "#717581",
-    "#92dadd",
+    "#0072b2",  # blue
+    "#e69f00",  # orange
+    "#009e73",  # green
+    "#d55e00",  # vermilion
+    "#56b4e9",  # sky blue
+    "#cc79a7",  # pink
+    "#820cf7",  # violet
+    "#a8d977",  # light green
+    "#8c3523",  # brown
+    "#332288",  # indigo
 )
 # Okabe and Ito's colours for lines, without the yellow that a white page swallows.
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
@@ -204,6 +206,8 @@ def sheet(
                 canvas[box[1] : box[3], box[0] : box[2]] = upscale(image, scale)
                 boxes[r][c] = box
 
+    if gap:
+        _frame(canvas, boxes, math.ceil(gap / 2))
     picture = Image.fromarray(canvas)
     draw = ImageDraw.Draw(picture)
     if title:
@@ -217,9 +221,29 @@ def sheet(
     longest = max(map(face.getlength, column_labels), default=0)
     every = max(1, math.ceil((longest + 4) / (width + gap)))
     for x, label in list(zip(xs, column_labels, strict=False))[::every]:
-        draw.text((x + width / 2, top - 3), label, fill=INK, font=face, anchor="ms")
+        draw.text((x + width / 2, top - 5), label, fill=INK, font=face, anchor="ms")
     for y, words in zip(ys, captions or (), strict=False):
         for x, word in zip(xs, words, strict=False):
             where = (x + width / 2, y + height + FONT_SIZE)
-            draw.text(where, str(word), fill=INK, font=face, anchor="ms")
+            draw.text(where, shortened(str(word), width, face), fill=INK, font=face, anchor="ms")
     return Picture(picture, boxes)
+
+
+def _frame(canvas, boxes, width):
+    """Make a grey frame about each image of a sheet, and of the gaps between them."""
+    frames = np.zeros(canvas.shape[:2], bool)
+    every = [box for row in boxes for box in row if box is not None]
+    for left, top, right, bottom in every:
+        frames[max(0, top - width) : bottom + width, max(0, left - width) : right + width] = True
+    for left, top, right, bottom in every:
+        frames[top:bottom, left:right] = False
+    canvas[frames] = GAP
+
+
+def shortened(word, width, face):
+    """Return a word, cut where it is wider than `width` pixels."""
+    if face.getlength(word) <= width:
+        return word
+    while word and face.getlength(f"{word}\u2026") > width:
+        word = word[:-1]
+    return f"{word}\u2026" if word else ""

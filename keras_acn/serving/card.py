@@ -141,14 +141,19 @@ def _weights(export, model, quantize, codebook):
 
 def _figures(metrics):
     rows = []
+    # A training loss has no bits per dimension. Earlier versions did not note which it is.
+    is_code_length = (metrics or {}).get("is_code_length", True)
     for part in ("train", "validation", "test"):
         values = (metrics or {}).get(part)
         if isinstance(values, dict) and "total_nats" in values:
             rows.append(
                 f"| {part} | {values['total_nats']:.2f} | {values['reconstruction_nats']:.2f} | "
-                f"{values['kl_nats']:.2f} | {values['bits_per_dim']:.4f} |"
+                f"{values['kl_nats']:.2f} | "
+                + (f"{values['bits_per_dim']:.4f} |" if is_code_length else "")
             )
     if not rows:
         return ""
-    head = ["| nats per image | total | reconstruction | KL | bits/dim |", "|---|---|---|---|---|"]
-    return "\n".join(["At the end of training:", "", *head, *rows])
+    names = ["nats per image", "total", "reconstruction", "KL", *["bits/dim"] * is_code_length]
+    head = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
+    note = [] if is_code_length else ["", "These nats are a training loss, and no code length."]
+    return "\n".join(["At the end of training:", "", *head, *rows, *note])

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from keras_acn._base.errors import UserError
 from keras_acn.data.readers.picture import check_background
-from keras_acn.data.transform import check_binarize, check_size
+from keras_acn.data.transform import SQUARE, check_binarize, check_crop, check_size
 
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 _LUMA = (0.299, 0.587, 0.114)  # BT.601, as in training
@@ -37,7 +37,7 @@ class ImageDecoder:
 
     def __init__(self, image_shape, data=None):
         self.image_shape = tuple(image_shape)
-        self.crop = check_size(getattr(data, "crop", None), "crop")
+        self.crop = check_crop(getattr(data, "crop", None))
         self.resize = check_size(getattr(data, "resize", None), "resize")
         self.binarize = getattr(data, "binarize", "none")
         threshold = getattr(data, "threshold", None)
@@ -45,7 +45,7 @@ class ImageDecoder:
         check_binarize(self.binarize, self.threshold)
         self.background = check_background(getattr(data, "background", None)) or (255, 255, 255)
         size = self.resize or self.crop
-        if size is not None and size != self.image_shape[:2]:
+        if size not in (None, SQUARE) and size != self.image_shape[:2]:
             raise UserError(
                 f"The config's data are brought to {size[0]}x{size[1]}, but the model takes "
                 f"{self.image_shape[0]}x{self.image_shape[1]}: export with the config that the "
@@ -60,18 +60,20 @@ class ImageDecoder:
     @property
     def source_size(self):
         """`(H, W)` of the smallest file that can be decoded."""
-        return self.crop or self.image_shape[:2]
+        return self.image_shape[:2] if self.crop in (None, SQUARE) else self.crop
 
     def describe(self):
         """Return in words what is done to a file."""
         height, width, channels = self.image_shape
         steps = ["decoded to 8 bits"]
-        if self.crop:
+        if self.crop == SQUARE:
+            steps.append("cropped to the largest square around the centre")
+        elif self.crop:
             steps.append(f"cropped to {self.crop[0]}x{self.crop[1]} around the centre")
         steps.append("made grey (BT.601)" if channels == 1 else "as RGB")
         if self.resize:
             steps.append(f"resized to {height}x{width} (bilinear, antialiased)")
-        elif not self.crop:
+        elif self.crop in (None, SQUARE):
             steps.append(f"refused unless {height}x{width}")
         if self.binarize == "threshold":
             steps.append(f"binarized: 1 above {self.threshold:g}")
@@ -109,6 +111,8 @@ class ImageDecoder:
         )
         pixels = tf.cond(known[0], lambda: self._laid_on(pixels, _alpha(data)), lambda: pixels)
         pixels = tf.ensure_shape(pixels, [None, None, 3])
+        if self.crop == SQUARE:
+            pixels = _square(pixels)
         pixels = tf.cast(self._cropped(pixels, index), tf.float32)
         if self.image_shape[-1] == 1:
             pixels = tf.round(tf.reduce_sum(pixels * _LUMA, axis=-1, keepdims=True))
@@ -124,11 +128,12 @@ class ImageDecoder:
 
     def _cropped(self, pixels, index):
         shape = tf.shape(pixels)
-        if not (self.crop or self.resize):
+        has_size = self.crop not in (None, SQUARE)
+        if not (has_size or self.resize):
             height, width = self.image_shape[:2]
             fits = tf.reduce_all(shape[:2] == [height, width])
             sentence = f"image_bytes must hold images of {height}x{width}, not"
-        elif self.crop:
+        elif has_size:
             height, width = self.crop
             fits = tf.reduce_all(shape[:2] >= [height, width])
             sentence = f"image_bytes must hold images of at least {height}x{width}, not"
@@ -147,6 +152,14 @@ def _alpha(data):
     depth, kind = tf.unstack(tf.io.decode_raw(tf.strings.substr(data, 24, 2), tf.uint8), 2)
     is_shallow = tf.logical_and(depth < 8, tf.equal(kind, 0))
     return tf.where(tf.logical_and(is_shallow, alpha > 0), tf.constant(255, tf.uint8), alpha)
+
+
+def _square(pixels):
+    """Return the largest square around the centre of `[h, w, C]`."""
+    shape = tf.shape(pixels)
+    side = tf.minimum(shape[0], shape[1])
+    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
+    return pixels[top : top + side, left : left + side]
 
 
 def _resized(pixels, size):

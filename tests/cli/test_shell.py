@@ -46,6 +46,7 @@ def test_a_tilde_is_the_home_folder_wherever_a_path_is_given(images, monkeypatch
     assert len(keras_acn.load_data("~/x.npy", test=0).train) == 30
 
 
+@pytest.mark.slow
 def test_a_run_finds_its_data_from_any_folder(images, monkeypatch, capfd):
     monkeypatch.chdir(images)
     assert main(["train", "--data", "npy:some images.npy", "--out", "run", *TINY, "-q"]) == 0
@@ -121,6 +122,7 @@ def test_closed_streams_are_no_reason_to_fail(closed, tmp_path):
             assert "digits" in done.stdout
 
 
+@pytest.mark.slow
 def test_tensorflow_starts_with_standard_error_closed(tmp_path):
     words = ["daydream", "acn-digits", "--steps", "1", "--out", str(tmp_path / "out")]
     line = f"{shlex.join([*PRESETS[:-1], *words])} 2>&-"
@@ -145,6 +147,7 @@ def test_python_dash_m_and_other_encodings():
     assert done.returncode == 2 and b"There is no model" in done.stderr
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize(
     "backend", ["nonsense", "module://matplotlib_inline.backend_inline", "qtagg"]
 )

@@ -186,6 +186,7 @@ def test_tight_clusters_far_apart():
     assert (found < 0.02).all()
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("n", [40, 3000])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
@@ -201,6 +202,7 @@ def test_a_few_broken_codes_do_no_harm(n, value, jit):
     assert not np.isin(index, [20, 33]).any()
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("scale", [0.0, 1e-39, 1e-15, 1e15, 1e18])
 def test_any_scale(scale, jit):

@@ -41,6 +41,7 @@ def test_they_are_there():
         assert learned == set(both)
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_decodes(path):
     header, _ = codec.info(path)
@@ -68,9 +69,7 @@ def with_bits(content, initial, lanes):
     return end, head + changed.to_bytes()
 
 
-@pytest.mark.parametrize(
-    "name", ["mlp-set.acn", "format-2/mlp-set.acn", "format-3/mlp-stream.acn", "pixelcnn-set.acn"]
-)
+@pytest.mark.parametrize("name", ["mlp-set.acn", "format-2/mlp-set.acn", "format-3/mlp-stream.acn"])
 def test_the_bit_counts_are_those_of_the_images(name):
     path = GOLDEN / name
     content = path.read_bytes()
@@ -80,7 +79,7 @@ def test_the_bit_counts_are_those_of_the_images(name):
     model = None if header.has_model else open_model(header.model_name)
     for initial, lanes in (
         *((end.initial_bits + 5, end.lane_bits), (end.initial_bits, end.lane_bits + 5)),
-        *((max(0, end.initial_bits - 5), end.lane_bits), (1000, 0)),
+        (max(0, end.initial_bits - 5), end.lane_bits),
     ):
         _, changed = with_bits(content, initial, lanes)
         codec.info(changed)

@@ -16,6 +16,7 @@ from keras_acn.cli import main
 from keras_acn.codec import packing, rivals
 from keras_acn.codec.rivals import Rival
 from keras_acn.data.readers.base import ArraySource
+from keras_acn.models import sizes
 
 
 def striped(count, levels=2, side=8):
@@ -117,7 +118,7 @@ def test_kinds_of_images():
 
 def test_the_decoder_goes_by_the_budget(monkeypatch):
     made = []
-    monkeypatch.setattr(packing, "LEAST_STEPS", 10**9)
+    monkeypatch.setattr(sizes, "LEAST_STEPS", 10**9)
     model, steps = packing.train(striped(64)[..., None], 2, 2.0, 0, lambda *a: made.append(a))
     assert not model.decoder.is_autoregressive and steps > 0
     assert made[-1] == (1000, 1000)
@@ -126,8 +127,11 @@ def test_the_decoder_goes_by_the_budget(monkeypatch):
 def test_more_images_get_a_larger_model():
     shape, counts = (8, 8, 1), []
     for values in (1e5, 1e7):
-        model = packing._largest(shape, 2, values / packing.VALUES_PER_WEIGHT[2], False, 0)
-        counts.append(packing._count(model))
+        wanted = values / packing.VALUES_PER_WEIGHT[2]
+        _, model = sizes.largest(
+            lambda size: packing._model(shape, 2, size, autoregressive=False, seed=0), wanted
+        )
+        counts.append(sizes.count_weights(model))
         assert counts[-1] <= values / 150 or len(counts) == 1
     assert counts[1] > 5 * counts[0]
 

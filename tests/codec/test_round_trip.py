@@ -51,6 +51,7 @@ def test_few_images(count, mode):
     assert len(data) < 400
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("decoder", ["mlp", "pixelcnn"])
 @pytest.mark.parametrize("level", [0, 1])
@@ -111,6 +112,7 @@ def test_latents_that_fall_off_the_grid(monkeypatch):
         assert as_set(codec.decompress(data, model)) == as_set(noise(50))
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("lanes", [1, 5, 64])
 @pytest.mark.parametrize("mode", MODES)
 def test_lanes_and_blocks(lanes, mode):

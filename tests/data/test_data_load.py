@@ -1,5 +1,6 @@
 """The loader's options: parts, splits, limits, sizes."""
 
+import pathlib
 import subprocess
 import sys
 
@@ -9,8 +10,12 @@ from sklearn.datasets import load_digits
 
 from keras_acn import data
 from keras_acn._base.errors import UserError
+from keras_acn.codec import open_input
+from keras_acn.data.readers import absolute_source, needs_tensorflow
 from keras_acn.data.split import held_out
 from keras_acn.data.transform import transform_image
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -98,6 +103,16 @@ def test_static_draws_differ_between_parts_and_seeds(tmp_path):
     assert np.any(got.test.arrays()[0] != other.test.arrays()[0])
 
 
+def test_the_largest_square_of_each_image_is_kept(archive):
+    got = data.load(archive, crop="square", test=0)
+    assert got.image_shape == (4, 4, 1)
+    np.testing.assert_array_equal(
+        got.train.images, data.load(archive, crop=(4, 4), test=0).train.images
+    )
+    with pytest.raises(UserError, match='a pair .height, width. or "square"'):
+        data.load(archive, crop="round")
+
+
 def test_crop_and_resize(archive):
     got = data.load(archive, crop=(2, 2), test=0)
     assert got.image_shape == (2, 2, 1) and np.all(got.train.images[7] == 14)
@@ -156,9 +171,36 @@ def test_held_out_counts_and_partitions(amount):
         assert len(held) == wanted
 
 
+def test_mnist_mini_is_a_stratified_piece_of_mnist():
+    got = data.load("mnist-mini")
+    assert (len(got.train), len(got.test), got.validation) == (6000, 1000, None)
+    assert (got.name, got.image_shape, got.num_classes) == ("mnist-mini", (28, 28, 1), 10)
+    assert got.train.levels == 256 and got.train.images.dtype == np.uint8
+    # The digits of the whole MNIST, in thousandths: from the label files as published.
+    train = np.array([5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]) / 10
+    test = np.array([980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]) / 10
+    assert np.all(np.abs(np.bincount(got.train.labels) - train) < 1)
+    assert np.all(np.abs(np.bincount(got.test.labels) - test) < 1)
+    assert len(np.unique(got.train.images.reshape(6000, -1), axis=0)) == 6000
+    # What is drawn to begin with, as the files are fixed.
+    assert got.train.labels[:8].tolist() == [1, 6, 9, 3, 7, 6, 6, 1]
+    licence = pathlib.Path(data.__file__).parent / "mnist_mini" / "LICENSE.md"
+    assert "CC BY-SA 3.0" in licence.read_text() and "LeCun" in licence.read_text()
+    # Data and licence go into an installed package.
+    assert '"keras_acn.data": ["mnist_mini/*"]' in (ROOT / "setup.py").read_text()
+
+
+def test_mnist_mini_is_a_source_like_any_other():
+    assert data.load("mnist-mini", limit=20, resize=14, validation=5).image_shape == (14, 14, 1)
+    assert not needs_tensorflow("mnist-mini") and absolute_source("mnist-mini") == "mnist-mini"
+    assert len(open_input("mnist-mini", "test", None, None)) == 1000
+    with pytest.raises(UserError, match='Did you mean "mnist-mini"'):
+        data.load("mnist-mimi")
+
+
 def test_sources_are_described():
     rows = data.describe_sources()
-    assert [name for name, _ in rows][0] == "digits"
+    assert [name for name, _ in rows][:2] == ["digits", "mnist-mini"]
     assert {"idx:DIR", "npz:FILE", "npy:FILE", "images:DIR"} <= {name for name, _ in rows}
     assert all(len(row) == 2 and row[1] for row in rows)
 

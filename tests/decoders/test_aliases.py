@@ -32,7 +32,14 @@ def test_old_files_load_and_decode(name, cls, tmp_path):
     "alias, cls", [("BernoulliMLP", MLPDecoder), ("BernoulliConv", ConvDecoder)]
 )
 def test_names(alias, cls):
-    assert getattr(keras_acn, alias) is getattr(keras_acn.decoders, alias) is cls
+    name = getattr(keras_acn, alias)
+    assert name is getattr(keras_acn.decoders, alias)
+    for channels in (1, 3):
+        part = name((4, 4, channels), 3)
+        assert type(part) is cls and part.likelihood == Bernoulli()
+        assert isinstance(part, name) and isinstance(cls((4, 4, 1)), name)
+    assert not isinstance(cls((4, 4, 3)), name)
+    assert name((4, 4, 3), likelihood="categorical").likelihood == Categorical256()
     snake = {"BernoulliMLP": "bernoulli_mlp", "BernoulliConv": "bernoulli_conv"}[alias]
     for name in (alias, snake):
         part = registry.get(name, image_shape=(4, 4, 1))
@@ -41,8 +48,20 @@ def test_names(alias, cls):
             registry.get({"name": name, "likelihood": "categorical"}, image_shape=(4, 4, 1))
     assert alias in registry.names()
     old = {"class_name": alias, "registered_name": f"keras_acn>{alias}", "module": "gone"}
-    config = {"image_shape": (4, 4, 1), "latent_dim": 3}
-    assert type(keras.saving.deserialize_keras_object({**old, "config": config})) is cls
+    config = {"image_shape": (4, 4, 3), "latent_dim": 3}
+    part = keras.saving.deserialize_keras_object({**old, "config": config})
+    assert type(part) is cls and part.likelihood == Bernoulli()
+
+
+@keras.saving.register_keras_serializable("mine")
+class OfOnesOwn(keras_acn.BernoulliMLP):
+    """A class that a user made of the name."""
+
+
+def test_the_names_can_be_made_classes_of():
+    part = OfOnesOwn((4, 4, 3), 2)
+    assert type(part) is OfOnesOwn and isinstance(part, MLPDecoder)
+    assert isinstance(part, OfOnesOwn) and part.likelihood == Bernoulli()
 
 
 def test_where_the_default_is_an_alias_another_family_can_be_given():

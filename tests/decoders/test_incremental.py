@@ -82,6 +82,7 @@ def test_cached_steps_in_mixed_precision():
     assert set(np.unique(decoder(z).sample(seed=1))) == {0.0, 1.0}
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_step_pmfs_multiply_to_the_log_prob(family, channels):

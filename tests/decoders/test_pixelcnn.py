@@ -61,6 +61,7 @@ def jacobian_norms(decoder, image, z):
     return np.abs(tape.jacobian(outputs, image)[:, :, :, 0].numpy())
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("residual", ["bottleneck", "horizontal"])
 @pytest.mark.parametrize("family,channels", CASES)
 def test_each_output_sees_exactly_the_earlier_pixels(family, channels, residual):

@@ -6,6 +6,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy import stats
 
+from keras_acn.decoders.families import Bernoulli
+
 tfd = tfp.distributions
 
 SHAPE = (2, 3, 1)
@@ -26,6 +28,9 @@ class LinearGaussian:
     latent_dim = DIM
     class_dim = None
     is_deterministic = False
+
+    def is_code_length(self, images):
+        return not isinstance(self.decoder.likelihood, Bernoulli)
 
     def __init__(self, associative=True, components=1, stddev_scale=1.2):
         rng = np.random.default_rng(0)

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from keras_acn import data
 from keras_acn._base.errors import UserError
 from keras_acn.decoders import get_likelihood
 from keras_acn.evaluation import (
@@ -20,6 +21,7 @@ from keras_acn.evaluation import (
     pca_probe,
     tables,
 )
+from keras_acn.evaluation.inputs import is_mnist
 
 OPTIONS = {"iwae_samples": 4, "iwae_images": 30, "seed": 1}
 
@@ -44,7 +46,13 @@ def both(linear_gaussian):
     """A report on an associative model, with one on a plain VAE beside it."""
     acn, vae = linear_gaussian(components=2), linear_gaussian(associative=False)
     return evaluate_model(
-        acn, labelled(acn, 600, 1), labelled(acn, 200, 2), name="ours", compare=vae, **OPTIONS
+        acn,
+        labelled(acn, 600, 1),
+        labelled(acn, 200, 2),
+        name="ours",
+        compare=vae,
+        paper=True,
+        **OPTIONS,
     )
 
 
@@ -109,6 +117,27 @@ def test_the_papers_rows_stand_beside_ours(both):
     assert row.endswith("diagnostic")
     assert "> ours (unordered)" in text and "> LinearGaussian (unordered)" in text
     assert all(len(line) <= 110 for line in text.splitlines() if not line.startswith("Note"))
+
+
+def test_the_papers_rows_stand_beside_mnist_alone(linear_gaussian):
+    model = linear_gaussian(components=2)
+    text = evaluate_model(
+        model, labelled(model, 90, 1), labelled(model, 40, 2), **OPTIONS
+    ).to_text()
+    assert not any(word in text for word in ("paper", "Table 1", "PixelVAE", "80.9", "0.1489"))
+    assert "Table 2." in text and "Table 3." in text
+    row = next(line for line in text.splitlines() if line.startswith("KL, greedy tour"))
+    assert row.split()[-3:-2] != ["3.6"] and row.endswith("code length")
+
+
+@pytest.mark.parametrize("binarize", ["none", "threshold", "static"])
+def test_mnist_is_known_by_its_images(binarize):
+    mini = data.load("mnist-mini", binarize=binarize, limit=60).test
+    assert is_mnist(mini)
+    if binarize != "static":
+        assert is_mnist(mini.arrays()) and is_mnist(mini.arrays()[0])
+    assert not is_mnist(mini.images[:, :, ::-1])
+    assert not is_mnist(np.zeros([5, 28, 28, 1])) and not is_mnist(mini.images[:, :20])
 
 
 def test_what_features_are_good_for_stands_in_a_table(both):
@@ -239,11 +268,16 @@ def test_tiny_data(linear_gaussian, count):
     assert json.loads(json.dumps(report.to_dict(), allow_nan=False))
 
 
-def test_limit_takes_that_many_of_each(linear_gaussian):
-    model = linear_gaussian()
-    report = evaluate_model(model, model.data(90), model.data(80, 1), limit=25, **OPTIONS)
-    assert (report.train_images, len(report.code_lengths)) == (25, 25)
+def test_limit_is_of_what_is_measured_and_not_of_the_training_codes(linear_gaussian):
+    model = linear_gaussian(components=2)
+    parts = labelled(model, 90, 1), labelled(model, 80, 2)
+    report = evaluate_model(model, *parts, limit=25, **OPTIONS)
+    assert (report.train_images, len(report.code_lengths)) == (90, 25)
     assert report.to_dict()["importance_weighted"]["images"] == 25
+    # Those 25 cost what they cost among all 80, to the priors of the same 90 training codes.
+    whole = evaluate_model(model, *parts, **OPTIONS)
+    assert report.priors["mixture_of_codes"]["codes"] == 90
+    assert report.priors["gaussian_mixture"] == whole.priors["gaussian_mixture"]
 
 
 def test_of_training_data_no_code_tells_of_itself(linear_gaussian):
@@ -321,7 +355,13 @@ def test_grey_values_under_a_bernoulli_are_no_code_length(linear_gaussian):
     model = linear_gaussian()
     model.decoder.likelihood = get_likelihood("bernoulli")
     report = evaluate_model(model, model.data(30), model.data(30, 1), **OPTIONS)
-    assert "not a code length" in report.to_text()
+    text = report.to_text()
+    assert "not a code length" in text and "Table 2. Training loss, no code length" in text
+    rows = text.split("Table 2.")[1].split("\n\n")[0].splitlines()[3:]
+    assert all(row.endswith(("training loss", "bound", "gap")) for row in rows)
+    assert not any(row.startswith(("bits per dim", "set:")) for row in rows)
+    costs = report.to_dict()["code_length"]["costs"].values()
+    assert {(cost["bits_per_dim"], cost["kind"]) for cost in costs} == {(None, "training loss")}
     assert (
         "not a code length"
         not in evaluate_model(

@@ -296,7 +296,7 @@ def test_codebook_size_given_for_a_dataset_without_an_end():
     assert len(model.fit(endless, steps_per_epoch=5, verbose=0).history["loss"]) == 1
 
 
-@pytest.mark.fast("False")
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_several_steps_an_execution_are_the_same_training(jit_compile):
     """10 steps an epoch by 4: an execution stops where the epoch does, or passes would drift."""
@@ -326,6 +326,7 @@ def test_several_steps_an_execution_are_the_same_training(jit_compile):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("together", [1, 3])
 def test_a_callback_may_evaluate_for_the_first_time_in_the_middle_of_a_fit(together):
     model = small()

@@ -43,7 +43,7 @@ def test_colour_and_uint8_keep_their_values():
 def test_digits_are_legible_at_notebook_size():
     picture = images.comparison(DIGITS, DIGITS)
     left, top, right, bottom = picture.boxes[0][0]
-    assert (right - left, bottom - top) == (64, 64)
+    assert (right - left, bottom - top) == (72, 72)
     assert picture.size[0] <= 900
 
 
@@ -108,3 +108,15 @@ FIVE = DIGITS[None, :5]
 def test_bad_input_is_told_in_a_sentence(draw, sentence):
     with pytest.raises(UserError, match=sentence):
         draw()
+
+
+def test_classes_stand_under_neighbours():
+    near = np.stack([DIGITS[:3], DIGITS[3:6]])
+    names = ["ant", "bee"], [["ant", "ant", "bee"], ["bee", "cow", "bee"]]
+    plain = images.neighbors_picture(DIGITS[:2], near)
+    named = images.neighbors_picture(DIGITS[:2], near, class_names=names)
+    assert named.size[1] > plain.size[1]
+    both = images.neighbors_picture(DIGITS[:2], near, np.ones([2, 3]), class_names=names)
+    assert both.boxes == named.boxes
+    with pytest.raises(UserError, match=r"class names must have the shapes \[2\] and \[2, 3\]"):
+        images.neighbors_picture(DIGITS[:2], near, class_names=(names[0], names[0]))

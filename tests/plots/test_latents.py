@@ -3,12 +3,14 @@
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 from keras_acn._base.errors import UserError
 from keras_acn.plots import latents
+from keras_acn.plots.picture import font
 from keras_acn.plots.projection import project
 
 DATA = load_digits()
@@ -103,7 +105,7 @@ def test_images_hardly_cover_one_another(overlap):
 def test_frames_carry_the_colour_of_the_class():
     picture = latents.image_scatter([[0, 0], [1, 1]], DIGITS[:2], [0, 1])
     pixels = picture.to_array()
-    for box, color in zip(picture.boxes[0], ("3f90da", "ffa90e"), strict=True):
+    for box, color in zip(picture.boxes[0], ("0072b2", "e69f00"), strict=True):
         assert bytes(pixels[box[1] - 1, box[0] - 1]).hex() == color
 
 
@@ -203,3 +205,28 @@ def test_importing_the_room_loads_no_heavy_library():
 def test_a_seed_that_is_none_is_told_in_a_sentence(draw):
     with pytest.raises(UserError, match=r"seed must be less than 2\*\*31"):
         draw(CODES, seed=2**31)
+
+
+def test_the_names_of_classes_do_not_cover_one_another():
+    names = [f"class {i}" for i in range(8)]
+    crowd = np.concatenate([np.full([8, 2], 0.5), [[0, 0], [1, 1]]])
+    data = pd.DataFrame({"x": crowd[:, 0], "y": crowd[:, 1], "label": [*names, "a", "b"]})
+    moved = latents._apart(data.iloc[:8], data)
+    places = moved[["x", "y"]].to_numpy() * latents.FIELD
+    apart = np.abs(places[:, None] - places[None])
+    apart[np.diag_indices(8)] = 9
+    # A name of seven letters is some 0.8 inches wide and a quarter high.
+    assert ((apart[..., 0] > 0.7) | (apart[..., 1] > 0.2)).all()
+    # What is apart already stays where it is.
+    alone = latents._apart(data.iloc[8:], data)
+    np.testing.assert_allclose(alone[["x", "y"]], data.iloc[8:][["x", "y"]], atol=1e-12)
+
+
+def test_a_legend_of_long_names_has_several_rows():
+    face = font()
+    names = [f"a rather long name {i}" for i in range(9)]
+    places = latents._legend(names, 400, face)
+    assert [name for _, _, name in places] == names
+    assert all(x + 16 + face.getlength(name) <= 416 for _, x, name in places)
+    assert [row for row, _, _ in places] == sorted(row for row, _, _ in places)
+    assert places[-1][0] > 2

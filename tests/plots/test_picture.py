@@ -7,7 +7,17 @@ import pytest
 from PIL import Image
 
 from keras_acn._base.errors import UserError
-from keras_acn.plots.picture import CELL, Picture, fitting_scale, sheet, upscale
+from keras_acn.plots import images
+from keras_acn.plots.picture import (
+    CELL,
+    GAP,
+    Picture,
+    fitting_scale,
+    font,
+    sheet,
+    shortened,
+    upscale,
+)
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (6, 8, 8, 1), dtype=np.uint8)
@@ -80,11 +90,11 @@ def test_crowded_labels_are_thinned_evenly():
 
 
 @pytest.mark.parametrize(
-    ("side", "columns", "scale"), [(8, 10, 8), (28, 10, 2), (32, 10, 2), (28, 20, 1), (500, 9, 1)]
+    ("side", "columns", "scale"), [(8, 10, 9), (28, 10, 3), (32, 10, 2), (28, 20, 1), (500, 9, 1)]
 )
 def test_small_images_are_blown_up_as_far_as_the_page_allows(side, columns, scale):
     assert fitting_scale(side, side, columns) == scale
-    assert CELL == 64
+    assert CELL == 72
 
 
 @pytest.mark.parametrize("ending", [".png", ".webp", ".gif", ".jpg"])
@@ -129,3 +139,28 @@ def test_bad_paths_and_scales_are_told(tmp_path):
         picture.save(tmp_path / "nowhere" / "a.png")
     with pytest.raises(UserError, match="`scale`"):
         sheet([list(IMAGES)], scale=0)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0], ids=["black", "white"])
+def test_tiles_stand_apart_by_a_grey_gap(value):
+    picture = images.grid(np.full([4, 8, 8, 1], value), columns=2, scale=2)
+    pixels = picture.to_array()
+    (first, second), (below, _) = picture.boxes
+    assert (pixels[first[1] + 4, first[2] : second[0]] == GAP).all()
+    assert (pixels[first[3] : below[1], first[0] + 4] == GAP).all()
+    # Around the outermost too, so that a white image has an edge on a white page.
+    assert (pixels[first[1] - 1, first[0] - 1] == GAP).all()
+    assert (pixels[0, 0] == 255).all()
+
+
+def test_one_surface_has_no_gap():
+    picture = sheet([[np.zeros([16, 16, 1], np.uint8)] * 2], gap=0)
+    assert not (picture.to_array() == GAP).all(axis=2).any()
+
+
+def test_words_under_tiles_are_no_wider_than_the_tiles():
+    face = font()
+    assert shortened("cat", 60, face) == "cat"
+    cut = shortened("a very long name", 60, face)
+    assert cut.endswith("\u2026") and cut.startswith("a v") and face.getlength(cut) <= 60
+    assert shortened("wide", 3, face) == ""

@@ -54,6 +54,7 @@ def decode(decoder, *files):
     return tf.function(decoder)(tf.constant(list(files))).numpy()
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("kind", PICTURES)
 @pytest.mark.parametrize(
     "look",
@@ -63,6 +64,7 @@ def decode(decoder, *files):
         {"resize": (16, 12)},
         {"crop": (33, 33), "resize": (8, 8)},
         {"resize": (50, 70)},
+        {"crop": "square", "resize": (8, 8)},
     ],
     ids=str,
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import pathlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -57,12 +58,13 @@ _TFDS = (
 
 def describe_sources() -> list[tuple[str, str]]:
     """Return `(name, description)` of every source, in the order to show them."""
-    rows = [("digits", "1,797 handwritten digits, 8x8 grey, built in: no network needed"), _TFDS]
+    rows = [*((name, text) for name, (text, _) in _BUILT_IN.items()), _TFDS]
     return rows + [(name, text) for name, text, _ in _FILES.values()]
 
 
 def _known():
-    return "digits, a TensorFlow Datasets name, " + ", ".join(n for n, _, _ in _FILES.values())
+    files = ", ".join(name for name, _, _ in _FILES.values())
+    return f"{', '.join(_BUILT_IN)}, a TensorFlow Datasets name, {files}"
 
 
 def open_digits() -> Parts:
@@ -81,6 +83,33 @@ def open_digits() -> Parts:
     )
 
 
+def open_mnist_mini() -> Parts:
+    """Open 6,000 training and 1,000 test images of MNIST, 28x28x1, 256 grey levels, 10 classes.
+
+    They come with the package, under a licence of their own: see `mnist_mini/LICENSE.md`.
+    """
+    parts = open_idx(str(pathlib.Path(__file__).parents[1] / "mnist_mini"))
+    for part in (parts.train, parts.test):
+        assert part is not None  # both files are there
+        part.name = "mnist-mini"
+    return parts
+
+
+# What comes with this package or one that it needs.
+_BUILT_IN: dict[str, tuple[str, Callable[[], Parts]]] = {
+    "digits": ("1,797 handwritten digits, 8x8 grey, built in: no network needed", open_digits),
+    "mnist-mini": (
+        "6,000 + 1,000 images of MNIST, 28x28 grey, built in (CC BY-SA 3.0)",
+        open_mnist_mini,
+    ),
+}
+
+
+def built_in_sources() -> list[str]:
+    """Return the names of the sources that need neither files nor a network."""
+    return list(_BUILT_IN)
+
+
 def _split(source):
     """Return `(kind, rest)` of a source such as `idx:DIR`."""
     kind, colon, rest = source.partition(":")
@@ -96,6 +125,22 @@ def _split(source):
         hint = f' Did you mean "{near[0]}:{rest}"?' if near else ""
         raise UserError(f'Unknown data source "{source}": known are {_known()}.{hint}')
     return "tfds", source
+
+
+def is_source(word: str) -> bool:
+    """Return whether a word names a source, or a path where one may be, rather than anything else.
+
+    Names of TensorFlow datasets are among them only with their kind, as in `tfds:cifar10`.
+
+    Example:
+
+    >>> is_source("mnist-mini"), is_source("images:photos"), is_source("beta-vae")
+    (True, True, False)
+    """
+    kind, colon, _ = word.partition(":")
+    is_file = os.path.splitext(word)[1] in (".npy", ".npz")
+    has_kind = bool(colon) and kind in (*_FILES, "tfds")
+    return word in _BUILT_IN or has_kind or is_file or os.path.exists(os.path.expanduser(word))
 
 
 def is_folder_of_images(source: str) -> bool:
@@ -122,7 +167,7 @@ def absolute_source(source: str) -> str:
 def needs_tensorflow(source: str | os.PathLike) -> bool:
     """Return whether a source is a TensorFlow dataset; paths without a kind are none."""
     source = str(source)
-    return source != "digits" and not _PATH.match(source) and _split(source)[0] == "tfds"
+    return source not in _BUILT_IN and not _PATH.match(source) and _split(source)[0] == "tfds"
 
 
 def check_no_pictures(source: str, background: Any, skip_damaged: bool) -> None:
@@ -182,17 +227,20 @@ def open_source(
         folder = os.path.expanduser(_split(source)[1])
         return open_folder(folder, background=background, skip_damaged=skip_damaged)
     check_no_pictures(source, background, skip_damaged)
-    if source == "digits":
-        return open_digits()
+    if source in _BUILT_IN:
+        return _BUILT_IN[source][1]()
     kind, rest = _split(source)
     if kind != "tfds":
         return _FILES[kind][2](os.path.expanduser(rest))
     try:
+        # TensorFlow Datasets cannot even read such a name.
+        if "-" in re.split("[:/]", rest)[0]:
+            raise UnknownDataset(rest)
         return open_tfds(rest, data_dir)
     except UnknownDataset:
         if os.path.exists(os.path.expanduser(rest)):
             raise _no_prefix(source) from None
-        known = ["digits", *tfds_names()]
+        known = [*_BUILT_IN, *tfds_names()]
         raise UserError(
             f'Unknown data source "{source}": known are {_known()}.{did_you_mean(source, known)}'
         ) from None

@@ -144,6 +144,13 @@ class Source:
             return 1
         return white_of(block for each in (self, *self.peers) for block in each.scan())
 
+    def sizes(self) -> set[tuple[int, int]]:
+        """Return every `(height, width)` that there is, as headers tell.
+
+        It is one for most formats, which hold one array.
+        """
+        return {(int(self.image_shape[0]), int(self.image_shape[1]))}
+
     def pick(self, rows: Iterable[int]) -> Source:
         """Return the source of some of the images; `rows` ascend."""
         rows = np.asarray(rows, np.int64)
@@ -151,7 +158,7 @@ class Source:
 
     def transformed(
         self,
-        crop: tuple[int, int] | None = None,
+        crop: tuple[int, int] | str | None = None,
         resize: tuple[int, int] | None = None,
         grey: bool = False,
     ) -> Source:

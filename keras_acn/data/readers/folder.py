@@ -21,6 +21,7 @@ from keras_acn.data.readers.picture import (
     is_grey_file,
     is_litter,
     is_picture,
+    size_of_file,
 )
 from keras_acn.data.readers.picture import read_image as read_image
 from keras_acn.data.transform import transform_image
@@ -224,6 +225,14 @@ class FolderSource(Source):
                 yield np.stack(list(_in_threads(self._read, self.files[start : start + size])))
             except Unreadable as error:
                 raise self._refusal(error) from None
+
+    def sizes(self) -> set[tuple[int, int]]:
+        if any(self._look.values()):
+            return super().sizes()
+        try:
+            return set(_in_threads(size_of_file, self.files))
+        except Unreadable as error:
+            raise self._refusal(error) from None
 
     def _image(self, path):
         image = read_image(path, self._background, lambda kind: self._said.add(kind, path))

@@ -203,6 +203,22 @@ def is_grey_file(path: str, background: tuple[int, int, int] | None = None) -> b
     return _opened(path, functools.partial(_is_grey, background=background))
 
 
+def size_of_file(path: str) -> tuple[int, int]:
+    """Return `(height, width)` of what `read_image` gives, as the header tells.
+
+    Raises:
+      Unreadable: If there is no readable header.
+    """
+
+    def read(image):
+        width, height = image.size
+        # The orientations that a camera notes of pictures that lie on their side.
+        lies = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        return (width, height) if lies else (height, width)
+
+    return _opened(path, read)
+
+
 def read_image(
     path: str,
     background: tuple[int, int, int] | None = None,

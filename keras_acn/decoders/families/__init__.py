@@ -14,15 +14,25 @@ FAMILIES = Registry(
 )
 
 
-def get_likelihood(identifier="bernoulli"):
+def get_likelihood(identifier=None, channels: int = 1):
     """Return an output family from its name, its config, or itself.
+
+    Where none is named, the number of channels decides: pixels of one channel are Bernoulli, as of
+    binarized MNIST; those of several are in colour, so they have 8 bits and are a mixture of
+    discretized logistics. (A Bernoulli of colours would be no code length of anything.)
 
     Args:
       identifier: `"bernoulli"`, `"discretized_logistic_mixture"` or `"categorical"`; a
         dict such as `{"name": "discretized_logistic_mixture", "components": 5}`; a
-        `Likelihood`; or `None` for Bernoulli.
+        `Likelihood`; or `None` for what the channels ask for.
+      channels: Channels of an image.
 
     Raises:
       UserError: If the name or an option is unknown, with the nearest known one.
+
+    Example:
+      >>> get_likelihood(), get_likelihood(channels=3)
+      (Bernoulli(), DiscretizedLogisticMixture(components=10))
     """
-    return FAMILIES.get(identifier, default="bernoulli")
+    default = "bernoulli" if channels == 1 else "discretized_logistic_mixture"
+    return FAMILIES.get(identifier, default=default)

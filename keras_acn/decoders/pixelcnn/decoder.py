@@ -45,7 +45,7 @@ class GatedPixelCNN(Decoder):
     Args:
       image_shape: (H, W, C).
       latent_dim: Number of latent dimensions d.
-      likelihood: Output family, see `get_likelihood`.
+      likelihood: Output family, see `get_likelihood`: by default that of the channels.
       layers: Number of gated layers.
       filters: Features F of each stack.
       kernel_size: Width of the kernels, odd.
@@ -79,7 +79,7 @@ class GatedPixelCNN(Decoder):
         self,
         image_shape: tuple[int, int, int],
         latent_dim: int = 16,
-        likelihood="bernoulli",
+        likelihood=None,
         layers: int = 6,
         filters: int = 32,
         kernel_size: int = 5,
@@ -106,7 +106,7 @@ class GatedPixelCNN(Decoder):
         height, width, channels = self.image_shape
         pixels = self.block * self.block
         self.grid_shape = (height // self.block, width // self.block, pixels * channels)
-        self.likelihood = get_likelihood(likelihood)
+        self.likelihood = get_likelihood(likelihood, channels)
         self.num_layers = check_count(layers, "layers", 1)
         self.filters = check_count(filters, "filters", 1)
         self.residual = residual
