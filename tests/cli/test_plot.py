@@ -79,10 +79,18 @@ def test_a_notebook_draws_what_the_command_draws(runs, tmp_path):
     run = open_run(acn)
     by_path = save(draw(str(acn), names, seed=2), tmp_path / "path")
     assert [path.stem for path in by_path] == [name for name in FIGURES if name in names]
-    # A model has no folder: the images are given, and there is no history but that of a `fit`.
-    of_model = draw(run.model, names[1:], data=run.data, seed=2)
-    for path in [*by_path, *save(of_model, tmp_path / "model")]:
+    for path in by_path:
         assert path.read_bytes() == (tmp_path / "shell" / path.name).read_bytes(), path
+    # A model has no folder: the images are given, there is no history but that of a `fit`, and
+    # titles have no name of a run.
+    of_run = draw(run, names[1:-1], seed=2)
+    of_model = draw(run.model, names[1:-1], data=run.data, seed=2)
+    assert list(of_model) == list(of_run)
+    for name, picture in of_model.items():
+        for row, boxes in enumerate(picture.boxes):
+            for column in (0, len(boxes) - 1):
+                want = of_run[name].cell(row, column)
+                np.testing.assert_array_equal(picture.cell(row, column), want, err_msg=name)
     arguments = ["daydream", str(acn), "--steps", "3", "--out", str(tmp_path / "dreams")]
     assert main(arguments) == 0
     for path in save(daydreams(run, steps=3), tmp_path / "mine"):
@@ -160,7 +168,7 @@ def test_many_from_one_code_are_draws_from_the_posterior(runs, monkeypatch):
     from keras_acn.figures import drawings
 
     subject, seen = Subject(open_run(runs[1])), []
-    monkeypatch.setattr(drawings.plots, "comparison", lambda *images: seen.extend(images))
+    monkeypatch.setattr(drawings.plots, "comparison", lambda *images, title: seen.extend(images))
     drawings.many_from_one_code(subject)
     originals, rows = seen
     assert rows.shape == (5, *originals.shape)

@@ -51,7 +51,7 @@ def test_probabilities_of_all_images_of_two_blocks_sum_to_one(conditioning):
 
 def test_probabilities_of_colour_blocks_sum_to_one():
     """Twelve binary values are too many for one softmax, and go one after the other."""
-    decoder = make((2, 2, 3))
+    decoder = make((2, 2, 3), likelihood="bernoulli")
     assert isinstance(decoder.head, PixelHead) and decoder.head.turns == 12
     log_probs = decoder(tf.ones([1, 3])).log_prob(all_binary_images((2, 2, 3)))
     np.testing.assert_allclose(np.exp(log_probs).sum(), 1.0, rtol=1e-4)

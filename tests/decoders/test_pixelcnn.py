@@ -102,7 +102,7 @@ def test_probabilities_of_all_binary_images_sum_to_one(conditioning):
 
 
 def test_probabilities_of_all_binary_colour_images_sum_to_one():
-    decoder = small((1, 2, 3))
+    decoder = small((1, 2, 3), likelihood="bernoulli")
     images = np.array(list(itertools.product([0, 1], repeat=6)), "float32")
     log_probs = decoder(tf.ones([1, 3])).log_prob(images.reshape(64, 1, 2, 3))
     np.testing.assert_allclose(np.exp(log_probs).sum(), 1.0, rtol=1e-5)
