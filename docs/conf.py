@@ -95,9 +95,18 @@ def signature_of_init(app, what, name, obj, options, signature, returns):
     return str(inspect.Signature(plain)), None
 
 
+def links_to_the_top(app, docname, source):
+    """Turn links to pages of the repository's top folder into links to their copies."""
+    up = "../" * docname.count("/")
+    pattern = r"\]\((?:\.\./)+(CHANGELOG|CONTRIBUTING|SECURITY)\.md"
+    there = up + "_generated/project/"
+    source[0] = re.sub(pattern, lambda name: f"]({there}{name[1].lower()}.md", source[0])
+
+
 def setup(app):
     """Make the generated pages before Sphinx looks for pages."""
     generate.write(HERE / "_generated")
+    app.connect("source-read", links_to_the_top)
     app.connect("autodoc-skip-member", skip_others)
     app.connect("autodoc-process-signature", signature_of_init)
     app.connect("autodoc-process-docstring", before_napoleon, priority=100)

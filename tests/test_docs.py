@@ -43,6 +43,14 @@ def test_the_pages_are_found():
     assert sum(1 for page in PAGES for _ in blocks(page, "python", "bash")) > 20
 
 
+def test_every_page_is_on_the_site():
+    listed = (ROOT / "docs" / "index.md").read_text().splitlines()
+    for page in (ROOT / "docs").rglob("*.md"):
+        name = page.relative_to(ROOT / "docs").with_suffix("").as_posix()
+        if name != "index" and not name.startswith(("_generated", "_build")):
+            assert name in listed, f"docs/index.md lists no {name}"
+
+
 @pytest.mark.slow
 @named
 def test_relative_links_lead_somewhere(page):
