@@ -1,7 +1,8 @@
 """What every test and every example of a docstring starts from.
 
-The slow set: `@pytest.mark.slow`, and of a grid with `@pytest.mark.fast(ID, ...)` whatever is
-not named. Everything else is the fast set, which `pytest` alone runs.
+The slow set: `@pytest.mark.slow`, and of a grid with `@pytest.mark.fast(ID, ..., every=N)`
+whatever is neither named nor the first, the N + 1st and so on. Everything else is the fast set,
+which `pytest` alone runs.
 """
 
 import os
@@ -30,13 +31,19 @@ def pytest_collection_modifyitems(items):
     for item in items:
         marker = item.get_closest_marker("fast")
         if marker:
-            grids.setdefault(item.nodeid.partition("[")[0], []).append((item, marker.args))
+            grids.setdefault(item.nodeid.partition("[")[0], []).append((item, marker))
     for name, grid in grids.items():
-        chosen = [item for item, ids in grid if item.callspec.id in ids]
-        if len(grid) > 1 and len(chosen) < len(set(grid[0][1])):
+        ids = [item.callspec.id for item, _ in grid]
+        marker = grid[0][1]
+        fast = set(marker.args)
+        if "every" in marker.kwargs:
+            fast.update(ids[:: marker.kwargs["every"]])
+        if not fast:
+            raise pytest.UsageError(f"{name}: mark.fast names no case")
+        if len(grid) > 1 and not fast.issubset(ids):
             raise pytest.UsageError(f"{name}: mark.fast names a case that does not exist")
-        for item, ids in grid:
-            if item.callspec.id not in ids:
+        for item, _ in grid:
+            if item.callspec.id not in fast:
                 item.add_marker(pytest.mark.slow)
 
 

@@ -16,8 +16,18 @@ setup(
     description="Associative Compression Networks and their cousins, in Keras",
     long_description=(here / "README.md").read_text(),
     long_description_content_type="text/markdown",
+    author="The keras-acn authors",
     license="Apache-2.0",
     license_files=["LICENSE"],
+    keywords=[
+        "associative compression network",
+        "variational autoencoder",
+        "representation learning",
+        "bits-back coding",
+        "lossless compression",
+        "keras",
+    ],
+    # No project_urls: the repository names no home of its own yet (docs/packaging.md).
     python_requires=">=3.10",
     packages=[*find_packages(include=["keras_acn", "keras_acn.*"]), "keras_acn.saved_models"],
     # The trained models lie at the top of a checkout, and inside an installed package.
@@ -27,6 +37,7 @@ setup(
         # A piece of MNIST, with its licence beside it.
         "keras_acn.data": ["mnist_mini/*"],
         "keras_acn.experiment": ["presets/*.yaml"],
+        "keras_acn.html_report": ["page/*"],
         "keras_acn.saved_models": ["*/*", "*/*/*", "*/*/*/*"],
     },
     # The lower ends are those of requirements-oldest.txt, with which .ci/run tests models.
@@ -40,7 +51,8 @@ setup(
         "tensorflow-datasets>=4.9.4,<5",
         # TFDS imports it without declaring it.
         "importlib_resources>=6",
-        "scikit-learn>=1.3,<2",
+        # keras_acn.sklearn checks its rows by what older ones do not have.
+        "scikit-learn>=1.6,<2",
         "scipy>=1.10,<2",
         "numpy>=1.26,<3",
         "pandas>=2.1,<4",
@@ -64,27 +76,38 @@ setup(
             "nbformat>=5.10",
             "ipykernel>=6.29",
             "setuptools>=69",
+            "plotly>=5.20,<8",
             "tensorboard>=2.20,<2.22",
             "tensorflow-serving-api>=2.20,<2.22",
         ],
+        # For the site; on Python 3.11 or newer.
+        "docs": ["sphinx>=8.2,<10", "myst-parser>=5,<6", "furo>=2025.7"],
         # For examples/grpc_client.py; an export needs nothing.
         "serving": ["tensorflow-serving-api>=2.20,<2.22"],
         "notebooks": ["jupyterlab>=4,<5", "tensorboard>=2.20,<2.22"],
         "codec": ["constriction>=0.5,<0.6"],
         "bench": ["torch>=2.2"],
         "faiss": ["faiss-cpu>=1.8,<2"],
+        "report": ["plotly>=5.20,<8"],
         "mp4": ["imageio-ffmpeg>=0.5"],
     },
     entry_points={"console_scripts": ["keras-acn = keras_acn.cli:main"]},
     classifiers=[
         "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Education",
         "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
         "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
-        "Typing :: Typed",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Processing",
+        "Topic :: System :: Archiving :: Compression",
+        "Typing :: Typed",
     ],
 )

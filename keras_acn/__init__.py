@@ -38,8 +38,11 @@ _PUBLIC = {
     "GatedPixelCNN": "keras_acn.decoders:GatedPixelCNN",
     # What is done with them.
     "load_data": "keras_acn.data:load",
+    "memory_limit": "keras_acn._base.reading:memory_limit",
     "compress": "keras_acn.codec:compress",
     "decompress": "keras_acn.codec:decompress",
+    "compress_folder": "keras_acn.codec:compress_folder",
+    "decompress_folder": "keras_acn.codec:decompress_folder",
     "Snapshots": "keras_acn.experiment:Snapshots",
     "StopOnNonFinite": "keras_acn.models:StopOnNonFinite",
     "UserError": "keras_acn._base.errors:UserError",
@@ -56,9 +59,19 @@ _PUBLIC = {
     "plots": "keras_acn.plots",
     "priors": "keras_acn.priors",
     "serving": "keras_acn.serving",
+    "sklearn": "keras_acn.sklearn",
     "testing": "keras_acn.testing",
 }
-_NEED_KERAS = ("codebook", "decoders", "encoders", "models", "priors", "serving", "testing")
+_NEED_KERAS = (
+    "codebook",
+    "decoders",
+    "encoders",
+    "models",
+    "priors",
+    "serving",
+    "sklearn",
+    "testing",
+)
 
 
 def _before(where):

@@ -72,6 +72,7 @@ def test_a_run_that_was_begun_opens_as_it_is(name):
     assert np.isfinite(run.model.image_nats(images)["reconstruction_nats"]).all()
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("name", BEGUN)
 def test_a_run_that_was_begun_ends_as_one_that_was_not_interrupted(name, resumed):
     run, recorded = open_run(resumed(name)), RECORDED["runs"][name]
@@ -80,6 +81,7 @@ def test_a_run_that_was_begun_ends_as_one_that_was_not_interrupted(name, resumed
     assert_same(run.metrics, recorded["metrics"], rel=1e-6)
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize(
     ("name", "kind", "options"),
     [(name, "evaluate", EVALUATE) for name in BEGUN] + [("vhe", "few_shot", FEW_SHOT)],
@@ -128,6 +130,7 @@ def test_a_resumed_run_ends_with_the_model_that_was_saved(name, resumed):
         np.testing.assert_allclose(was.numpy(), now.numpy(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.npz")))
 def test_an_export_answers_as_one_did(name, tmp_path):
     """The export of a model that was saved long ago, against the answers of its export then."""

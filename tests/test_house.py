@@ -14,8 +14,9 @@ FLOORS = [
     {"distribute"},
     {"codebook", "encoders", "priors", "decoders", "data"},
     {"models"},
-    {"experiment", "evaluation", "plots", "serving", "codec"},
+    {"experiment", "evaluation", "plots", "serving", "codec", "sklearn"},
     {"figures"},
+    {"html_report"},
     {"cli", "testing"},
 ]
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
@@ -23,8 +24,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 
 def room_of(path):
+    """The room of a file; `testing` and `sklearn` are rooms of one file."""
     parts = path.relative_to(PACKAGE).parts
-    return parts[0] if len(parts) > 1 else None
+    room = parts[0].removesuffix(".py")
+    return None if room in ("__init__", "__main__") else room
 
 
 def rooms_imported(path):

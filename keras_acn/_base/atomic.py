@@ -19,13 +19,31 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterator
 
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import CannotWrite, UserError, short
 
 # .NAME.<digits of the process>-<of the machine>-<at random>.tmp.SUFFIX; the first two are missing
 # in the names of version 0.1.0.
 _TEMPORARY = re.compile(r"\..+\.(?:([0-9a-f]+)-([0-9a-f]{8})-)?[0-9a-f]{12}\.tmp(\.[^.]+)?")
 # What a process on another machine has not touched for so long, it has forgotten.
 _FORGOTTEN_S = 24 * 3600
+# What the system answers where a disk is full, read-only or broken, whatever was asked for; and
+# what it answers of a path, which must then be the one that is written.
+_OF_THE_DISK = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE),
+    errno.ENXIO,
+)
+_OF_A_PATH = (
+    *(errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR),
+    *(errno.ENAMETOOLONG, errno.ELOOP),
+)
+_FIXES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room there"),
+    errno.EFBIG: "allow larger files there (ulimit -f)",
+    **dict.fromkeys(
+        (errno.ENOENT, errno.ENOTDIR, errno.ESTALE),
+        "bring its folder back, or choose another place",
+    ),
+}
 # Folders that this process has cleared.
 _cleared: set[str] = set()
 
@@ -100,20 +118,111 @@ def _remove(path: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
+def writing(path: str | os.PathLike, kept: str | None = None) -> Iterator[None]:
+    """A context that writes a file or folder: what the disk says against it becomes a sentence.
+
+    TensorFlow, HDF5 and Pillow have errors of their own for it, which are known by their words.
+
+    Args:
+      path: What is written, as the user knows it.
+      kept: What there still is after a failure, in a sentence; by default of the file itself.
+
+    Raises:
+      CannotWrite: If it cannot be written. A `UserError`.
+    """
+    path = pathlib.Path(path)
+    was_there = os.path.lexists(path)
+    try:
+        yield
+    except Exception as error:
+        why = _why(error, path)
+        if why is None:
+            raise
+        if kept is None:
+            what = "folder" if path.is_dir() else "file"
+            kept = f"The {what} that was there is as it was." if was_there else "There is none now."
+        raise CannotWrite(path, *why, kept) from error
+
+
+def _why(error: Exception, path: pathlib.Path) -> tuple[str, str] | None:
+    """Return `(reason, fix)` if an error is about writing `path`."""
+    if isinstance(error, CannotWrite) and is_temporary(error.path):
+        # What was to become this file is written by someone who takes the same care.
+        return error.reason, error.fix
+    if isinstance(error, (UserError, FileExistsError)):
+        return None
+    number = _number(error, path)
+    if number is not None:
+        return os.strerror(number).lower(), _FIXES.get(number, "choose another place")
+    if isinstance(error, OSError) and error.errno is None:
+        # Of Pillow's encoders.
+        reason = short(str(error) or "unknown reason", 200)
+        return reason, "make room there, or choose another place"
+    return None
+
+
+def _number(error: Exception, path: pathlib.Path) -> int | None:
+    """Return the system's number for why `path` cannot be written, if that is what is wrong."""
+    folder = path.parent
+    each: BaseException | None = error
+    seen: set[int] = set()
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        number = each.errno if isinstance(each, OSError) else None
+        if number is not None and isinstance(each, OSError):
+            names = [str(name) for name in (each.filename, each.filename2) if name is not None]
+            here = any(_is_in(name, folder) for name in names)
+            if number in _OF_THE_DISK or (number in _OF_A_PATH and here):
+                return number
+        else:
+            for number in (*_OF_THE_DISK, *_OF_A_PATH):
+                said, text = os.strerror(number), str(each)
+                here = path.stem in text or (bool(folder.name) and str(folder) in text)
+                if said in text and (number in _OF_THE_DISK or here):
+                    return number
+        each = each.__cause__ or each.__context__
+    return None
+
+
+def _is_in(name: str, folder: pathlib.Path) -> bool:
+    place, folder_name = os.path.abspath(name), os.path.abspath(folder)
+    return place == folder_name or place.startswith(folder_name.rstrip(os.sep) + os.sep)
+
+
+def require_room(path: str | os.PathLike, size: int) -> None:
+    """Raise `CannotWrite` if there is no room for a file of so many bytes, as far as is known.
+
+    Args:
+      path: Of the file.
+      size: Its bytes.
+    """
+    with contextlib.suppress(OSError):
+        there = shutil.disk_usage(pathlib.Path(path).absolute().parent)
+        if there.total and there.free < size:
+            reason = f"it takes {size:,} bytes, and {there.free:,} are free"
+            raise CannotWrite(path, reason, _FIXES[errno.ENOSPC], "Nothing was changed.")
+
+
+@contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Yield a path to write a file to, which then takes the place of `path` in one step.
 
     A crash at any moment, or an exception inside the `with` block, leaves the file that was
     there, or none.
+
+    Raises:
+      CannotWrite: If the disk is full, read-only or gone, in the block or at its end.
     """
     temporary = temporary_beside(path)
     _clear(temporary.parent)
     try:
-        yield temporary
-        _to_disk(temporary)
-        os.replace(temporary, path)
+        with writing(path):
+            yield temporary
+            _to_disk(temporary)
+            os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 class NewFolder:
@@ -131,6 +240,7 @@ class NewFolder:
 
     Raises:
       FileExistsError: If `name` is text, and there is something of that name.
+      CannotWrite: If the disk is full, read-only or gone, in the block or at its end.
 
     Example:
       >>> import tempfile
@@ -152,8 +262,12 @@ class NewFolder:
 
     def __exit__(self, kind, error, traceback) -> None:
         temporary = self.path
+        kept = "No such folder was made, and all others are as they were."
         try:
-            if kind is None:
+            with writing(self.parent, kept):
+                if error is not None:
+                    # Told as a sentence, or else raised again as it was.
+                    raise error
                 for path in temporary.rglob("*"):
                     _to_disk(path)
                 _to_disk(temporary)

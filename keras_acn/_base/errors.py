@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -79,6 +80,35 @@ from 0.
         return NotFinite(self.step, self.terms, self.rows, self.count, help=help)
 
 
+class CannotWrite(UserError):
+    """A file or folder cannot be written: the disk is full, read-only or gone.
+
+    Args:
+      path: What was to be written.
+      reason: Why it cannot be, in words.
+      fix: What to do about it, in words.
+      kept: What there still is, in a sentence.
+
+    Example:
+      >>> raise CannotWrite("a.npy", "no space left on device", "make room there", "It is kept.")
+      Traceback (most recent call last):
+      ...
+      keras_acn._base.errors.CannotWrite: a.npy cannot be written (no space left on device): make \
+room there. It is kept.
+    """
+
+    def __init__(self, path: str | os.PathLike, reason: str, fix: str, kept: str):
+        self.path, self.reason, self.fix, self.kept = path, reason, fix, kept
+        super().__init__(f"{path} cannot be written ({reason}): {fix}. {kept}")
+
+    def __reduce__(self):
+        return (type(self), (self.path, self.reason, self.fix, self.kept))
+
+    def keeping(self, kept: str) -> CannotWrite:
+        """Return the same error, saying of more than a file what is kept."""
+        return CannotWrite(self.path, self.reason, self.fix, kept)
+
+
 def _listed(words: list[str]) -> str:
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
@@ -100,7 +130,7 @@ class DataWarning(UserWarning):
 
 
 def short(value: object, most: int = 80) -> str:
-    """Return what a user gave as text to stand in a sentence: cut where it is long.
+    """Return what a user gave as text to stand in a sentence: on one line, cut where it is long.
 
     Example:
       >>> short("a" * 100, 10)
@@ -111,7 +141,9 @@ def short(value: object, most: int = 80) -> str:
     except (ValueError, RecursionError):
         # A number of thousands of digits, or lists within lists.
         text = f"a {type(value).__name__} that is too long to print"
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+    text = text if len(text) <= most else f"{text[: most - 3]}..."
+    # A terminal obeys some of what cannot be printed.
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def did_you_mean(word: object, known: Iterable) -> str:

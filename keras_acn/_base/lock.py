@@ -21,6 +21,7 @@ LOCK = ".lock"
 _PATIENCE_S = 1.0
 # What file systems that have no locks answer.
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class FolderInUse(UserError):
@@ -90,7 +91,7 @@ class FolderLock(contextlib.AbstractContextManager):
             os.close(descriptor)
             return False
         except OSError as error:
-            if error.errno in _NO_LOCKS or error.errno == errno.ENOSPC:
+            if error.errno in (*_NO_LOCKS, *_NO_ROOM):
                 # Without locks, or without room for a name, the work is done all the same.
                 self._descriptor = descriptor
                 return True
@@ -115,7 +116,7 @@ def holder(folder: str | os.PathLike) -> str | None:
     if fcntl is None:
         return None
     try:
-        descriptor = os.open(pathlib.Path(folder) / LOCK, os.O_RDONLY)
+        descriptor = os.open(pathlib.Path(folder) / LOCK, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return None
     try:

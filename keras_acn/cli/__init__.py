@@ -27,6 +27,7 @@ COMMANDS = {
     "datasets": "List the data sources.",
     "evaluate": "Measure a trained model.",
     "plot": "Draw a trained model's figures.",
+    "report": "Write one HTML file of trained models, with a map to click in.",
     "daydream": "Let a trained model daydream: a GIF, a strip and a grid.",
     "export": "Export a trained model for TensorFlow Serving.",
     "compress": "Compress images with a trained model.",
@@ -129,8 +130,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.strerror is None:
             raise
-        _drop_output()
-        return _fail(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)
+        if not _drop_output() or error.filename is None:
+            # Files are named, or told as `CannotWrite`.
+            return _fail(
+                f"The standard output cannot be written ({error.strerror.lower()}): what it goes "
+                "to is not whole, so make room there and give the command again."
+            )
+        return _fail(f"{error.strerror}: {error.filename}")
     return result if isinstance(result, int) else 0
 
 
@@ -158,12 +164,18 @@ def _ready_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _drop_output() -> None:
-    """Forget what standard output still holds if it cannot be written: Python would complain."""
+def _drop_output() -> bool:
+    """Forget what standard output still holds if it cannot be written: Python would complain.
+
+    Returns:
+      Whether it could be written.
+    """
     try:
         sys.stdout.flush()
+        return True
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
 
 
 def _stopped(asked: BaseException | None) -> int:

@@ -1,11 +1,12 @@
 """keras-acn compress: images into a file as short as the model can make it."""
 
+import dataclasses
 import functools
 
 import click
 
 from keras_acn.cli import words
-from keras_acn.cli.options import data_dir_option, model_argument, together
+from keras_acn.cli.options import data_dir_option, memory_option, model_argument, together
 from keras_acn.cli.output import load_tensorflow, stage_line
 
 # Which images of INPUT, and what is done to them first.
@@ -49,17 +50,21 @@ input_options = together(
 )
 
 
+# The options of `input_options` that change the images, or leave some out.
+_CHANGES = ("binarize", "threshold", "seed", "crop", "resize", "grey", "limit")
+
+
 @click.command()
 @model_argument
 @click.argument("input_", metavar="INPUT", type=words.FILE)
 @click.argument("output", metavar="OUTPUT.acn", type=words.FILE)
 @click.option(
     "--mode",
-    type=click.Choice(["stream", "set", "tour"]),
-    default="stream",
-    show_default=True,
+    type=click.Choice(["stream", "set", "tour", "raw", "auto"]),
     help="stream: the images come back in their order. set: sorted, for log2(N!) bits less. tour: "
-    "from each to one that is like it, as in the ACN paper, which saves less than set.",
+    "from each to one that is like it, as in the ACN paper, which saves less than set. Of a folder "
+    "of pictures also raw: without the model; and auto: the best of stream, set and raw on some "
+    "tiles.  [default: stream, or auto of a folder]",
 )
 @click.option("--keep-order", is_flag=True, help="With --mode set or tour: store the order too.")
 @input_options
@@ -108,7 +113,13 @@ input_options = together(
     default=None,
     help="Decode what was written, and compare.  [default: where it takes no more than a minute]",
 )
+@click.option(
+    "--names",
+    type=click.Choice(["all", "none"]),
+    help="Of a folder of pictures: whether names of files and folders are kept.  [default: all]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@memory_option
 def compress(
     model,
     input_,
@@ -119,6 +130,9 @@ def compress(
     background,
     skip_damaged,
     weight_bits,
+    mode,
+    keep_order,
+    names,
     **options,
 ):
     """Compress the images of INPUT with MODEL into OUTPUT.acn.
@@ -127,14 +141,24 @@ def compress(
     npy:FILE, npz:FILE, idx:DIR, images:DIR, digits or a TensorFlow dataset; or the path of a
     file or folder of these kinds. decompress gives the images back, bit for bit. An .npz file,
     an IDX folder or a dataset has a test and a train part: one of them is compressed.
+
+    A folder of pictures comes back as that folder: names, sizes and modes are kept, unless
+    an option changes the pictures first. With --mode tour or --keep-order it is taken as an array.
     """
     import json
 
     from keras_acn._base.errors import UserError
+    from keras_acn.codec import inputs, rivals
     from keras_acn.experiment import open_run
 
     if not output.endswith(".acn"):
         raise UserError(f"Compressed images are written as an .acn file: name it so, not {output}.")
+    folder = None
+    if mode != "tour" and not keep_order:
+        folder = inputs.folder_of(input_, split)
+    if folder is None and (mode in ("raw", "auto") or names is not None):
+        option = f"--mode {mode}" if mode in ("raw", "auto") else "--names"
+        raise UserError(f"{option} is for folders of pictures, not {input_}: leave it out.")
     # First, as the name of a model that comes with the package is looked up with TensorFlow.
     load_tensorflow()
     run = open_run(model)
@@ -144,6 +168,23 @@ def compress(
 
     shipped = {folder.resolve(): name for name, folder in pretrained_folders().items()}
     trained = run.model
+    tell = stage_line(as_json)
+    options["model_name"] = shipped.get(run.folder.resolve()) or run.path.resolve().stem[:60]
+    options["weight_bits"] = None if weight_bits is None else int(weight_bits)
+    options["progress"] = tell and functools.partial(tell, "compress")
+    if folder is not None:
+        report = codec.compress_folder(
+            folder,
+            trained,
+            output,
+            mode=mode or "auto",
+            names=names or "all",
+            background=background,
+            skip_damaged=skip_damaged,
+            **options,
+        ).report
+        click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.to_text())
+        return
     source = codec.open_input(
         input_,
         split,
@@ -152,15 +193,17 @@ def compress(
         background=background,
         skip_damaged=skip_damaged,
     )
-    tell = stage_line(as_json)
+    # What is compressed is what the others get.
+    treated = inputs.Treated(source, **{name: options.pop(name) for name in _CHANGES})
     report = codec.compress(
-        source,
-        trained,
-        output,
-        model_name=shipped.get(run.folder.resolve()) or run.path.resolve().stem[:60],
-        weight_bits=None if weight_bits is None else int(weight_bits),
-        progress=tell and functools.partial(tell, "compress"),
-        **options,
+        treated, trained, output, mode=mode or "stream", keep_order=keep_order, **options
     ).report
     notices.tell(source.notices)
-    click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.to_text())
+    ordered = keep_order or report.mode == "stream"
+    found = rivals.source_rivals(treated, trained.decoder.likelihood.levels, ordered=ordered)
+    if as_json:
+        told = {**report.to_dict(), "rivals": [dataclasses.asdict(rival) for rival in found]}
+        click.echo(json.dumps(told, indent=2))
+        return
+    values = report.images * report.values_per_image
+    click.echo("\n".join([report.to_text(), *rivals.against(found, report.file_bytes, values)]))

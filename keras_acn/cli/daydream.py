@@ -9,6 +9,7 @@ from keras_acn.cli.options import (
     chosen_data,
     count_option,
     data_options,
+    memory_option,
     model_argument,
     seed_option,
     split_option,
@@ -32,6 +33,7 @@ from keras_acn.cli.output import load_tensorflow
 @click.option(
     "--out", metavar="DIR", type=words.FOLDER, help="Where to write.  [default: MODEL/figures]"
 )
+@memory_option
 def daydream(model, split, seed, steps, images, sample, out, **source):
     """Let MODEL daydream: from an image to what it is associated with, again and again.
 

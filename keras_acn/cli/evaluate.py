@@ -13,6 +13,7 @@ from keras_acn.cli.options import (
     chosen_data,
     count_option,
     data_options,
+    memory_option,
     model_argument,
     seed_option,
 )
@@ -64,6 +65,7 @@ evaluation = lazy.module("keras_acn.evaluation")
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @seed_option
+@memory_option
 def evaluate(
     model,
     split,

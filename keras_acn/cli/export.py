@@ -8,7 +8,7 @@ import click
 from keras_acn import experiment
 from keras_acn._base.atomic import check_folder
 from keras_acn.cli import words
-from keras_acn.cli.options import model_argument
+from keras_acn.cli.options import memory_option, model_argument
 from keras_acn.cli.output import load_tensorflow
 
 
@@ -34,6 +34,7 @@ from keras_acn.cli.output import load_tensorflow
 )
 @click.option("--name", help="The model's name for the server.  [default: that of DIR]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@memory_option
 def export(model, folder, version, quantize, no_codebook, name, as_json):
     """Export MODEL for TensorFlow Serving, to DIR/VERSION/.
 

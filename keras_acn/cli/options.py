@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keras_acn._base import lazy
+from keras_acn._base import lazy, reading
 from keras_acn.cli import words
 
 if TYPE_CHECKING:
@@ -33,6 +33,22 @@ def count_option(name: str, metavar: str = "N", least: int = 1, **options: Any) 
     """Add an option that takes a whole number, at least 1 or as said."""
     return click.option(name, type=click.IntRange(least), metavar=metavar, **options)
 
+
+def _allow(ctx: click.Context, param: click.Parameter, value: float | None) -> None:
+    """Let the readers of this call take so much memory."""
+    if value is not None:
+        ctx.with_resource(reading.memory_limit(value))
+
+
+memory_option = click.option(
+    "--max-gb",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    expose_value=False,
+    callback=_allow,
+    help="Memory that reading one file or data set may take.  [default: 4, or half of what the "
+    "machine has]",
+)
 
 model_argument = click.argument("model", metavar="MODEL", type=words.MODEL)
 

@@ -6,6 +6,7 @@ import click
 
 from keras_acn.cli import words
 from keras_acn.cli.compress import input_options
+from keras_acn.cli.options import memory_option
 from keras_acn.cli.output import load_tensorflow, stage_line
 
 
@@ -30,6 +31,7 @@ from keras_acn.cli.output import load_tensorflow, stage_line
 @click.option("--keep-order", is_flag=True, help="With --mode set: store the order too.")
 @input_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@memory_option
 def pack(input_, output, as_json, split, data_dir, background, skip_damaged, **options):
     """Train a small model on the images of INPUT, and write both into OUTPUT.acn.
 

@@ -11,6 +11,7 @@ from keras_acn.cli import words
 from keras_acn.cli.options import (
     chosen_data,
     data_options,
+    memory_option,
     model_argument,
     seed_option,
     split_option,
@@ -52,6 +53,7 @@ from keras_acn.cli.output import load_tensorflow
     "--dims", nargs=2, type=click.IntRange(0), metavar="I J", help="The two latents to traverse."
 )
 @click.option("--mp4", is_flag=True, help="Write moving pictures as MP4 instead of GIF.")
+@memory_option
 def plot(model, split, seed, out, only, compare, metrics, dims, mp4, **source):
     """Draw the figures of MODEL: losses, images, codes, dreams; all that apply.
 

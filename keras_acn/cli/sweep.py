@@ -13,6 +13,7 @@ from keras_acn.cli import words
 from keras_acn.cli.options import (
     check_data,
     config_options,
+    memory_option,
     output_options,
     overrides_of,
     setting_options,
@@ -41,6 +42,7 @@ folder_lib = lazy.module("keras_acn.experiment.folder")
 )
 @config_options("Set one option of every run")
 @output_options
+@memory_option
 def sweep(preset, grid, out, config, overrides, no_figures, quiet, **given):
     """Train PRESET (digits by default) once for every point of a grid.
 

@@ -16,6 +16,7 @@ from keras_acn.cli.options import (
     check_data,
     config_options,
     count_option,
+    memory_option,
     output_options,
     overrides_of,
     setting_options,
@@ -27,6 +28,7 @@ config_lib = lazy.module("keras_acn.experiment.config")
 preset_lib = lazy.module("keras_acn.experiment.presets")
 readers = lazy.module("keras_acn.data.readers")
 folder_lib = lazy.module("keras_acn.experiment.folder")
+precision = lazy.module("keras_acn.experiment.precision")
 resume_lib = lazy.module("keras_acn.experiment.resume")
 launcher = lazy.module("keras_acn.experiment.cluster.launch")
 strategy = lazy.module("keras_acn.experiment.cluster.strategy")
@@ -64,6 +66,7 @@ tf_config = lazy.module("keras_acn.experiment.cluster.tf_config")
 )
 @click.option("--movie", is_flag=True, help="Keep a frame of every epoch; draw them as a GIF.")
 @output_options
+@memory_option
 def train(
     preset,
     out,
@@ -146,6 +149,9 @@ def train(
         return launcher.launch(settings, workers, folder, resume=resume is not None, flags=flags)
 
     load_tensorflow(None if team is None else lambda: strategy.join(team))
+    settings, chosen = precision.settled(settings, alone=team is None)
+    if chosen is not None and not quiet and (team is None or team.is_chief):
+        click.echo(chosen)
     lines = experiment.EpochBar if sys.stdout.isatty() else experiment.EpochLines
     shown = [] if quiet else [lines(settings.training.epochs)]
 

@@ -10,10 +10,11 @@ import os
 import pathlib
 import time
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from keras_acn._base.atomic import require_room
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn._base.progress import Progress
 from keras_acn.codec.container import (
@@ -32,9 +33,11 @@ from keras_acn.codec.container import (
     read_parts,
 )
 from keras_acn.codec.files import Collected, NpyWriter, appearing
+from keras_acn.codec.folder_file import is_folder, read_folder
 from keras_acn.codec.report import Report
 
 if TYPE_CHECKING:
+    from keras_acn.codec.folder_report import FolderReport
     from keras_acn.data.readers.base import Source
 
 # Images that are verified by default: those that take less than a minute or so.
@@ -153,7 +156,7 @@ def compress(
     """
     from keras_acn.codec import archive
     from keras_acn.codec.inputs import Treated
-    from keras_acn.codec.networks import check_codes, check_model, is_associative
+    from keras_acn.codec.networks import check_model
     from keras_acn.data.readers.base import ArraySource, Source
 
     images, model = _in_order(images, model)
@@ -162,47 +165,22 @@ def compress(
     source = Treated(source, binarize, threshold, seed, crop, resize, grey, limit)
     check_model(model)
     _check_shape(source.shape, tuple(model.image_shape))
-    for name, value, most in (
-        ("lanes", lanes, MAX_LANES),
-        ("block_images", block_images, MAX_BLOCK),
-        ("nearest", nearest, MAX_BLOCK),
-    ):
-        _check_number(name, value, most)
-    if keep_order and mode == "stream":
-        raise UserError(
-            'The mode "stream" keeps the order anyway: leave out keep_order, or take the mode '
-            '"set".'
-        )
-    if mode not in MODES:
-        raise unknown_name("mode", mode, MODES)
-    if codes is None:
-        learns = embed_model and LEARNS[mode] and is_associative(model)
-        codes = "seen" if learns else CODES[0]
-    check_codes(model, mode, codes)
-    part = None
-    if embed_model:
-        part, model = _embedded(model, codes, weight_bits)
-    elif weight_bits is not None:
-        raise UserError(
-            "weight_bits (--weight-bits) is of a model inside the file: give embed_model "
-            "(--embed-model), too, or leave it out."
-        )
-    header = archive.header_of(
+    header, model, part = prepared(
         source,
         model,
         mode=mode,
         keep_order=keep_order,
         lanes=lanes,
-        nearest=nearest or NEAREST,
+        nearest=nearest,
+        codes=codes,
         block_images=block_images,
         model_name=model_name,
-        codes=codes,
-        embedded=part is not None,
+        embed_model=embed_model,
+        weight_bits=weight_bits,
     )
     if verify is None:
-        slow = model.decoder.is_autoregressive
-        verify = header.count <= (VERIFIED_AUTOREGRESSIVE if slow else VERIFIED_IMAGES)
-    tell = _Stages(progress, header.count, ["encode", "compress", *["verify"] * bool(verify)])
+        verify = is_quick(header.count, model)
+    tell = Stages(progress, header.count, ["encode", "compress", *["verify"] * bool(verify)])
 
     def write(out):
         codec = archive.codec_of(header, model, tell)
@@ -253,7 +231,9 @@ def decompress(
 
     Returns:
       An array of the shape and dtype that were compressed. Where there is a `file`, its
-      numbers stay on the disk, mapped into memory for reading.
+      numbers stay on the disk, mapped into memory for reading. The pictures of a folder come as an
+      array where all are of one size and mode: `[N, H, W]` or `[N, H, W, C]`, in the order of
+      their names; `decompress_folder` writes them back whatever they are.
 
     Raises:
       UserError: If the file is damaged or cut off, or the model is another one. Then
@@ -268,36 +248,68 @@ def decompress(
         data = data.file
     from keras_acn.codec import archive
 
-    with opened(_where(data)) as (content, name):
-        header, part = archive.check_whole(content, name)
-        if part is not None and model is not None:
-            raise UserError(
-                f"{name} holds the model that it is read with: leave --model (model=...) out."
-            )
-        if part is not None:
-            model = archive.own_model(part, header, name)
-        elif model is None:
-            model = archive.named_model(header, name)
-        archive.check_match(model, header, name)
+    with opened(place_of(data)) as (content, name):
+        if is_folder(content):
+            from keras_acn.codec.folder import array_of
+
+            return array_of(content, name, model, file, progress)
+        header, model = reading_model(content, name, model)
+        archive.check_memory(header, name, whole=file is None)
         codec = archive.codec_of(header, model)
-        tell = _Stages(progress, header.count, ["decompress"])
+        tell = Stages(progress, header.count, ["decompress"])
         shape, dtype = header.array_shape, np.dtype(header.values.dtype)
+        blocks = archive.blocks_of(content, name, codec, tell, "decompress")
         if file is None:
             collected = Collected(shape, dtype)
-            archive.read_images(content, name, codec, collected, tell, "decompress")
+            for block in blocks:
+                collected(block)
             return collected.array
+        require_room(file, math.prod(shape) * dtype.itemsize)
         with appearing(file) as out:
-            images = NpyWriter(out, shape, dtype)
-            archive.read_images(content, name, codec, images, tell, "decompress")
+            write = NpyWriter(out, shape, dtype)
+            for block in blocks:
+                write(block)
     # An array without elements cannot be mapped.
     return np.load(file, mmap_mode="r" if math.prod(shape) else None)
 
 
-def info(data: bytes | str | os.PathLike) -> tuple[Header, Report]:
+def reading_model(content: bytes | BinaryIO, name: str, model: Any) -> tuple[Header, Any]:
+    """Return the header of a file whose checksums are all right, and the model that reads it.
+
+    Args:
+      content: Bytes, or a binary file.
+      name: What to call it in an error.
+      model: The model that was given, if any.
+
+    Raises:
+      UserError: If the file is damaged, or the model is another one.
+    """
+    from keras_acn.codec import archive
+
+    header, part = archive.check_whole(content, name)
+    if part is not None and model is not None:
+        raise UserError(
+            f"{name} holds the model that it is read with: leave --model (model=...) out."
+        )
+    if part is not None:
+        model = archive.own_model(part, header, name)
+    elif model is None:
+        model = archive.named_model(header, name)
+    archive.check_match(model, header, name)
+    return header, model
+
+
+def info(
+    data: bytes | str | os.PathLike,
+) -> tuple[Header, Report] | tuple[Header | None, FolderReport]:
     """Return what an `.acn` file says about itself, without decoding it.
 
     Args:
       data: Bytes, or the path of a file.
+
+    Returns:
+      `(header, report)`. Of a folder of pictures the header is that of their tiles, or `None` where
+      no model codes them, and the report a `FolderReport`.
 
     Raises:
       UserError: If the file is damaged or cut off.
@@ -309,14 +321,93 @@ def info(data: bytes | str | os.PathLike) -> tuple[Header, Report]:
       >>> header.array_shape, report.mode
       ((5, 8, 8), 'stream')
     """
-    with opened(_where(data)) as (content, name):
-        reader = Reader(content, name)
-        header = Header.read(reader)
-        parts = list(read_parts(reader, header))
-        sizes = [part.count for part in parts if isinstance(part, Block)]
-        (end,) = (part for part in parts if isinstance(part, End))
-        model_bytes = sum(part.size for part in parts if isinstance(part, ModelPart))
-        return header, Report.of(header, end, sizes, reader.size, model_bytes=model_bytes)
+    with opened(place_of(data)) as (content, name):
+        if is_folder(content):
+            from keras_acn.codec.folder_report import FolderReport
+
+            file = read_folder(content, name)
+            return file.header(), FolderReport.of(file)
+        return info_of(content, name)
+
+
+def info_of(content: bytes | BinaryIO, name: str) -> tuple[Header, Report]:
+    """Return what a file says about itself, given its content and what to call it in an error."""
+    reader = Reader(content, name)
+    header = Header.read(reader)
+    parts = list(read_parts(reader, header))
+    sizes = [part.count for part in parts if isinstance(part, Block)]
+    (end,) = (part for part in parts if isinstance(part, End))
+    model_bytes = sum(part.size for part in parts if isinstance(part, ModelPart))
+    return header, Report.of(header, end, sizes, reader.size, model_bytes=model_bytes)
+
+
+def prepared(
+    source: Source,
+    model: Any,
+    *,
+    mode: str,
+    keep_order: bool,
+    lanes: int | None,
+    nearest: int | None,
+    codes: str | None,
+    block_images: int | None,
+    model_name: str,
+    embed_model: bool,
+    weight_bits: int | None,
+) -> tuple[Header, Any, ModelPart | None]:
+    """Check the options of `compress`, and return what a file begins with.
+
+    Returns:
+      `(header, the model that codes the images, the model as it goes into the file)`; the last is
+      `None` where it stays outside.
+    """
+    from keras_acn.codec import archive
+    from keras_acn.codec.networks import check_codes, is_associative
+
+    for name, value, most in (
+        ("lanes", lanes, MAX_LANES),
+        ("block_images", block_images, MAX_BLOCK),
+        ("nearest", nearest, MAX_BLOCK),
+    ):
+        _check_number(name, value, most)
+    if keep_order and mode == "stream":
+        raise UserError(
+            'The mode "stream" keeps the order anyway: leave out keep_order, or take the mode '
+            '"set".'
+        )
+    if mode not in MODES:
+        raise unknown_name("mode", mode, MODES)
+    if codes is None:
+        learns = embed_model and LEARNS[mode] and is_associative(model)
+        codes = "seen" if learns else CODES[0]
+    check_codes(model, mode, codes)
+    part = None
+    if embed_model:
+        part, model = _embedded(model, codes, weight_bits)
+    elif weight_bits is not None:
+        raise UserError(
+            "weight_bits (--weight-bits) is of a model inside the file: give embed_model "
+            "(--embed-model), too, or leave it out."
+        )
+    header = archive.header_of(
+        source,
+        model,
+        mode=mode,
+        keep_order=keep_order,
+        lanes=lanes,
+        nearest=nearest or NEAREST,
+        block_images=block_images,
+        model_name=model_name,
+        codes=codes,
+        embedded=part is not None,
+    )
+    return header, model, part
+
+
+def is_quick(count: int, model: Any) -> bool:
+    """Return whether so many images are decoded within a minute or so, so that they may be."""
+    slow = model.decoder.is_autoregressive
+    return count <= (VERIFIED_AUTOREGRESSIVE if slow else VERIFIED_IMAGES)
 
 
 def _embedded(model, codes, weight_bits):
@@ -332,7 +423,7 @@ def _embedded(model, codes, weight_bits):
     return ModelPart(packed.to_bytes()), rounded
 
 
-class _Stages:
+class Stages:
     """The progress of stages, `(stage, done, total)`, as one over all that are named."""
 
     def __init__(self, progress, count, stages):
@@ -342,7 +433,7 @@ class _Stages:
         if self._by_stage:
             _warn("progress is called with (done, total) from now on, without a stage.")
 
-    def __call__(self, stage, done, total):
+    def __call__(self, stage: str, done: int, total: int) -> None:
         if self._progress is None:
             return
         if self._by_stage:
@@ -350,6 +441,11 @@ class _Stages:
         elif stage in self._done:
             self._done[stage] = done
             self._progress(sum(self._done.values()), self._total)
+
+    def finish(self) -> None:
+        """Tell that all is done, if it was done otherwise than stage by stage."""
+        if self._progress is not None and sum(self._done.values()) < self._total:
+            self._progress(self._total, self._total)
 
 
 def _takes(function, count):
@@ -360,7 +456,7 @@ def _takes(function, count):
     return True
 
 
-def _where(data):
+def place_of(data: Any) -> Any:
     """Return where an `.acn` file lies: in the bytes given, or at a path."""
     is_written = isinstance(data, Compressed) and data.file is not None
     return data.file if is_written else data

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from keras_acn import __version__
 from keras_acn._base.errors import UserError, unknown_name
+from keras_acn._base.reading import require_memory
 from keras_acn.codec.blocks import BlockCodec, default_lanes
 from keras_acn.codec.container import (
     DIGEST_SIZE,
@@ -29,9 +30,10 @@ from keras_acn.codec.container import (
 from keras_acn.codec.embedded import Packed
 from keras_acn.codec.fingerprints import fingerprint, is_of
 from keras_acn.codec.networks import check_codes, check_model
+from keras_acn.codec.planes import Tiling
 from keras_acn.codec.recipe import unpack_model
 from keras_acn.codec.values import PixelValues
-from keras_acn.data.readers.base import SCAN, Source
+from keras_acn.data.readers.base import Source
 
 # Images of a block at most, and its pixels: what is in memory at a time, and what the tour,
 # whose time grows with the square, goes through. A set is worth the more the larger a block is.
@@ -68,7 +70,7 @@ def header_of(
             "model_name is longer than the 255 bytes that a file has for it: shorten it."
         )
     levels = model.decoder.likelihood.levels
-    values = PixelValues.of(source.blocks(SCAN), source.dtype, levels, source.scale)
+    values = PixelValues.of(source.scan(), source.dtype, levels, source.scale)
     pixels = math.prod(model.image_shape)
     usual = BLOCK_IMAGES_OF_A_SET if mode == "set" else BLOCK_IMAGES
     most = block_images or min(usual, max(1, BLOCK_VALUES // pixels))
@@ -122,6 +124,7 @@ def write_images(
     source: Source,
     tell: Tell,
     model: ModelPart | None = None,
+    extents: np.ndarray | Tiling | None = None,
 ) -> tuple[End, list[int]]:
     """Write a whole file.
 
@@ -132,6 +135,7 @@ def write_images(
       source: The images.
       tell: Called in the stages `"encode"`, `"tour"` and `"compress"`.
       model: The model, where it goes into the file.
+      extents: Of tiles of pictures, int `[N, 3]`: see `edges`.
 
     Returns:
       `(the file's end, the images of each block)`.
@@ -144,7 +148,9 @@ def write_images(
     initial_bits, lane_bits = 0.0, 0.0
     for array in source.blocks(header.block):
         levels = header.values.to_levels(array).reshape(-1, *header.image_shape)
-        coded = codec.encode(levels, _after(sum(sizes), header.count, tell))
+        done = sum(sizes)
+        these = None if extents is None else extents[done : done + len(array)]
+        coded = codec.encode(levels, _after(done, header.count, tell), these)
         out.write(coded.block.to_bytes())
         shown = array if coded.order is None or header.keep_order else array[coded.order]
         digest.update(np.ascontiguousarray(shown).tobytes())
@@ -158,44 +164,59 @@ def write_images(
     return end, sizes
 
 
-def read_images(
+def blocks_of(
     content: bytes | BinaryIO,
     name: str,
     codec: BlockCodec,
-    out: Callable[[np.ndarray], None],
     tell: Tell,
     stage: str,
-) -> None:
-    """Decode a file, block by block.
+    extents: np.ndarray | Tiling | None = None,
+) -> Iterator[np.ndarray]:
+    """Decode a file: yield the arrays `[n, ...]` of its blocks.
 
     Args:
       content: Bytes or a binary file.
       name: What to call it in an error.
       codec: The one that its header asks for, from `codec_of`.
-      out: Called with the arrays `[n, ...]` of the blocks.
       tell: Called in the stage.
       stage: What to call it.
+      extents: What `write_images` was given.
 
     Raises:
-      UserError: If the file is damaged or cut off, or the images are not the ones that
-        were compressed.
+      UserError: If the file is damaged or cut off; and after the last block, if the images are not
+        the ones that were compressed.
     """
     reader = Reader(content, name)
     header = Header.read(reader)
     digest = hashlib.blake2b(header.to_bytes(), digest_size=DIGEST_SIZE)
     done = 0
+    bits: list[tuple[float, float]] = []
     for part in read_parts(reader, header):
         if isinstance(part, Block):
-            levels = codec.decode(part, functools.partial(_after(done, header.count, tell), stage))
+            these = None if extents is None else extents[done : done + part.count]
+            told = functools.partial(_after(done, header.count, tell), stage)
+            levels = codec.decode(part, told, bits, these)
             array = header.values.to_array(levels).reshape(-1, *header.array_shape[1:])
             digest.update(array.tobytes())
-            out(array)
             done += part.count
+            yield array
         elif isinstance(part, End) and part.digest != digest.digest():
             raise UserError(
                 f"{name} does not decode to the images that were compressed: it is damaged, or was "
                 "written on a machine whose arithmetic differs; decompress it there."
             )
+        elif isinstance(part, End) and not _are_of(part, bits):
+            raise UserError(
+                f"{name} is damaged, as it took other numbers of bits than it says: get it, or "
+                "compress its images, again."
+            )
+
+
+def _are_of(end: End, bits: list[tuple[float, float]]) -> bool:
+    """Return whether a file's end tells the numbers of bits that its blocks had."""
+    initial, lanes = (sum(each) for each in zip((0.0, 0.0), *bits, strict=True))
+    # They were summed in another order before they were rounded.
+    return abs(end.initial_bits - math.ceil(initial)) <= 1 and abs(end.lane_bits - lanes) <= 1
 
 
 def _after(before, count, tell):
@@ -206,7 +227,8 @@ def _after(before, count, tell):
 def verify(content: BinaryIO, codec: BlockCodec, tell: Tell) -> None:
     """Raise a `UserError` unless a file that was just written gives its images back."""
     try:
-        read_images(content, "The file", codec, lambda array: None, tell, "verify")
+        for _ in blocks_of(content, "The file", codec, tell, "verify"):
+            pass
     except UserError as error:
         raise UserError(
             "The compressed images do not come back as they were, so nothing was written: "
@@ -229,6 +251,24 @@ def check_whole(content: bytes | BinaryIO, name: str) -> tuple[Header, ModelPart
     for part in read_parts(reader, header):
         model = part if isinstance(part, ModelPart) else model
     return header, model
+
+
+def check_memory(header: Header, name: str, *, whole: bool) -> None:
+    """Raise a `UserError` if decoding takes more memory than is allowed.
+
+    Args:
+      header: The header of the file.
+      name: What to call the file in an error.
+      whole: Whether all images are in memory at the end, or those of a block at a time.
+    """
+    pixels = math.prod(header.image_shape)
+    itemsize = np.dtype(header.values.dtype).itemsize
+    if whole:
+        require_memory(header.count * pixels * itemsize, f"The images of {name}")
+    # Levels, twice, what is made of them, and what is known of the latents.
+    block = min(header.block, header.count)
+    of_one = pixels * (2 + itemsize) + 24 * header.latent_dim
+    require_memory(block * of_one, f"The {block:,} images of a block of {name}")
 
 
 def check_match(model: Any, header: Header, name: str) -> None:

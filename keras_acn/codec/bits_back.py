@@ -181,7 +181,7 @@ def image_step(
       encode: Takes levels `[n, H, W, C]`, returns the posteriors' means and deviations `[n, d]`.
       pixels: Takes latents z `[n, d]`, returns the codec r(x|z) of levels `[n, H, W, C]`.
       prior: The prior of n latents: `prior.on(grid)` is its codec.
-      costs: Where to add what a push costs.
+      costs: Where to add what a step costs, pushed or popped.
     """
 
     def posterior(opening, x):
@@ -210,8 +210,20 @@ def image_step(
 
     def pop(stack):
         opening = bool(OPENING.pop(stack))
-        q, r = (functools.partial(each, opening) for each in (posterior, likelihood))
-        return bits_back(q, r, prior.on(grid.coarse() if opening else grid)).pop(stack)
+        pushed = []
+
+        def q(x):
+            pushed.append(Metered(posterior(opening, x)))
+            return pushed[0]
+
+        p = Metered(prior.on(grid.coarse() if opening else grid))
+        x = bits_back(q, functools.partial(likelihood, opening), p).pop(stack)
+        if costs is not None:
+            chosen = pushed[0].bits
+            if opening:
+                chosen = grid.coarse().information(x.mean, x.stddev)
+            costs.append(StepCost(len(x), opening, -p.bits, chosen))
+        return x
 
     return Codec(push, pop)
 

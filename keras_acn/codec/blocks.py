@@ -27,7 +27,7 @@ from keras_acn.codec.networks import (
 )
 from keras_acn.codec.pixels import image_coder
 from keras_acn.codec.priors import CodeIndex
-from keras_acn.codec.stack import Codec, Stack, permutation
+from keras_acn.codec.stack import Codec, Stack, permutation_within
 
 # Images of a lane, where the number of lanes is chosen: what a lane's beginning costs is then
 # a small part of a lane.
@@ -121,12 +121,17 @@ class BlockCodec:
         self._keeps_order = keep_order and kind.reorders
 
     def encode(
-        self, levels: np.ndarray, progress: Callable[[str, int, int], None] | None = None
+        self,
+        levels: np.ndarray,
+        progress: Callable[[str, int, int], None] | None = None,
+        extents: np.ndarray | None = None,
     ) -> Coded:
         """Return the `Coded` block of images.
 
         Args:
           levels: uint8 `[n, H, W, C]`, n at least 1.
+          extents: Of tiles of pictures, int `[n, 3]`: see `edges`. Not in the mode `"tour"`, in
+            which a receiver does not know which of them comes next.
           progress: Called with a stage (`"encode"`, `"tour"` or `"compress"`), the images
             done in it, and n.
         """
@@ -141,42 +146,62 @@ class BlockCodec:
         if not (np.isfinite(images.mean).all() and np.isfinite(images.stddev).all()):
             raise UserError("The model's codes of these images are not finite: train it anew.")
         grid, stack, costs = LatentGrid.around(images.mean, images.stddev), Stack(), Costs()
-        order = self.mode.arrange(images, functools.partial(stage, "tour"))
-        if order is not None:
-            images = images[order]
+        kinds = _kinds(extents, count)
+        order = self.mode.arrange(images, functools.partial(stage, "tour"), kinds)
         if self._keeps_order:
-            permutation(count).push(stack, order)
-        arrivals = self.mode.arrivals(images)
+            permutation_within(kinds).push(stack, order)
+        if order is not None:
+            images, kinds = images[order], kinds[order]
+            extents = None if extents is None else extents[order]
+        arrivals = self.mode.arrivals(images, kinds)
         scale = scale_of(images.mean) if self._learns else None
-        steps = self._steps(grid, scale, count, costs, functools.partial(stage, "compress"))
+        told = functools.partial(stage, "compress")
+        steps = self._steps(grid, scale, count, costs, told, extents)
         steps.push(stack, arrivals)
         initial_bits = costs.initial_bits + arrivals.unpaid_bits
         lane_bits = costs.lane_bits() if self.mode.lanes_differ else 0.0
         block = Block(count, grid, stack.words(), scale)
         return Coded(block, order, initial_bits, lane_bits)
 
-    def decode(self, block: Block, progress: Progress | None = None) -> np.ndarray:
+    def decode(
+        self,
+        block: Block,
+        progress: Progress | None = None,
+        bits: list[tuple[float, float]] | None = None,
+        extents: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Return the images of a block in the order in which they come out, uint8 `[n, H, W, C]`.
 
         Args:
           block: The block.
           progress: Called with the images done, and n.
+          bits: Where to add `(initial bits, lane bits)`, as `encode` counts them.
+          extents: What `encode` was given. Where the mode reorders, and the order is not kept,
+            only their order by kind matters.
 
         Raises:
           UserError: If the block holds something else than images of this model.
         """
-        stack = Stack(block.words)
-        steps = self._steps(block.grid, block.scale, block.count, progress=progress)
-        levels = steps.pop(stack)
+        stack, costs, kinds = Stack(block.words), Costs(), _kinds(extents, block.count)
+        if extents is not None and self.mode.reorders:
+            extents = extents[np.argsort(kinds, kind="stable")]
+        steps = self._steps(block.grid, block.scale, block.count, costs, progress, extents)
+        arrivals = steps.pop(stack)
+        levels = arrivals.levels()
+        # What was pushed last comes first.
+        costs.reverse()
         if self._keeps_order:
-            order = permutation(block.count).pop(stack)
+            order = permutation_within(kinds).pop(stack)
             levels[order] = levels.copy()
         if not stack.is_empty():
             raise UserError("Something is left over at the end of a block: the file is damaged.")
+        if bits is not None:
+            lane_bits = costs.lane_bits() if self.mode.lanes_differ else 0.0
+            bits.append((costs.initial_bits + arrivals.unpaid_bits, lane_bits))
         return levels
 
-    def _steps(self, grid, scale, count, costs=None, progress=None):
-        """Return the codec of all steps of a block; it pushes arrivals and pops levels."""
+    def _steps(self, grid, scale, count, costs=None, progress=None, extents=None):
+        """Return the codec of all steps of a block, which are arrivals."""
         rows = self.mode.rows(count, self.networks.lanes, self._learns)
         tell = progress or (lambda done, total: None)
 
@@ -189,7 +214,10 @@ class BlockCodec:
         def step(arrivals, t, learned):
             """Return the codec of step t, of which all images before it are there."""
             prior = self.mode.prior(arrivals, rows, t, learned)
-            return image_step(grid, self.networks.encode, self._pixels, prior, costs)
+            pixels = self._pixels
+            if extents is not None:
+                pixels = functools.partial(pixels, extents=extents[rows[t]])
+            return image_step(grid, self.networks.encode, pixels, prior, costs)
 
         def push(stack, arrivals):
             done, teacher = 0, learned()
@@ -203,7 +231,8 @@ class BlockCodec:
 
         def pop(stack):
             room = Images.room(count, self.networks.image_shape, self.networks.latent_dim)
-            arrivals, done, teacher = self.mode.arrivals(room), 0, learned()
+            kinds = np.sort(_kinds(extents, count))
+            arrivals, done, teacher = self.mode.arrivals(room, kinds), 0, learned()
             for t in range(len(rows)):
                 images = step(arrivals, t, teacher).pop(stack)
                 arrivals.put(stack, rows[t], images)
@@ -211,9 +240,16 @@ class BlockCodec:
                     teacher.add(images.mean, rows[t])
                 done += len(rows[t])
                 tell(done, count)
-            return arrivals.levels()
+            return arrivals
 
         return Codec(push, pop)
+
+
+def _kinds(extents, count):
+    """Return for each image of a block a number that tells its extents, int64 `[n]`."""
+    if extents is None:
+        return np.zeros(count, np.int64)
+    return np.unique(extents, axis=0, return_inverse=True)[1].reshape(count).astype(np.int64)
 
 
 def default_lanes(model: Any, count: int) -> int:

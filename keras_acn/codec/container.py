@@ -20,6 +20,7 @@ from typing import BinaryIO
 import numpy as np
 
 from keras_acn._base.errors import UserError
+from keras_acn._base.reading import require_regular
 from keras_acn._base.varint import varint
 from keras_acn.codec.grid import MIN_EXPONENT, LatentGrid
 from keras_acn.codec.values import PixelValues
@@ -28,6 +29,8 @@ MAGIC = b"\x93ACN"
 FORMAT = 2
 # That of a file with its model inside, between the header and the blocks; otherwise as format 2.
 FORMAT_WITH_MODEL = 3
+# That of a folder of pictures, which is laid out otherwise: see `folder_file`.
+FORMAT_OF_FOLDER = 4
 # In the order of their numbers in a file. Format 1 had the first two, and called the tour "set".
 MODES = ("stream", "tour", "set")
 MODES_OF_FORMAT_1 = MODES[:2]
@@ -48,6 +51,8 @@ MAX_LANES = 2**16
 MAX_BLOCK = 2**20
 MAX_BLOCK_VALUES = 2**32
 MAX_COUNT = 2**48
+# Probabilities are at least 2^-24.
+BITS_OF_A_CHOICE = 24
 # The numbers of a header after the image's shape, in their order: the least and the most.
 _NUMBERS = {
     "latent_dim": (1, MAX_LATENTS),
@@ -137,6 +142,10 @@ class Header:
         if reader.take(len(MAGIC), "begins") != MAGIC:
             raise UserError(f"{reader.name} is no .acn file.")
         version = reader.take(1)[0]
+        if version == FORMAT_OF_FOLDER:
+            raise UserError(
+                f"{reader.name} holds a folder of pictures, no array: take decompress_folder()."
+            )
         if version > FORMAT_WITH_MODEL:
             raise UserError(
                 f"{reader.name} was written by a newer version of keras_acn: update this one."
@@ -288,10 +297,17 @@ class End:
         return body + _checksum(body)
 
     @classmethod
-    def read(cls, reader: Reader) -> End:
-        """Read the end, whose tag the caller has read, and sees that nothing follows."""
+    def read(cls, reader: Reader, header: Header) -> End:
+        """Read the end, whose tag the caller has read, and see that nothing follows.
+
+        The numbers of bits are in no digest: whoever decodes the blocks counts them again. Here
+        they are no more than images of this kind can have.
+        """
         digest = reader.take(DIGEST_SIZE)
-        end = cls(digest, reader.number(MAX_COUNT), reader.number(MAX_COUNT))
+        # No choice of a cell, a component, a code or a place among the images takes more bits.
+        of_an_image = 4 * BITS_OF_A_CHOICE * (header.latent_dim + 1)
+        most = header.count * of_an_image
+        end = cls(digest, reader.number(most), reader.number(most))
         reader.checksum()
         if not reader.at_end():
             raise reader.damaged()
@@ -385,14 +401,13 @@ def opened(data: bytes | str | os.PathLike) -> Iterator[tuple[bytes | BinaryIO, 
         yield bytes(data), "The data"
         return
     path = pathlib.Path(data)
+    require_regular(path)
     try:
         file = path.open("rb")
     except OSError as error:
         reason = (error.strerror or "unknown reason").lower()
         raise UserError(f"{path} cannot be read ({reason}): give an .acn file.") from error
     with file:
-        if not file.seekable():
-            raise UserError(f"{path} can be read only once, as a pipe: save it as a file first.")
         yield file, str(path)
 
 
@@ -416,7 +431,7 @@ def read_parts(reader: Reader, header: Header) -> Iterator[ModelPart | Block | E
             left -= block.count
             yield block
         elif tag == END and left == 0:
-            yield End.read(reader)
+            yield End.read(reader, header)
             return
         else:
             raise reader.damaged()

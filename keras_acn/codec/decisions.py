@@ -110,6 +110,10 @@ class PixelModel:
         self.read(params, levels.shape[-1], decide)
         return made
 
+    def selected(self, values: np.ndarray) -> list[np.ndarray]:
+        """Return of an array `[..., channels]` what each decision is about, in their order."""
+        raise NotImplementedError
+
 
 class BinaryPixels(PixelModel):
     """Bernoulli channels: one decision about all channels of a pixel."""
@@ -127,6 +131,9 @@ class BinaryPixels(PixelModel):
     def read(self, params, channels, decide):
         index = ((params + self.max_logit) * self.rounding).astype(np.int64)
         return decide(None, 0, self._probability[index])
+
+    def selected(self, values):
+        return [values]
 
 
 class LevelPixels(PixelModel):
@@ -154,6 +161,9 @@ class LevelPixels(PixelModel):
             levels[..., c] = low
             self._finish(pixel, c, low)
         return levels
+
+    def selected(self, values):
+        return [values[..., c] for c in range(values.shape[-1]) for _ in range(self.bits)]
 
 
 class CategoricalPixels(LevelPixels):

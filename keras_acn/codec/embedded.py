@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from keras_acn._base.errors import UserError
+from keras_acn._base.reading import require_memory
 from keras_acn._base.varint import varint
 from keras_acn.codec.container import Reader
 
@@ -167,7 +168,7 @@ class Packed:
     def to_bytes(self) -> bytes:
         """Return the model as bytes, each section by the compressor that suits it best."""
         config = json.dumps(self.config, separators=(",", ":"), sort_keys=True).encode()
-        return bytes([self.bits]) + b"".join(_squeezed(each) for each in (config, *self.sections))
+        return bytes([self.bits]) + b"".join(squeezed(each) for each in (config, *self.sections))
 
     @classmethod
     def read(cls, content: bytes, name: str) -> Packed:
@@ -178,7 +179,7 @@ class Packed:
         """
         reader = Reader(content, name)
         bits = reader.take(1)[0]
-        config, *sections = (_unsqueezed(reader, most) for most in (MAX_CONFIG, *[MAX_SECTION] * 4))
+        config, *sections = (unsqueezed(reader, most) for most in (MAX_CONFIG, *[MAX_SECTION] * 4))
         if bits not in WEIGHT_BITS or not reader.at_end():
             raise reader.damaged()
         try:
@@ -219,7 +220,7 @@ _UNPACKERS: tuple[Callable[[], Any] | None, ...] = (
 )
 
 
-def _squeezed(content):
+def squeezed(content: bytes) -> bytes:
     """Return a section: its size; and where there is any, the packer's number and its bytes."""
     if not content:
         return varint(0)
@@ -229,11 +230,16 @@ def _squeezed(content):
     return varint(len(content)) + bytes([best]) + size + packed[best]
 
 
-def _unsqueezed(reader, most):
-    """Read a section of at most so many bytes."""
+def unsqueezed(reader: Reader, most: int) -> bytes:
+    """Read a section of at most so many bytes, once unpacked.
+
+    Raises:
+      UserError: If it has more, or is damaged.
+    """
     size = reader.number(most)
     if not size:
         return b""
+    require_memory(size, f"The weights in {reader.name}")
     method = reader.take(1)[0]
     content = reader.take(reader.number(reader.left()))
     if method >= len(_UNPACKERS):

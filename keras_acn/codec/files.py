@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import pathlib
 from collections.abc import Iterator
@@ -13,8 +12,6 @@ import numpy as np
 
 from keras_acn._base.atomic import replacing
 from keras_acn._base.errors import UserError
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
@@ -29,17 +26,8 @@ def appearing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     path = pathlib.Path(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder: give the path of a file to write.")
-    begun = False
-    try:
-        with replacing(path) as beside, open(beside, "w+b") as file:
-            begun = True
-            yield file
-    except OSError as error:
-        if begun and error.errno not in _FULL:
-            raise
-        reason = (error.strerror or "unknown reason").lower()
-        fix = "make room there" if begun else "choose another place"
-        raise UserError(f"{path} cannot be written ({reason}): {fix}.") from error
+    with replacing(path) as beside, open(beside, "w+b") as file:
+        yield file
 
 
 class NpyWriter:

@@ -13,8 +13,9 @@ from keras_acn._base.errors import UserError
 from keras_acn.data.load import with_test
 from keras_acn.data.readers import check_no_pictures, open_source
 from keras_acn.data.readers.base import Parts, Source
-from keras_acn.data.readers.folder import FolderSource
+from keras_acn.data.readers.folder import FolderSource, part_folders
 from keras_acn.data.readers.idx import find_idx_file, open_idx_file
+from keras_acn.data.readers.notices import Notices
 from keras_acn.data.readers.npy import open_npz
 from keras_acn.data.readers.picture import check_background, is_picture
 from keras_acn.data.transform import by_draw, by_threshold, check_binarize, check_crop, check_size
@@ -72,6 +73,27 @@ def open_input(
     source = found[0].widened(channels or 1)
     _ = source.shape  # of a folder it is that of the first image, which is read here
     return source
+
+
+def folder_of(name: str, split: str | None = None) -> str | None:
+    """Return the folder of pictures that INPUT names; `None` where it is something else.
+
+    Args:
+      name: As for `open_input`.
+      split: `"test"` or `"train"`: the folder of that part alone.
+
+    Raises:
+      UserError: If it has no such part.
+    """
+    kind, path = _kind(str(name))
+    if kind != "images" or not os.path.isdir(path):
+        return None
+    if split is None:
+        return path
+    parts = part_folders(path, Notices(path, ""))
+    if split not in parts:
+        raise UserError(f"{name} has no {split} part.")
+    return parts[split]
 
 
 def _kind(name):

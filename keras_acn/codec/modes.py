@@ -60,8 +60,19 @@ class Mode:
         self.networks = networks
         self.index = index
 
-    def arrange(self, images: Images, progress: Progress | None = None) -> np.ndarray | None:
-        """Return the order in which the images come out, int64 `[N]`; `None` for their own."""
+    def arrange(
+        self,
+        images: Images,
+        progress: Progress | None = None,
+        kinds: np.ndarray | None = None,
+    ) -> np.ndarray | None:
+        """Return the order in which the images come out, int64 `[N]`; `None` for their own.
+
+        Args:
+          images: The images of a block.
+          progress: Called with the images done, and N.
+          kinds: Of each image, int `[N]`, where there are several.
+        """
         return None
 
     @staticmethod
@@ -140,8 +151,8 @@ class Set(Stream):
     arrivals = FromASet
     reorders = True
 
-    def arrange(self, images, progress=None):
-        return canonical_order(images.levels)
+    def arrange(self, images, progress=None, kinds=None):
+        return canonical_order(images.levels, kinds)
 
 
 class Tour(Mode):
@@ -161,7 +172,7 @@ class Tour(Mode):
     lanes_differ = True
     most_codes = FIRST_CODES
 
-    def arrange(self, images, progress=None):
+    def arrange(self, images, progress=None, kinds=None):
         return greedy_tour(images.mean, start=0 if len(images) else None, progress=progress)
 
     @staticmethod

@@ -15,13 +15,14 @@ import numpy as np
 
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress
+from keras_acn._base.reading import require_memory
 from keras_acn.codec.api import Compressed, compress
 from keras_acn.codec.embedded import WEIGHT_BITS
 from keras_acn.codec.inputs import Treated
 from keras_acn.codec.recipe import pack_model
 from keras_acn.codec.rivals import Rival, rivals, table
 from keras_acn.codec.values import PixelValues
-from keras_acn.data.readers.base import SCAN, ArraySource, Source
+from keras_acn.data.readers.base import ArraySource, Source
 from keras_acn.models import VAE, LatentModel, PiecewiseLinear
 from keras_acn.models.sizes import count_weights, decoder_of, encoder_of, largest, pays
 
@@ -170,10 +171,11 @@ def read_levels(source: Source) -> tuple[int, np.ndarray]:
     Raises:
       UserError: If the numbers are no pixels.
     """
+    require_memory(math.prod(source.shape), f"The images of {source.name}")
     for levels in (2, 256):
-        values = PixelValues.of(source.blocks(SCAN), source.dtype, levels, source.scale)
+        values = PixelValues.of(source.scan(), source.dtype, levels, source.scale)
         try:
-            blocks = [values.to_levels(block) for block in source.blocks(SCAN)]
+            blocks = [values.to_levels(block) for block in source.scan()]
         except UserError:
             if levels == 256:
                 raise

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_acn.codec.decisions import Decide
+from keras_acn.codec.edges import filled, inside, is_whole, sources
 from keras_acn.codec.networks import Compiled, Networks
 from keras_acn.codec.stack import Codec, bernoulli
 from keras_acn.decoders.pixelcnn.blocks import from_blocks, to_blocks
@@ -21,7 +22,8 @@ def image_coder(networks: Networks) -> AllPixels | PixelByPixel:
     """Return the coder that fits the networks' decoder.
 
     A coder is called with latents z, float64 `[n, d]`, and returns the codec of n images,
-    int `[n, H, W, C]` levels.
+    int `[n, H, W, C]` levels. Of tiles that are picture in part only it is told the `extents`, int
+    `[n, 3]`, see `edges`: what is not picture is not coded.
     """
     kind = PixelByPixel if networks.is_autoregressive else AllPixels
     return kind(networks)
@@ -48,28 +50,44 @@ class AllPixels:
     def __init__(self, networks: Networks):
         self.networks = networks
 
-    def __call__(self, z: np.ndarray) -> Codec:
+    def __call__(self, z: np.ndarray, extents: np.ndarray | None = None) -> Codec:
         """Return the codec of n images given latents float64 `[n, d]`."""
-        return Codec(functools.partial(self._push, z), functools.partial(self._pop, z))
+        if extents is not None and is_whole(extents, self.networks.image_shape):
+            extents = None
+        return Codec(
+            functools.partial(self._push, z, extents), functools.partial(self._pop, z, extents)
+        )
 
-    def _push(self, z, stack, levels):
+    def _push(self, z, extents, stack, levels):
         pixels = self.networks.pixels
-        passes = [
-            pixels.decisions(pixels.rounded(params), levels[part])
-            for part, params in self.networks.parameters(z)
-        ]
+        passes = []
+        for part, params in self.networks.parameters(z):
+            decisions = pixels.decisions(pixels.rounded(params), levels[part])
+            coded = self._coded(extents, part)
+            if coded is not None:
+                decisions = [
+                    (bits[there], probability[there])
+                    for there, (bits, probability) in zip(
+                        pixels.selected(coded), decisions, strict=True
+                    )
+                ]
+            passes.append(decisions)
         for decisions in reversed(passes):
             for bits, probability in reversed(decisions):
                 bernoulli(probability).push(stack, bits)
 
-    def _pop(self, z, stack):
+    def _pop(self, z, extents, stack):
         pixels, channels = self.networks.pixels, self.networks.image_shape[2]
-        decide = _pop_from(stack)
-        passes = [
-            pixels.read(pixels.rounded(params), channels, decide)
-            for _, params in self.networks.parameters(z)
-        ]
-        return np.concatenate(passes)
+        passes = []
+        for part, params in self.networks.parameters(z):
+            decide = _pop_from(stack, self._coded(extents, part))
+            passes.append(pixels.read(pixels.rounded(params), channels, decide))
+        levels = np.concatenate(passes)
+        return levels if extents is None else filled(levels, extents)
+
+    def _coded(self, extents, part):
+        """Return which values of a pass are coded; `None` for all."""
+        return None if extents is None else inside(extents[part], self.networks.image_shape)
 
 
 class PixelByPixel:
@@ -95,11 +113,15 @@ class PixelByPixel:
         self._pixel = Compiled(self._next_pixel)
         self._turns = [Compiled(self._steps.parameters) for _ in range(self._head.turns)]
 
-    def __call__(self, z: np.ndarray) -> Codec:
+    def __call__(self, z: np.ndarray, extents: np.ndarray | None = None) -> Codec:
         """Return the codec of n images given latents float64 `[n, d]`."""
-        return Codec(functools.partial(self._push, z), functools.partial(self._pop, z))
+        if extents is not None and is_whole(extents, self.networks.image_shape):
+            extents = None
+        return Codec(
+            functools.partial(self._push, z, extents), functools.partial(self._pop, z, extents)
+        )
 
-    def _push(self, z, stack, levels):
+    def _push(self, z, extents, stack, levels):
         rounded = self.networks.pixels.rounded
         passes = []
         for part, params in self.networks.parameters(z, levels):
@@ -107,17 +129,42 @@ class PixelByPixel:
                 params = self.stepwise_parameters(z, levels)[part]
             passes.append(self._in_order(rounded(params), levels[part]))
         bits, probability = (np.concatenate(each, axis=-1) for each in zip(*passes, strict=True))
+        if extents is not None:
+            coded = self._selected_in_order(inside(extents, self.networks.image_shape))
+            bits, probability = bits[coded], probability[coded]
         bernoulli(probability).push(stack, bits)
 
-    def _pop(self, z, stack):
+    def _pop(self, z, extents, stack):
         decoder, pixels = self.networks.decoder, self.networks.pixels
-        decide = _pop_from(stack)
         levels = np.zeros((len(z), *decoder.grid_shape), np.int32)
-        for values, params in self._walk(z, levels):
+        coded, origin = None, None
+        if extents is not None:
+            coded, origin = self._by_position(extents)
+        for place, (values, params) in enumerate(self._walk(z, levels)):
             for turn in self._turn_slices():
                 known = params(values[:, : turn.start])
+                there = None if coded is None else coded[:, place, turn]
+                decide = _pop_from(stack, there)
                 values[:, turn] = pixels.read(known, self._head.group, decide)
+                if origin is not None:
+                    # The rest repeats what is there by now, which what comes next may depend on.
+                    flat = levels.reshape(len(z), -1)
+                    values[:, turn] = np.take_along_axis(flat, origin[:, place, turn], axis=1)
         return from_blocks(levels, decoder.block, np)
+
+    def _by_position(self, extents):
+        """Return which values are coded, and which value of `levels` each repeats, both
+        `[n, positions, values]`."""
+        shape, block = self.networks.image_shape, self.networks.decoder.block
+        rows, columns, values = self.networks.decoder.grid_shape
+        layout = (len(extents), rows * columns, values)
+        # Where a value of the image, by its flat index, lies among those of the blocks.
+        places = np.empty(np.prod(shape), np.int64)
+        image = np.arange(len(places)).reshape(1, *shape)
+        places[to_blocks(image, block, np).ravel()] = np.arange(len(places))
+        origin = places[to_blocks(sources(extents, shape), block, np)]
+        coded = to_blocks(inside(extents, shape), block, np)
+        return coded.reshape(layout), origin.reshape(layout)
 
     def stepwise_parameters(self, z: np.ndarray, levels: np.ndarray) -> np.ndarray:
         """Return a receiver's parameters, before they are rounded: float64 `[n, H, W, P]`."""
@@ -195,12 +242,35 @@ class PixelByPixel:
             for arrays in zip(*decisions, strict=True)
         )
 
+    def _selected_in_order(self, values):
+        """Return of an array `[n, H, W, C]` what each decision is about: `[positions, D, n]`."""
+        values = to_blocks(values, self.networks.decoder.block, np)
+        parts = []
+        for turn in self._turn_slices():
+            for each in self.networks.pixels.selected(values[..., turn]):
+                parts.append(each.reshape(len(values), -1).T)
+        return np.stack(parts, axis=1)
+
     def _is_doubtful(self, params):
         scaled = params * self.networks.pixels.rounding
         from_edge = np.abs(scaled - np.floor(scaled) - 0.5)
         return bool((from_edge < DOUBTFUL * self.networks.pixels.rounding).any())
 
 
-def _pop_from(stack) -> Decide:
-    """Return the `decide` of `pixels.read` that pops each decision from the stack."""
-    return lambda channel, bit, probability: bernoulli(probability).pop(stack)
+def _pop_from(stack, coded=None) -> Decide:
+    """Return the `decide` of `pixels.read` that pops each decision from the stack.
+
+    Args:
+      stack: The stack.
+      coded: Which values are on it, bool `[..., channels]`; the others read as 0. `None` for all.
+    """
+
+    def decide(channel, bit, probability):
+        if coded is None:
+            return bernoulli(probability).pop(stack)
+        there = coded if channel is None else coded[..., channel]
+        bits = np.zeros(probability.shape, np.int32)
+        bits[there] = bernoulli(probability[there]).pop(stack)
+        return bits
+
+    return decide

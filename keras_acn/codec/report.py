@@ -103,14 +103,25 @@ class Report:
 
     @property
     def net_bits_per_dim(self) -> float | None:
-        """The same without the model, the initial bits and the order's: what the code costs."""
-        return self._per_dim(8 * self.data_bytes - self.initial_bits - self.order_bits)
+        """The same without the model, the initial bits and the order's: what the code costs.
+
+        `None` without images, and where a file claims more of these than it has.
+        """
+        bits = 8 * self.data_bytes - self.initial_bits - self.order_bits
+        return self._per_dim(bits) if bits >= 0 else None
 
     @property
     def net_nats_per_image(self) -> float | None:
         """The net rate in nats an image, to compare with a model's negative ELBO."""
         rate = self.net_bits_per_dim
         return None if rate is None else rate * self.values_per_image * math.log(2.0)
+
+    def _net(self):
+        """Return the line of the net rate."""
+        rate, nats = self.net_bits_per_dim, self.net_nats_per_image
+        if rate is None or nats is None:
+            return f"net      unknown: {self._left_out()} are more than the file is long"
+        return f"net      {rate:.4f} without {self._left_out()} ({nats:.2f} nats an image)"
 
     def _left_out(self):
         """Return what the net rate leaves out, in words."""
@@ -140,8 +151,7 @@ class Report:
         if self.images:
             lines += [
                 f"rate     {self.gross_bits_per_dim:.4f} bits per dimension by the file's size",
-                f"net      {self.net_bits_per_dim:.4f} without {self._left_out()}"
-                + f" ({self.net_nats_per_image:.2f} nats an image)",
+                self._net(),
                 f"bits     {self.initial_bits:,} initial, {self.lane_bits:,} for the beginnings of "
                 f"{self.lanes} lanes, {self.order_bits:,} for the order",
             ]

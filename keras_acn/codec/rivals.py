@@ -11,14 +11,20 @@ import lzma
 import math
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from keras_acn._base.progress import Progress
+from keras_acn.codec.planes import split
+from keras_acn.codec.values import PixelValues
+from keras_acn.data.readers.base import SCAN, Source
+from keras_acn.data.readers.exact import Picture
 
 # WebP's limit, which keeps a PNG readable everywhere too.
 MOST_SIDE = 16_383
+# Bytes of images on which compressors are tried beside `compress`: of more, only some are tried.
+MOST_TRIED = 2**23
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +52,7 @@ def rivals(
     levels: int,
     *,
     ordered: bool = False,
+    only: Collection[str] | None = None,
     progress: Progress | None = None,
 ) -> list[Rival]:
     """Return what each compressor that is installed makes of images, the smallest first.
@@ -58,6 +65,7 @@ def rivals(
       images: Levels, uint8 `[N, H, W, C]`.
       levels: 2 or 256.
       ordered: Whether the order is to be kept.
+      only: The names of those to try; all by default.
       progress: Called with the compressors done, and their number.
     """
     orders = {"": images}
@@ -73,8 +81,11 @@ def rivals(
             of_bytes.append((f"packed bits{order}", packed.tobytes()))
         if array.shape[3] in (1, 3):
             of_pictures.append((f"one picture{order}", array))
+    programs, painters = (
+        [each for each in found if only is None or each[0] in only]
+        for found in (list(_compressors()), list(_painters()))
+    )
     found = []
-    programs, painters = list(_compressors()), list(_painters())
     for done, (name, compress) in enumerate(programs):
         sizes = [(len(compress(content)), form) for form, content in of_bytes]
         found.append(Rival(name, *min(sizes)[::-1]))
@@ -87,6 +98,106 @@ def rivals(
         if progress is not None:
             progress(done + 1, len(programs) + len(painters))
     return sorted(found, key=lambda rival: rival.size)
+
+
+def source_rivals(source: Source, levels: int, *, ordered: bool = False) -> list[Rival]:
+    """Return what zstd (or else gzip, bz2 and xz) and WebP make of images, the smallest first.
+
+    Where there are many, the first ones are tried, and the sizes of all are estimated from these.
+
+    Args:
+      source: The images.
+      levels: Of the model that codes them, 2 or 256.
+      ordered: Whether the order is to be kept.
+    """
+    if not len(source):
+        return []
+    values = PixelValues.of(source.blocks(SCAN), source.dtype, levels, source.scale)
+    count = max(1, MOST_TRIED // math.prod(source.image_shape))
+    array = values.to_levels(next(iter(source.blocks(count)))).reshape(-1, *source.image_shape)
+    found = rivals(array, levels, ordered=ordered, only=("WebP", *usual()))
+    about = ""
+    if len(array) < len(source):
+        about = f", estimated from {len(array):,} of them"
+    share = len(source) / len(array)
+    return [Rival(each.name, each.form + about, round(each.size * share)) for each in found]
+
+
+def usual() -> tuple[str, ...]:
+    """Return the names of the compressors of bytes that are tried beside `compress`."""
+    names = [name for name, _ in _compressors()]
+    return ("zstd",) if "zstd" in names else ("gzip", "bz2", "xz")
+
+
+def against(found: list[Rival], own: int, values: int) -> list[str]:
+    """Return what others make of the same images, in lines; the last says who wins, if one does.
+
+    Args:
+      found: The smallest first.
+      own: Bytes of the file.
+      values: Pixels times channels.
+
+    Example:
+      >>> against([Rival("zstd", "bytes", 150)], own=200, values=100)[0]
+      'zstd     12.0000 bits per dimension (bytes)'
+    """
+    if not found or not values:
+        return []
+    lines = [
+        f"{each.name:<8} {8 * each.size / values:.4f} bits per dimension ({each.form})"
+        for each in found
+    ]
+    best = found[0]
+    if best.size < own:
+        lines.append(
+            f"{best.name} would have been smaller by {own - best.size:,} bytes "
+            f"({1 - best.size / own:.0%}): take it, or a model that was trained on such images."
+        )
+    return lines
+
+
+def picture_rivals(
+    read: Callable[[Sequence[int]], Iterable[Picture]], rows: Sequence[int], size: int
+) -> list[Rival]:
+    """Return what zstd (or else gzip, bz2 and xz) and WebP make of pictures, the smallest first.
+
+    The former get the pixels of all pictures, one after the other; WebP (lossless) gets each
+    picture by itself, and PNG those of 16 bits, which WebP has not. Names are not counted.
+
+    Args:
+      read: Called with rows, gives the pictures.
+      rows: Those of all pictures.
+      size: Bytes of their pixels. Where they are many, some are tried, and the sizes of all are
+        estimated from these.
+    """
+    step = max(1, -(-size // MOST_TRIED))
+    tried = rows[::step]
+    content, painted = bytearray(), 0
+    for picture in read(tried):
+        content += split(picture, None)[1]
+        painted += len(as_webp(picture))
+    share = size / max(1, len(content))
+    about = "" if step == 1 else f", estimated from {len(tried):,} of them"
+    found = [Rival("WebP", f"picture by picture{about}", round(painted * share))]
+    programs = dict(_compressors())
+    for name in usual():
+        packed = len(programs[name](bytes(content)))
+        found.append(Rival(name, f"pixels of all{about}", round(packed * share)))
+    return sorted(found, key=lambda rival: rival.size)
+
+
+def as_webp(picture: Picture) -> bytes:
+    """Return a picture as a lossless WebP file; as a PNG file where WebP has no such pictures."""
+    from PIL import features
+
+    image, out = picture.to_image(), io.BytesIO()
+    if picture.mode == "I;16" or max(picture.size) > MOST_SIDE or not features.check("webp"):
+        image.save(out, format="PNG", optimize=True)
+        return out.getvalue()
+    has_alpha = picture.mode in ("LA", "RGBA") or picture.alphas
+    image = image.convert("RGBA" if has_alpha else "RGB")
+    image.save(out, format="WEBP", lossless=True, quality=100, method=4, exact=True)
+    return out.getvalue()
 
 
 def table(found: list[Rival], own: int) -> str:

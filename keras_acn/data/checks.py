@@ -132,10 +132,7 @@ def check_labels(labels: Any, count: int, where: str = "The labels") -> np.ndarr
         raise UserError(
             f"{where} have the shape {list(labels.shape)}: give one integer an image, [N]."
         )
-    if len(labels) != count:
-        raise UserError(
-            f"{where} number {len(labels)} but the images {count}: give one label an image."
-        )
+    check_label_count(len(labels), count, where)
     if not np.issubdtype(labels.dtype, np.integer):
         raise UserError(f'{where} are {labels.dtype}: convert them with astype("int32").')
     if labels.min() < 0 or labels.max() >= 2**31:
@@ -143,6 +140,12 @@ def check_labels(labels: Any, count: int, where: str = "The labels") -> np.ndarr
             f"{where} run from {labels.min()} to {labels.max()}: number the classes from 0."
         )
     return labels.astype(np.int32)
+
+
+def check_label_count(found: int, count: int, where: str = "The labels") -> None:
+    """Raise a `UserError` unless there are as many labels as images."""
+    if found != count:
+        raise UserError(f"{where} number {found} but the images {count}: give one label an image.")
 
 
 def white_of(blocks: Iterable[np.ndarray]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import os
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.errors import UserError, did_you_mean
+from keras_acn._base.reading import require_memory
 from keras_acn.data.checks import check_images
 from keras_acn.data.image_set import ImageSet
 from keras_acn.data.readers import needs_tensorflow, open_source
@@ -114,7 +116,7 @@ def _read(source: Source) -> Part:
     """Read a source into memory, as `check_images` has images there."""
     where = f"The images of {source.name}"
     images, at = np.empty(0, np.uint8), 0
-    for block in source.blocks(_BLOCK):
+    for block in source.blocks(source.at_once(_BLOCK)):
         block = check_images(block, where)
         if not at:
             images = np.empty((len(source), *block.shape[1:]), block.dtype)
@@ -123,6 +125,22 @@ def _read(source: Source) -> Part:
     if images is None:
         raise UserError(f"{where} are empty: give at least one image.")
     return Part(images, source.labels)
+
+
+def _require_rows(parts):
+    """Raise a `UserError` if the mere numbers of the images take too much memory."""
+    for part in (parts.train, parts.validation, parts.test):
+        if part is not None:
+            require_memory(3 * 8 * len(part), f"The numbers of the images of {part.name}")
+
+
+def _require_memory(sources, name):
+    """Raise a `UserError` if all parts together take more memory than is allowed."""
+    total = 0
+    for source in sources.values():
+        in_memory = 4 if source.dtype.kind == "f" else 1
+        total += math.prod(source.shape) * in_memory
+    require_memory(total, f"The images of {name}")
 
 
 def _check_same(parts, source):
@@ -236,7 +254,9 @@ def load(
         skip_damaged=_check_flag(skip_damaged, "skip_damaged"),
     )
     opened.check()
+    _require_rows(opened)
     sources = _chosen(with_test(opened, name, test), limit, look)
+    _require_memory(sources, name)
     parts = {part: _read(each) for part, each in sources.items()}
     notices = list(sources["train"].notices)
     if validation and "validation" in parts:

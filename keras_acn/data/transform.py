@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_acn._base import lazy
 from keras_acn._base.errors import UserError, unknown_name
+from keras_acn._base.reading import require_memory
 from keras_acn.data.checks import to_unit
 
 tf = lazy.module("tensorflow")
@@ -95,6 +96,11 @@ def _resize(image, size):
 
     if image.shape[:2] == size:
         return image
+    values = max(size[0] * size[1], image.shape[0] * image.shape[1]) * image.shape[2]
+    require_memory(
+        values * image.dtype.itemsize,
+        f"Images of {image.shape[0]}x{image.shape[1]}, resized to {size[0]}x{size[1]},",
+    )
     if image.dtype == np.uint8 and image.shape[2] == 3:
         return scaled(np.ascontiguousarray(image))
     planes = [scaled(np.ascontiguousarray(image[..., c])) for c in range(image.shape[2])]
@@ -131,6 +137,41 @@ def transform_image(
     return image
 
 
+def transformed_header(
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    crop: tuple[int, int] | None = None,
+    resize: tuple[int, int] | None = None,
+    grey: bool = False,
+) -> tuple[tuple[int, int, int], np.dtype, bool]:
+    """Return what `transform_images` makes of images, without any.
+
+    Args:
+      shape: `(H, W, C)`.
+      dtype: uint8 or a floating-point type.
+      crop, resize, grey: As for `transform_image`.
+
+    Returns:
+      `(shape, dtype, whether pixels are mixed from several)`.
+
+    Raises:
+      UserError: If the crop is larger than the image.
+    """
+    # A view of one number, which takes no memory whatever its shape.
+    image = np.broadcast_to(np.zeros((), np.uint8), shape)
+    if crop is not None:
+        image = _crop(image, crop)
+    height, width, channels = image.shape
+    mixes = resize is not None or (grey and channels >= 3)
+    if grey and channels >= 3:
+        channels = 1
+    if resize is not None:
+        height, width = resize
+    if mixes:
+        dtype = np.dtype(np.float32 if dtype.kind == "f" else np.uint8)
+    return (height, width, channels), dtype, mixes
+
+
 def transform_images(
     images: np.ndarray,
     levels: int | None,
@@ -158,7 +199,9 @@ def transform_images(
         if levels is None:
             images = images.astype(np.float32, copy=False)
         elif levels != 256:
-            images = np.rint(images.astype(np.float32) * 255 / (levels - 1)).astype(np.uint8)
+            # By a table, as floats of a large image would take four times its memory.
+            to_eight_bits = np.rint(np.arange(256, dtype=np.float32) * 255 / (levels - 1))
+            images = to_eight_bits.astype(np.uint8)[images]
             levels = 256
     images = np.stack([transform_image(i, crop, resize, grey) for i in images])
     return images, levels

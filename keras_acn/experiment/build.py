@@ -12,6 +12,7 @@ import keras
 from keras_acn import codebook, data, decoders, encoders, models, priors
 from keras_acn._base.errors import UserError
 from keras_acn._base.registry import Registry, options
+from keras_acn.experiment import precision
 from keras_acn.experiment.schema import Config, Part, TrainingSection
 
 _REGISTRIES = {
@@ -72,7 +73,7 @@ def build_model(
     """
     steps = steps_per_epoch(config, num_images)
     keras.utils.set_random_seed(config.seed)
-    with _precision(config.training.precision):
+    with _precision(precision.settled(config)[0].training.precision):
         model = _model(config, tuple(image_shape), num_images, steps, cls)
         optimizer = _optimizer(config.training, steps)
         model.compile(

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from keras_acn._base.atomic import replacing
 from keras_acn._base.errors import NotFinite, UserError
+from keras_acn._base.numpy_files import read_arrays
 
 Arrays = dict[str, np.ndarray]
 
@@ -129,7 +130,7 @@ def read(path: pathlib.Path) -> tuple[Progress, Arrays]:
       UserError: If the file is damaged.
     """
     try:
-        arrays = _arrays(path)
+        arrays = read_arrays(path, packed=False)
         progress = _progress(bytes(arrays.pop("meta")))
     except _DAMAGED as error:
         raise UserError(
@@ -177,22 +178,13 @@ def restore_weights(path: pathlib.Path, model: keras.Model) -> None:
     """
     weights = {f"model/{name}": variable for name, variable in _model_names(model).items()}
     try:
-        arrays = _arrays(path)
+        arrays = read_arrays(path, packed=False)
     except _DAMAGED as error:
         raise UserError(
             f"The weights of the best epoch, {path}, are damaged: delete the file and resume "
             "the run, to keep the last epoch's instead."
         ) from error
     _assign(weights, arrays, path)
-
-
-def _arrays(path: pathlib.Path) -> Arrays:
-    with zipfile.ZipFile(path) as archive:
-        # They are written without compression, so that none of them grows as it is read.
-        if any(each.file_size > each.compress_size + 1000 for each in archive.infolist()):
-            raise ValueError("An array is compressed.")
-    with np.load(path, allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
 
 
 def _assign(variables: dict[str, keras.Variable], arrays: Arrays, path: pathlib.Path) -> None:

@@ -20,6 +20,7 @@ from keras_acn._base import lazy
 from keras_acn._base.atomic import check_folder, is_temporary, write_text
 from keras_acn._base.errors import DataWarning, UserError, did_you_mean
 from keras_acn._base.lock import LOCK, require_free
+from keras_acn._base.reading import read_text
 from keras_acn._base.shell import command, expanded
 from keras_acn._base.shipped import pretrained_folders
 from keras_acn.experiment import trained_on, yaml
@@ -202,7 +203,7 @@ class Run:
         """What `metrics.json` holds; empty where there is none."""
         path = self.folder / METRICS
         try:
-            metrics = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+            metrics = json.loads(read_text(path)) if path.exists() else {}
             _Metrics.model_validate(metrics, strict=True)
             if metrics.get("finished") and "epochs" not in metrics:
                 raise ValueError("Nobody knows after how many epochs.")
@@ -347,8 +348,8 @@ def read_history(path: pathlib.Path) -> list[dict[str, float]]:
       UserError: If a cell is no number, or a row has no epoch.
     """
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+        lines = io.StringIO(read_text(path), newline="")
+        rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(lines)]
         for row in rows:
             row["epoch"] = int(row["epoch"])
     except (ValueError, TypeError, KeyError, OverflowError, csv.Error) as error:

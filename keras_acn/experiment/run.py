@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -16,12 +16,12 @@ import keras
 from keras_acn import __version__
 from keras_acn._base.atomic import make_folder, remove_temporaries, replacing, write_text
 from keras_acn._base.checks import without_non_finite
-from keras_acn._base.errors import NotFinite, UserError
+from keras_acn._base.errors import CannotWrite, NotFinite, UserError
 from keras_acn._base.lock import FolderInUse, FolderLock
 from keras_acn._base.shell import command, expanded
 from keras_acn.data.batches import Batches
 from keras_acn.data.readers.notices import tell
-from keras_acn.experiment import auto, build, checkpoint, tensorboard, trained_on
+from keras_acn.experiment import auto, build, checkpoint, precision, tensorboard, trained_on
 from keras_acn.experiment.callbacks import (
     Interrupted,
     Recorder,
@@ -150,6 +150,7 @@ def _train(
             on_choice(choice)
     else:
         data = build.build_data(config)
+    config = precision.settled(config, alone=team is None)[0]
     differs = trained_on.difference(folder, data) if resume is not None else None
     if differs is not None:
         raise UserError(
@@ -167,6 +168,7 @@ def _train(
     config = config.model_copy(update={"versions": versions()})
     if chief and resume is None:
         folder = _take_folder(out, folder, config, held)
+    held.enter_context(_telling_what_is_kept(folder))
     run = Run(folder, folder, folder / MODEL, config)
     run.model, run.data = model, data
     same_rate = resume is None or (begun.training.learning_rate == config.training.learning_rate)
@@ -320,14 +322,32 @@ def _fit(
     return progress, None
 
 
+@contextlib.contextmanager
+def _telling_what_is_kept(folder: pathlib.Path) -> Iterator[None]:
+    """A context in which an error of writing says how the run goes on."""
+    try:
+        yield
+    except CannotWrite as error:
+        kept = _kept(folder)
+        again = f"go on then by {command('train', '--resume', folder)}"
+        raise error.keeping(
+            f"{kept}: {again}." if kept else "Nothing of the run is kept: begin it again then."
+        ) from error
+
+
+def _kept(folder: pathlib.Path) -> str | None:
+    """Return up to where a run is kept, in words; `None` without a checkpoint."""
+    try:
+        progress = checkpoint.read(folder / CHECKPOINT)[0]
+    except UserError:
+        return None
+    steps = f" and {progress.step} steps more" if progress.step else ""
+    return f"The run is kept as it was after epoch {progress.epoch}{steps}"
+
+
 def _way_on(run: Run) -> str:
     """Return what to do about a training that has diverged, in a sentence."""
-    last = run.folder / CHECKPOINT
-    kept = "Nothing of it was worth keeping"
-    if last.exists():
-        progress = checkpoint.read(last)[0]
-        steps = f" and {progress.step} steps more" if progress.step else ""
-        kept = f"The run is kept as it was after epoch {progress.epoch}{steps}"
+    kept = _kept(run.folder) or "Nothing of it was worth keeping"
     rate = f"training.learning_rate={run.settings.training.learning_rate / 10:g}"
     return (
         f"{kept}. What usually helps is training.clipnorm, a smaller training.learning_rate, or a "

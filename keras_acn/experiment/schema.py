@@ -59,7 +59,11 @@ class Options(Section):
 
 
 class Part(Options):
-    """A part of the model: its name, and the options of its class."""
+    """A part of the model: its name, and the options of its class.
+
+    Attributes:
+      name: The part's class, by any of its names.
+    """
 
     name: str | None = None
 
@@ -70,7 +74,13 @@ class Part(Options):
 
 
 class ModelPart(Part):
-    """Which model, and its own options."""
+    """Which model, and its own options.
+
+    Attributes:
+      name: The model's class, by any of its names.
+      latent_dim: Number of latent dimensions d.
+      beta: Weight of the KL term.
+    """
 
     name: str = "ACN"
     latent_dim: int = Field(16, ge=1)
@@ -92,7 +102,13 @@ class ModelPart(Part):
 
 
 class CodebookPart(Options):
-    """The options of `KNNCodebook`."""
+    """The options of `KNNCodebook`.
+
+    Attributes:
+      k: Number of nearest neighbours to pick from.
+      unique: Whether a code may be a neighbour only once per pass.
+      search: Name or config of the search strategy.
+    """
 
     k: int = Field(5, ge=1)
     unique: bool = False
@@ -100,14 +116,35 @@ class CodebookPart(Options):
 
 
 class PseudoLabelsPart(Options):
-    """The options of `PseudoLabels`."""
+    """The options of `PseudoLabels`.
+
+    Attributes:
+      clusters: Number of clusters.
+      weighting: How the members of a cluster are weighted.
+    """
 
     clusters: int = Field(10, ge=1)
     weighting: str = "fixed"
 
 
 class DataSection(Section):
-    """Where the images come from, and what is done to them: see `keras_acn.data.load`."""
+    """Where the images come from, and what is done to them: the arguments of `keras_acn.data.load`.
+
+    Attributes:
+      source: Where they come from, as `keras_acn.data.load` takes it.
+      data_dir: Folder where TensorFlow Datasets keeps its prepared copies.
+      binarize: What makes pixels 0 or 1: a threshold, a draw made once, or one anew each epoch.
+      threshold: In [0, 1): with `binarize: threshold` the pixels above it are 1; 0.5 by default.
+      validation: Share or number of training images to hold out.
+      test: The same for the test part of a source that has none; a tenth by default.
+      limit: The most images of the training part and of each other part.
+      classes: Labels or names of the classes to keep.
+      resize: Pixels, or `[height, width]`, after the crop.
+      crop: Pixels, or `[height, width]`, kept around the centre.
+      grey: Whether colour images become one channel.
+      background: Colour that transparent pictures of a folder are laid on, white by default.
+      skip_damaged: Whether to leave out pictures of a folder that cannot be read.
+    """
 
     source: str = "digits"
     data_dir: str | None = None
@@ -127,9 +164,36 @@ class DataSection(Section):
 
 
 class TrainingSection(Section):
-    """How the model is fitted."""
+    """How the model is fitted.
 
-    # A trained model whose weights the first epoch begins with.
+    Attributes:
+      start_from: A trained model (a run, a `.keras` file or a name) whose weights the first epoch
+        begins with.
+      epochs: Passes over the training images.
+      steps_per_epoch: Batches of an epoch, where that is not to be a pass.
+      batch_size: Images of a batch, over all replicas.
+      optimizer: The optimizer.
+      learning_rate: Its learning rate, at the end of the warm-up.
+      schedule: How the learning rate falls to `final_learning_rate` by the last epoch.
+      final_learning_rate: Where `cosine` and `linear` end.
+      warmup_epochs: Epochs in which the learning rate rises from 0.
+      weight_decay: The optimizer's weight decay.
+      clipnorm: The largest norm of a weight's gradient, to which larger ones are scaled down.
+      kl_warmup_epochs: Epochs in which the KL's weight rises to `model.beta`.
+      kl_warmup_from: The share of `model.beta` that it rises from.
+      kl_schedule: Pairs `[epoch, factor]` of `model.beta`, joined by straight lines; instead of a
+        warm-up.
+      ema: Momentum of averaged weights, which are evaluated and saved.
+      jit_compile: Whether XLA compiles the step; `auto` where that pays.
+      precision: What the networks compute in; `auto` is what is faster on the processor at hand.
+      steps_per_execution: Steps that run without Python in between.
+      keep_best: Whether the run ends with the epoch of the lowest validation loss.
+      early_stopping: Epochs without a lower validation loss after which training ends.
+      checkpoint_every: Epochs between checkpoints.
+      checkpoint_minutes: Minutes after which a checkpoint is written within an epoch, 0 for never.
+      snapshots_every: Of every n-th epoch a frame for the training movie, 0 for none.
+    """
+
     start_from: str | None = None
     # Minutes for which what the config leaves open is chosen: see keras_acn.experiment.auto.
     minutes: float | None = Field(None, gt=0, lt=1e5)
@@ -145,19 +209,18 @@ class TrainingSection(Section):
     clipnorm: float | None = Field(None, gt=0)
     kl_warmup_epochs: float = Field(0, ge=0)
     kl_warmup_from: float = Field(0, ge=0, le=1)
-    # Pairs (epoch, factor) of model.beta, joined by straight lines; instead of a warm-up.
     kl_schedule: (
         list[tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]] | None
     ) = Field(None, min_length=1)
     ema: float | None = Field(None, gt=0, lt=1)
     jit_compile: Literal["auto", True, False] = "auto"
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    # "auto" is what is faster on the processor at hand, as keras_acn.experiment.precision finds.
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"] = "float32"
     steps_per_execution: int = Field(1, ge=1)
     keep_best: bool = False
     early_stopping: int | None = Field(None, ge=1)
     checkpoint_every: int = Field(1, ge=1)
     checkpoint_minutes: float = Field(10, ge=0)
-    # Of every n-th epoch a frame for the training movie; 0 for none.
     snapshots_every: int = Field(0, ge=0)
 
     @model_validator(mode="after")

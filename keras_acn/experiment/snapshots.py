@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -12,6 +11,7 @@ import numpy as np
 
 from keras_acn._base.atomic import make_folder, replacing
 from keras_acn._base.errors import UserError
+from keras_acn._base.numpy_files import read_arrays
 
 if TYPE_CHECKING:
     from keras_acn.data import ImageSet
@@ -144,21 +144,31 @@ def read_snapshots(
     folder = pathlib.Path(folder)
     if not (folder / _ORIGINALS).exists():
         return [], None
-    labels = _arrays(folder / _ORIGINALS)["labels"]
+    labels = _arrays(folder / _ORIGINALS, originals=4, labels=1)["labels"]
     return _frames(folder), labels if len(labels) else None
 
 
 def _frames(folder: pathlib.Path) -> list[dict[str, Any]]:
-    originals = _arrays(folder / _ORIGINALS)["originals"]
+    originals = _arrays(folder / _ORIGINALS, originals=4, labels=1)["originals"]
     return [
-        {"epoch": int(path.stem), "originals": originals, **_arrays(path)}
+        {
+            "epoch": int(path.stem),
+            "originals": originals,
+            **_arrays(path, reconstructions=4, codes=2),
+        }
         for path in sorted(folder.glob("[0-9]*.npz"))
     ]
 
 
-def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+def _arrays(path: pathlib.Path, **axes: int) -> dict[str, np.ndarray]:
+    """Return the arrays of a file, which must be these, with so many axes each."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(path)
+        if {name: array.ndim for name, array in arrays.items()} != axes:
+            raise ValueError("They are no arrays of a snapshot.")
+        return arrays
+    except UserError:
+        raise
+    except Exception as error:
+        # Damaged archives raise errors of zipfile's, zlib's and NumPy's.
         raise UserError(f"The snapshot {path} is damaged: delete it.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import gc
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 
 from keras_acn._base import lazy
 from keras_acn._base.atomic import make_folder, remove_temporaries, write_text
-from keras_acn._base.errors import NotFinite, UserError
+from keras_acn._base.errors import CannotWrite, NotFinite, UserError
 from keras_acn._base.lock import FolderLock, require_free
 from keras_acn._base.quiet import tensorflow_errors_only
 from keras_acn._base.shell import expanded
@@ -79,7 +80,7 @@ def run(
     unfinished = [point for point in planned.points if not _finished(folders[point.name], point)]
     check(dataclasses.replace(planned, points=unfinished))
     make_folder(pathlib.Path(expanded(out)))
-    with FolderLock(expanded(out), "The sweep"):
+    with FolderLock(expanded(out), "The sweep"), _telling_what_is_kept():
         # Another process may have been at it since.
         folders = find_runs(out, planned)
         remove_temporaries(expanded(out))
@@ -92,6 +93,17 @@ def run(
             rows = table(out)
             write_table(out, rows)
     return rows
+
+
+@contextlib.contextmanager
+def _telling_what_is_kept() -> Iterator[None]:
+    """A context in which an error of writing says how the sweep goes on."""
+    try:
+        yield
+    except CannotWrite as error:
+        raise error.keeping(
+            "What was trained until then is kept: go on then with the same command and --out."
+        ) from error
 
 
 def check(planned: Plan) -> None:

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._base.atomic import make_folder, replacing, write_text
+from keras_acn._base.atomic import make_folder, replacing, write_text, writing
 
 if TYPE_CHECKING:
     from keras_acn.data import ImageSet
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 IMAGES = "images"
 # A sprite may have 8,192 pixels a side; more codes than these make the projector slow.
 MOST_CODES, SPRITE = 5000, 8192
+_KEPT = "What TensorBoard had so far is kept."
 _CONFIG = """embeddings {{
   tensor_name: "codes"
   tensor_path: "codes.tsv"
@@ -53,7 +54,19 @@ class Scalars(keras.callbacks.TensorBoard):
         super().__init__(folder, write_graph=False)
         self._test = None
 
+    def on_train_begin(self, logs=None):
+        with writing(self.log_dir, _KEPT):
+            super().on_train_begin(logs)
+
+    def on_train_batch_end(self, batch, logs=None):
+        with writing(self.log_dir, _KEPT):
+            super().on_train_batch_end(batch, logs)
+
     def on_epoch_end(self, epoch, logs=None):
+        with writing(self.log_dir, _KEPT):
+            self._write(epoch, logs)
+
+    def _write(self, epoch, logs):
         logs = logs or {}
         test = {k.removeprefix("test_"): v for k, v in logs.items() if k.startswith("test_")}
         super().on_epoch_end(epoch, {k: v for k, v in logs.items() if not k.startswith("test_")})
@@ -67,10 +80,11 @@ class Scalars(keras.callbacks.TensorBoard):
         self._test.flush()
 
     def on_train_end(self, logs=None):
-        super().on_train_end(logs)
-        if self._test is not None:
-            self._test.close()
-            self._test = None
+        with writing(self.log_dir, _KEPT):
+            super().on_train_end(logs)
+            if self._test is not None:
+                self._test.close()
+                self._test = None
 
 
 class TensorBoardImages(keras.callbacks.Callback):
@@ -90,6 +104,10 @@ class TensorBoardImages(keras.callbacks.Callback):
         self._writer = None
 
     def on_epoch_end(self, epoch, logs=None):
+        with writing(self.folder, _KEPT):
+            self._write(epoch)
+
+    def _write(self, epoch):
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self.folder / IMAGES))
         model, count = self.model, len(self.images)
@@ -103,9 +121,10 @@ class TensorBoardImages(keras.callbacks.Callback):
         self._writer.flush()
 
     def on_train_end(self, logs=None):
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        with writing(self.folder, _KEPT):
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
 
 
 def tiled(rows: Sequence[np.ndarray]) -> np.ndarray:

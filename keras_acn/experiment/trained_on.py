@@ -7,6 +7,7 @@ import pathlib
 from typing import TYPE_CHECKING, Any
 
 from keras_acn._base.atomic import write_text
+from keras_acn._base.reading import read_text
 
 if TYPE_CHECKING:
     from keras_acn.data import Data
@@ -42,9 +43,9 @@ def difference(folder: pathlib.Path, data: Data) -> str | None:
       data: The data as they were read now.
     """
     try:
-        noted = json.loads((folder / TRAINED_ON).read_text(encoding="utf-8"))["parts"]
+        noted = json.loads(read_text(folder / TRAINED_ON))["parts"]
         then = {name: (noted[name]["images"], noted[name]["fingerprint"]) for name in noted}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     for name in _PARTS:
         part = getattr(data, name)

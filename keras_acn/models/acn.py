@@ -159,8 +159,10 @@ class ACN(RemembersData):
           UserError: If the model has not been trained.
         """
         k = self._neighbor_count(k)
-        search = self.graph(("neighbors", k), lambda code: self.codebook.neighbors(code, k))
-        return in_batches(search, self.codes(images, batch_size), size=batch_size)
+        width = self._search_width(k)
+        search = self.graph(("neighbors", width), lambda code: self.codebook.neighbors(code, width))
+        distance, index = in_batches(search, self.codes(images, batch_size), size=batch_size)
+        return distance[:, :k], index[:, :k]
 
     def _neighbor_count(self, k):
         self.codebook.require_codes()
@@ -168,6 +170,14 @@ class ACN(RemembersData):
         if k > self.codebook.size:
             raise UserError(f"The codebook holds {self.codebook.size} codes, so k={k} is too many.")
         return k
+
+    def _search_width(self, k):
+        """Return how many codes to search for where k are wanted: a power of two, or all.
+
+        Each number has a graph of its own, which takes time to trace, and memory as long as the
+        model lives.
+        """
+        return min(1 << (k - 1).bit_length(), self.codebook.size)
 
     def sample_like(
         self,
@@ -213,12 +223,14 @@ class ACN(RemembersData):
         images = self._images(images)
         rows = np.full(len(images), -1) if rows is None else np.asarray(rows)
         self._check_rows(rows, len(images), "rows")
+        width = self._search_width(k)
         search = self.graph(
-            ("neighbors of others", k),
-            lambda code, own: self.codebook.neighbors(code, k, exclude=own)[1],
+            ("neighbors of others", width),
+            lambda code, own: self.codebook.neighbors(code, width, exclude=own)[1],
         )
         own = rows.astype(np.int32)
-        near = in_batches(search, self.codes(images, batch_size), own, size=batch_size)  # [N, k]
+        near = in_batches(search, self.codes(images, batch_size), own, size=batch_size)
+        near = near[:, :k]  # [N, k]
         there = np.sum(near >= 0, axis=1, keepdims=True)
         rank = np.random.default_rng([seed, 1]).random((len(images), n)) * there
         picked = np.take_along_axis(near, rank.astype(int), axis=1)  # -1 where there is none

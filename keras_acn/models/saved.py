@@ -22,6 +22,7 @@ import keras
 import numpy as np
 
 from keras_acn._base.errors import UserError, short, unknown_name
+from keras_acn._base.reading import over_limit
 from keras_acn._base.shipped import pretrained_folders as pretrained_folders
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
@@ -146,6 +147,9 @@ def _check_members(archive: zipfile.ZipFile, size: int) -> None:
             most = max(_ALWAYS_ALLOWED, _MOST_PACKED * size)
         if each.file_size > most:
             raise _Fault(f"its {each.filename} would unpack to {each.file_size:,} bytes")
+        fault = over_limit(each.file_size) if each.file_size > size else None
+        if fault is not None:
+            raise _Fault(f"its {each.filename} would take {fault}")
 
 
 def _registered(name: Any) -> Any:

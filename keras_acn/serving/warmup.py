@@ -14,6 +14,7 @@ four nested messages that hold a request are written here field by field:
 import numpy as np
 import tensorflow as tf
 
+from keras_acn._base.numpy_files import read_arrays
 from keras_acn._base.varint import varint
 
 FILE = "tf_serving_warmup_requests"
@@ -82,14 +83,12 @@ def write_recorded(path, requests, answers):
 def read_recorded(path):
     """Return `{signature: (inputs, outputs)}`, each `{name: array}`, as recorded."""
     found = {}
-    with np.load(path) as arrays:
-        for key in arrays.files:
-            signature, kind, name = key.split("/")
-            value = arrays[key]
-            if name == "image_bytes":
-                value = np.array([row.tobytes() for row in value], object)
-            inputs, outputs = found.setdefault(signature, ({}, {}))
-            (inputs if kind == "inputs" else outputs)[name] = value
+    for key, value in read_arrays(path).items():
+        signature, kind, name = key.split("/")
+        if name == "image_bytes":
+            value = np.array([row.tobytes() for row in value], object)
+        inputs, outputs = found.setdefault(signature, ({}, {}))
+        (inputs if kind == "inputs" else outputs)[name] = value
     return found
 
 

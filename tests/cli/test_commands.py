@@ -103,6 +103,7 @@ def test_train_prints_a_line_an_epoch_and_a_table(tmp_path, capsys):
     assert [row["epoch"] for row in open_run(out).history] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_train_writes_to_a_folder_of_its_own_by_default(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):

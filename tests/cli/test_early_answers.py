@@ -90,6 +90,7 @@ def test_cheap_mistakes_are_told_without_tensorflow(case, answers):
     assert CASES[case][1] in said
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("level, is_silent", [(None, True), ("3", True), ("0", False)])
 def test_importing_the_package_is_silent_unless_asked(level, is_silent):
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}

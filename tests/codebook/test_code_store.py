@@ -84,7 +84,7 @@ def test_the_weights_of_a_codebook_keep_their_order():
     np.testing.assert_array_equal(codebook.health.numpy(), health)
 
 
-@pytest.mark.fast("acn", "vhe with pseudo-labels")
+@pytest.mark.fast("acn")
 def test_nothing_that_keras_walks_leads_back_to_the_model(make):
     """Loading weights once went round in circles until Python gave up."""
     model = make()
@@ -110,6 +110,7 @@ def test_nothing_that_keras_walks_leads_back_to_the_model(make):
     walk(store, "store")
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("fitted", [False, True])
 def test_weights_before_a_training(make, tmp_path, fitted):
     model, path = make(fit=False), tmp_path / "a.weights.h5"
@@ -141,7 +142,7 @@ def test_weights_after_a_training(make, tmp_path):
     same_weights(fresh, model)
 
 
-@pytest.mark.fast("acn")
+@pytest.mark.slow
 def test_weights_of_other_data(make, tmp_path):
     make().save_weights(tmp_path / "a.weights.h5")
     other = make(fit=False)
@@ -158,7 +159,7 @@ def test_a_codebook_alone_takes_its_size_from_a_file():
     same_weights(again, book)
 
 
-@pytest.mark.fast("acn with a graph")
+@pytest.mark.slow
 def test_a_training_that_was_cut_off_is_taken_up_by_keras(make, tmp_path):
     class CutOff(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -182,7 +183,7 @@ def test_a_training_that_was_cut_off_is_taken_up_by_keras(make, tmp_path):
     np.testing.assert_array_equal(begun[0][1], store_of(model).codes)
 
 
-@pytest.mark.fast("acn")
+@pytest.mark.slow
 def test_copies(make):
     model = make()
     for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):

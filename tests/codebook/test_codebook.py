@@ -30,7 +30,7 @@ def one_pass(codebook, codes, batch_size, order, jit=False):
     return np.concatenate(picked)
 
 
-@pytest.mark.fast("97-3-16-False", "2-1-2-True", "1-1-1-False")
+@pytest.mark.fast("97-3-16-False")
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize(
     "n, k, batch_size", [(1, 1, 1), (2, 1, 2), (3, 5, 2), (17, 5, 5), (40, 1, 40), (97, 3, 16)]
@@ -61,7 +61,7 @@ def test_unique_in_grouped_and_in_block_search(n, block):
     assert not (picked == order).any()
 
 
-@pytest.mark.fast("0", "1", "2")
+@pytest.mark.fast("0")
 @pytest.mark.parametrize("seed", range(8))
 def test_unique_over_random_sizes(seed):
     rng = np.random.default_rng(seed)

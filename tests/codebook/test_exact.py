@@ -53,6 +53,7 @@ def check_search(codes, query, k, exclude=None, used=None, search=None, jit=Fals
             assert exclude[b] not in rows
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("n, d, b, k", [(1, 3, 2, 1), (7, 2, 5, 5), (500, 16, 33, 5)])
 def test_agrees_with_brute_force(n, d, b, k, jit):
@@ -61,6 +62,7 @@ def test_agrees_with_brute_force(n, d, b, k, jit):
     check_search(codes, query, k, jit=jit)
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("n", [5000, 9999, 16384])
 def test_grouped_top_k_agrees_with_scikit_learn(n, jit):
@@ -128,6 +130,7 @@ def test_masks_empty_and_full(n, share):
     check_search(codes, codes[:11], 5, np.full(11, -1, np.int32), used)
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("n, block", [(100, 16), (5001, 65536), (9001, 4096)])
 def test_when_few_rows_are_left_each_is_found_once(n, block, jit):
@@ -186,6 +189,7 @@ def test_tight_clusters_far_apart():
     assert (found < 0.02).all()
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("n", [40, 3000])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
@@ -201,6 +205,7 @@ def test_a_few_broken_codes_do_no_harm(n, value, jit):
     assert not np.isin(index, [20, 33]).any()
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("scale", [0.0, 1e-39, 1e-15, 1e15, 1e18])
 def test_any_scale(scale, jit):

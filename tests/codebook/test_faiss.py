@@ -202,6 +202,7 @@ def test_codes_that_are_no_numbers():
     assert not np.isin(index, [7, 50, 900]).any()
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("unique", [False, True])
 def test_a_codebook_trains_with_it_as_a_callback(unique):
     n = 400

@@ -102,6 +102,7 @@ def test_of_equal_keys_one_wins_and_few_others_lose():
 # -- what it finds ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_finds_the_true_neighbours_of_codes_that_rest():
     codes = clustered(3000)
     codebook = make(3000)

@@ -95,7 +95,7 @@ def codebook_with(search, n, **options):
     return KNNCodebook(size=n, k=3, latent_dim=D, search=search, **options)
 
 
-@pytest.mark.fast("graph-True", "exact-False")
+@pytest.mark.fast("exact-False")
 @pytest.mark.parametrize("unique", [False, True])
 @pytest.mark.parametrize("search", SEARCHES)
 def test_every_other_datum_of_a_training_has_a_neighbour(search, unique):
@@ -142,6 +142,7 @@ def test_a_graph_forgets_them_as_soon_as_they_are_numbers_again():
     assert recall > 0.95 and recall > untouched.get_health()["codebook_recall"] - 0.02
 
 
+@pytest.mark.slow
 def test_such_a_datum_does_not_make_a_graph_search_exactly(monkeypatch):
     """Its empty list is all there is, so its batch is not searched again."""
     n = 2000

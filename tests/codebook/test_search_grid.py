@@ -109,6 +109,7 @@ def test_against_the_oracle(search, n, d, kind):
             check_found(found, codes, query, k, exclude, used)
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize(
     "n, d, k, masked", [(3, 2, 5, True), (900, 8, 5, True), (4999, 4, 21, False)]

@@ -42,6 +42,7 @@ def with_model(data, content):
     return head + ModelPart(content).to_bytes() + bytes(data)[len(head) + part.size :]
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize(("decoder", "family", "kind", "options", "bits"), KINDS)
 def test_there_and_back_with_the_file_alone(decoder, family, kind, options, bits):
     model = small_model(decoder, family, shape=SHAPE, kind=kind)
@@ -252,6 +253,7 @@ def changes():
     yield "missing", lambda config: config.pop("prior")
 
 
+@pytest.mark.fast(every=6)
 @pytest.mark.parametrize("change", [pytest.param(f, id=name) for name, f in changes()])
 def test_a_hostile_config_is_one_sentence(data, change):
     packed = Packed.read(model_of(data)[1].content, "x")
@@ -269,7 +271,7 @@ def test_a_config_that_is_none(data, config):
     from keras_acn.codec import embedded
 
     packed = Packed.read(model_of(data)[1].content, "x")
-    sections = b"".join(embedded._squeezed(each) for each in (config, *packed.sections))
+    sections = b"".join(embedded.squeezed(each) for each in (config, *packed.sections))
     with pytest.raises(UserError, match="again"):
         codec.decompress(with_model(data, bytes([packed.bits]) + sections))
 

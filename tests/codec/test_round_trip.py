@@ -40,6 +40,7 @@ def test_every_decoder(decoder, family, channels):
         assert sorted(coded.order) == list(range(13))
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
 def test_few_images(count, mode):
@@ -51,6 +52,7 @@ def test_few_images(count, mode):
     assert len(data) < 400
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("decoder", ["mlp", "pixelcnn"])
 @pytest.mark.parametrize("level", [0, 1])
@@ -70,6 +72,7 @@ def test_a_prior_of_one_gaussian(kind):
     np.testing.assert_array_equal(codec.decompress(data, model), images)
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("components", [1, 7])
 @pytest.mark.parametrize("prior", ["learned_mixture", "vamp"])
 def test_a_prior_that_is_a_mixture_over_whole_latents(tmp_path, prior, components):
@@ -111,6 +114,7 @@ def test_latents_that_fall_off_the_grid(monkeypatch):
         assert as_set(codec.decompress(data, model)) == as_set(noise(50))
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("lanes", [1, 5, 64])
 @pytest.mark.parametrize("mode", MODES)
 def test_lanes_and_blocks(lanes, mode):

@@ -46,10 +46,8 @@ def check(mode, kind, decoder, images, **options):
 
 
 @pytest.mark.fast(
-    *(f"{model}-set-{edge}" for model in ("ACN-mlp", "VAE-mlp") for edge in EDGES),
-    "ACN-mlp-stream-half copies",
+    *(f"ACN-mlp-set-{edge}" for edge in EDGES),
     "ACN-mlp-tour-several blocks",
-    "ACN-blocks-set-half copies",
     "VAE-blocks-set-several blocks",
 )
 @pytest.mark.parametrize("edge", EDGES)
@@ -64,8 +62,7 @@ def test_every_edge(model, mode, edge):
 
 @pytest.mark.fast(
     *(f"mlp-set-seen-{edge}" for edge in EDGES),
-    *(f"mlp-stream-both-{edge}" for edge in EDGES),
-    "blocks-set-both-half copies",
+    "mlp-stream-both-half copies",
     "blocks-stream-seen-several blocks",
 )
 @pytest.mark.parametrize("edge", EDGES)
@@ -142,6 +139,7 @@ def net_bits(model, images, mode, **options):
     return 32 * len(coded.block.words) - coded.initial_bits
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("kind", ["ACN", "VAE"])
 @pytest.mark.parametrize("decoder", ["mlp", "blocks"])
 def test_a_set_costs_a_stream_less_its_order(kind, decoder):

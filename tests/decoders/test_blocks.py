@@ -79,7 +79,7 @@ def test_a_block_is_one_softmax_and_its_pixels_conditionals_multiply_to_it():
     np.testing.assert_allclose(decoder(z).log_prob(images), total, rtol=1e-5)
 
 
-@pytest.mark.fast("bernoulli-1", "categorical-1", "logistic-3")
+@pytest.mark.fast("bernoulli-1")
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_each_output_sees_the_earlier_blocks_and_the_earlier_values_of_its_own(family, channels):
@@ -110,6 +110,7 @@ def test_each_output_sees_the_earlier_blocks_and_the_earlier_values_of_its_own(f
             assert moved[position + 1 :].any()
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_step_pmfs_multiply_to_the_log_prob(family, channels):
@@ -146,6 +147,7 @@ def test_sampling_frequencies_are_the_probabilities():
     assert expected.max() > 3 / 256
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_samples_are_images_and_the_seed_decides(family, channels):

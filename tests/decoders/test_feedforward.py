@@ -31,6 +31,7 @@ def test_shapes(cls, family, shape):
     check_config(decoder)
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("cls", [MLPDecoder, ConvDecoder])
 def test_it_keeps_what_a_part_promises(cls, family):

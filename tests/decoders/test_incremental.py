@@ -82,6 +82,7 @@ def test_cached_steps_in_mixed_precision():
     assert set(np.unique(decoder(z).sample(seed=1))) == {0.0, 1.0}
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_step_pmfs_multiply_to_the_log_prob(family, channels):
@@ -103,6 +104,7 @@ def test_step_pmfs_multiply_to_the_log_prob(family, channels):
     np.testing.assert_allclose(total, decoder(z).log_prob(image), rtol=2e-5)
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_samples_do_not_depend_on_how_they_are_run(family, channels):
@@ -170,6 +172,7 @@ def test_sampling_frequencies_are_the_exact_probabilities():
     np.testing.assert_array_less(np.abs(found - exact), 5 * np.sqrt(exact / n) + 1 / n)
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("family", ["categorical", "logistic"])
 def test_sampled_colours_follow_the_chain_of_pmfs(family):
     """One RGB pixel: each channel's frequencies in eight bins, given those before it."""

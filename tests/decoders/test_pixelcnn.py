@@ -61,6 +61,7 @@ def jacobian_norms(decoder, image, z):
     return np.abs(tape.jacobian(outputs, image)[:, :, :, 0].numpy())
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("residual", ["bottleneck", "horizontal"])
 @pytest.mark.parametrize("family,channels", CASES)
 def test_each_output_sees_exactly_the_earlier_pixels(family, channels, residual):
@@ -107,6 +108,7 @@ def test_probabilities_of_all_binary_colour_images_sum_to_one():
     np.testing.assert_allclose(np.exp(log_probs).sum(), 1.0, rtol=1e-5)
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("family,channels", CASES)
 def test_log_prob_is_the_sum_of_its_conditionals(family, channels):
     shape = (3, 4, channels)
@@ -207,6 +209,7 @@ class Holder(keras.Model):
         return cls(decoder=decoder, **config)
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize(
     "options",
     [

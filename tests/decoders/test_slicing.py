@@ -37,6 +37,7 @@ MAKERS = {
 }
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("name", MAKERS)
 def test_slices(name):
     keras.utils.set_random_seed(0)

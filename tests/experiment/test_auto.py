@@ -167,6 +167,7 @@ def test_large_pictures_are_reduced_and_it_is_said(tmp_path):
     assert (found.crop, found.resize, found.validation) == ("square", 32, 0)
 
 
+@pytest.mark.slow
 def test_a_source_alone_is_looked_at_and_the_run_goes_on(folder, tmp_path, capsys, steps_take):
     steps_take(1e9, feed_forward=10.0)
     run = tmp_path / "run"

@@ -17,6 +17,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_builds_its_model(name):
     config = load_config(name)

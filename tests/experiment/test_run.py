@@ -141,6 +141,7 @@ def test_no_callback_can_choose_by_the_test_split(tmp_path):
         assert not [name for name in row if name.startswith("test_")]
 
 
+@pytest.mark.slow
 def test_a_history_with_the_names_of_the_version_before_keeps_them(tmp_path):
     with pytest.raises(Interrupted):
         run_tiny(tmp_path / "run", callbacks=[Interrupt(2, 3)])
@@ -400,7 +401,7 @@ def test_a_warm_up_rises_linearly(schedule):
     assert schedule == "constant" or later < 0.1
 
 
-@pytest.mark.fast("mixed_bfloat16")
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_is_the_models_and_not_the_sessions(precision, tmp_path):
     run = run_tiny(tmp_path / "run", f"training.precision={precision}", "training.epochs=1")

@@ -2,15 +2,18 @@
 
 import json
 import os
+import zipfile
 
 import numpy as np
 import pytest
 
 from keras_acn._base.errors import UserError, short
+from keras_acn._base.lock import holder
 from keras_acn.cli import main
 from keras_acn.experiment import load_config, yaml
 from keras_acn.experiment.checkpoint import read
-from keras_acn.experiment.folder import Run
+from keras_acn.experiment.folder import Run, open_run
+from keras_acn.experiment.sweep import read_sweep
 
 NINES = "9" * 5000
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -146,3 +149,36 @@ def test_figures_that_are_nonsense_are_damaged(text, tmp_path):
     assert "is damaged" in refused(lambda: run.metrics)
     (tmp_path / "metrics.json").write_text('{"epochs": 2, "train": {"loss": null, "kl_nats": 1}}')
     assert run.metrics["epochs"] == 2
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "metrics.json", "history.csv", "sweep.yaml"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_pipes_and_devices_in_a_run_folder(name, kind, tmp_path):
+    (tmp_path / "config.yaml").write_text("format: 1\n")
+    (tmp_path / "sweep.yaml").write_text("options: []\nbase: {}\n")
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name) if kind == "pipe" else (tmp_path / name).symlink_to("/dev/zero")
+
+    def read_all():
+        run = open_run(tmp_path)
+        return run.metrics, run.history, read_sweep(tmp_path)
+
+    refused(read_all)
+
+
+def test_a_lock_that_is_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / ".lock")
+    assert holder(tmp_path) is None
+
+
+def test_a_checkpoint_whose_arrays_announce_what_they_have_not(tmp_path):
+    path = tmp_path / "last.npz"
+    for shape in ((2**40,), (-1,), (2**30,) * 30):
+        text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+        content = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("meta.npy", content)
+        assert "is damaged" in refused(lambda: read(path))
+    path.unlink()
+    os.mkfifo(path)
+    refused(lambda: read(path))

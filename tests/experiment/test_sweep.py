@@ -137,6 +137,7 @@ def test_a_point_is_the_preset_with_its_values_set():
     assert plan.base.model.beta == 1 and plan.options == ("model.beta", "model.latent_dim")
 
 
+@pytest.mark.slow
 def test_a_run_of_a_sweep_is_the_run_that_train_makes(finished, tmp_path):
     out, _ = finished
     config = load_config(
@@ -227,6 +228,7 @@ def test_ctrl_c_saves_the_run_in_hand_and_the_same_call_goes_on(tmp_path, finish
     ]
 
 
+@pytest.mark.slow
 def test_what_a_crash_left_of_making_a_folder_is_no_obstacle(tmp_path):
     (tmp_path / "sweep" / "beta=1" / "checkpoints").mkdir(parents=True)
     (tmp_path / "sweep" / "sweep.yaml").write_text("options: [model.beta]\nbase: {format: 1}")
@@ -235,6 +237,7 @@ def test_what_a_crash_left_of_making_a_folder_is_no_obstacle(tmp_path):
     assert sweep.run(plan, tmp_path / "sweep")[0]["finished"]
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize(
     ("rows", "overrides", "sentence"),
     [

@@ -174,6 +174,9 @@ EXERCISED = {
 }
 
 
+@pytest.mark.fast(
+    *(f"acn-{name}" for name in EXERCISED), "vae-ModelCheckpoint", "vhe-SwapEMAWeights"
+)
 @pytest.mark.parametrize("name", EXERCISED)
 def test_keras_own_callback(model, name, tmp_path):
     if not hasattr(CALLBACKS, name):
@@ -189,6 +192,7 @@ def test_none_of_keras_callbacks_is_left_out():
 # -- optimizers, frozen parts and parts of other models --------------------------------------
 
 
+@pytest.mark.fast("acn")
 @pytest.mark.parametrize("name", ["acn", "vhe with pseudo-labels"])
 def test_gradients_are_accumulated(name):
     """Two steps of 12 images without noise between them are one update."""
@@ -221,6 +225,7 @@ def test_frozen_encoder():
     assert changed(encoder, model.encoder)
 
 
+@pytest.mark.fast("acn")
 @pytest.mark.parametrize("name", ["acn", "vhe with pseudo-labels"])
 def test_all_frozen(name):
     """Nothing is trained, and the codes of all data are written."""
@@ -273,6 +278,7 @@ def test_an_encoder_taken_from_a_classifier(tmp_path):
     assert_same_weights(keras.saving.load_model(tmp_path / "a.keras"), model)
 
 
+@pytest.mark.fast("acn", "vhe")
 @pytest.mark.parametrize("name", FAMILY)
 def test_a_model_inside_another(name, tmp_path):
     model, inputs = made(name), keras.Input((4, 4, 1))

@@ -159,6 +159,7 @@ def test_a_datum_without_a_neighbour_has_a_finite_mixture_and_gradient():
         assert np.isfinite(gradient).all()
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("components", [1, 4])
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_the_mixture_objective_trains_and_travels(tmp_path, components, jit_compile):

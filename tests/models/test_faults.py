@@ -55,6 +55,7 @@ def test_each_row_named_is_the_one_left_out():
     assert (picked >= 0).all() and (picked != rows).all()
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize(
     "rows,sentence",
     [

@@ -43,6 +43,7 @@ def test_fit_logs_nats_and_learns(cls):
     )
 
 
+@pytest.mark.slow
 def test_every_way_to_give_the_same_data():
     """Arrays, uint8, an ImageSet and a dataset of batches train to the same weights."""
     weights = []
@@ -195,6 +196,7 @@ def test_saved_model_evaluates_bit_for_bit_in_a_new_process(tmp_path):
     assert out[-1] == f"{model.codebook.used.numpy().sum()} {int(model.optimizer.iterations)}"
 
 
+@pytest.mark.slow
 def test_xla():
     model = small()
     model.compile("adam", jit_compile=True)
@@ -296,7 +298,7 @@ def test_codebook_size_given_for_a_dataset_without_an_end():
     assert len(model.fit(endless, steps_per_epoch=5, verbose=0).history["loss"]) == 1
 
 
-@pytest.mark.fast("False")
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_several_steps_an_execution_are_the_same_training(jit_compile):
     """10 steps an epoch by 4: an execution stops where the epoch does, or passes would drift."""
@@ -326,6 +328,7 @@ def test_several_steps_an_execution_are_the_same_training(jit_compile):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("together", [1, 3])
 def test_a_callback_may_evaluate_for_the_first_time_in_the_middle_of_a_fit(together):
     model = small()

@@ -158,6 +158,7 @@ def test_archives_that_cannot_be_unpacked(parts, tmp_path):
         load_model(path)
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("member", ["config.json", "model.weights.h5"])
 def test_flipped_bits_are_one_sentence_or_a_model(member, parts, tmp_path):
     rng = np.random.default_rng(1)

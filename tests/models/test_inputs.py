@@ -78,6 +78,7 @@ ARRAYS = {
 }
 
 
+@pytest.mark.fast(*(f"acn-{form}" for form in ARRAYS), "vae-a pair", "vhe-a list", "vhe-a dict")
 @pytest.mark.parametrize("form", ARRAYS)
 def test_arrays(model, form):
     data = ARRAYS[form]()
@@ -88,7 +89,7 @@ def test_arrays(model, form):
     )
 
 
-@pytest.mark.fast("a list-acn", "a dict-vae")
+@pytest.mark.fast("a dict-vae")
 @pytest.mark.parametrize("name", ["vae", "acn"])
 @pytest.mark.parametrize("form", ["a list", "a dict", "an ImageSet"])
 def test_training_and_validation_on_arrays(name, form):
@@ -102,6 +103,7 @@ def test_training_and_validation_on_arrays(name, form):
     assert losses[0] == losses[1]
 
 
+@pytest.mark.fast("a list")
 @pytest.mark.parametrize("form", ["a pair", "a list", "a dict", "an ImageSet"])
 def test_validation_split(form):
     model = made("acn")
@@ -131,11 +133,7 @@ STREAMS = {
 }
 
 
-@pytest.mark.fast(
-    *(f"{name}-{form}" for name in ("vae", "acn") for form in STREAMS),
-    "vhe-endless generator",
-    "vhe-PyDataset",
-)
+@pytest.mark.fast(*(f"acn-{form}" for form in STREAMS), "vhe-PyDataset")
 @pytest.mark.parametrize("form", STREAMS)
 def test_batches_are_evaluated(model, form):
     make, steps = STREAMS[form]
@@ -152,7 +150,7 @@ def test_batches_are_evaluated(model, form):
             np.testing.assert_allclose(nats[key], values, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.fast("vae-endless generator", "vae-dataset of pairs", "acn-PyDataset")
+@pytest.mark.fast("acn-PyDataset")
 @pytest.mark.parametrize("form", STREAMS)
 @pytest.mark.parametrize("name", ["vae", "acn"])
 def test_batches_validate(name, form):
@@ -166,6 +164,7 @@ def test_batches_validate(name, form):
     np.testing.assert_allclose(found.history["val_loss"], want.history["val_loss"], rtol=1e-6)
 
 
+@pytest.mark.fast("endless generator", "PyDataset")
 @pytest.mark.parametrize("form", STREAMS)
 def test_batches_train_a_model_without_rows(form):
     make, steps = STREAMS[form]
@@ -229,7 +228,7 @@ def unknown(batches):
     )
 
 
-@pytest.mark.fast("acn", "vhe")
+@pytest.mark.fast("acn")
 @pytest.mark.parametrize("name", ["acn", "vhe", "vhe with pseudo-labels"])
 def test_data_that_go_on_are_not_counted_for_ever(name, monkeypatch):
     monkeypatch.setattr("keras_acn.models.base.LEAST_COUNTED", 40)
@@ -242,7 +241,7 @@ def test_data_that_go_on_are_not_counted_for_ever(name, monkeypatch):
     assert model.codebook is None or model.codebook.size == 24
 
 
-@pytest.mark.fast("vae", "acn")
+@pytest.mark.fast("acn")
 @pytest.mark.parametrize("name", FAMILY)
 def test_validation_without_an_end(name):
     model = made(name)
@@ -308,7 +307,7 @@ def test_train_on_batch_is_a_step_of_fit():
     np.testing.assert_allclose(logs["loss"], one.history.history["loss"][0], rtol=1e-6)
 
 
-@pytest.mark.fast("vae", "acn", "vhe with pseudo-labels")
+@pytest.mark.fast("acn")
 @pytest.mark.parametrize("name", FAMILY)
 def test_one_batch(name):
     model = made(name, fit=True)

@@ -137,6 +137,7 @@ def test_half_precision_may_overflow_and_go_on():
     assert finite(model) and float(model.optimizer.dynamic_scale) < 2.0**60
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("factor", [1e18, 1e38])
 def test_codes_of_any_scale_come_through_or_stop(name, factor):
@@ -152,6 +153,7 @@ def test_codes_of_any_scale_come_through_or_stop(name, factor):
     assert all(np.isfinite(each).all() for each in model.trainable_weights)
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("name", MODELS)
 def test_images_and_codes_that_are_all_equal(name):
     model = MODELS[name]()

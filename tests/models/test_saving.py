@@ -60,6 +60,7 @@ WAYS = {
 }
 
 
+@pytest.mark.fast(*(f"trained-acn-{way}" for way in WAYS), "new-acn-save")
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_keeps_every_weight(model, name, way, tmp_path):
     if way == "save_weights in shards" and KERAS < (3, 13):
@@ -75,6 +76,7 @@ def test_every_way_keeps_every_weight(model, name, way, tmp_path):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.fast("new-acn", "trained-acn")
 def test_configs(model):
     config = model.get_config()
     for again in (
@@ -95,6 +97,7 @@ BAD = {
 }
 
 
+@pytest.mark.fast(*(f"trained-acn-{file}" for file in BAD))
 @pytest.mark.parametrize("file", BAD)
 def test_other_formats_are_refused_and_leave_no_file(model, file, tmp_path):
     for path in (tmp_path / file, str(tmp_path / file)):
@@ -129,6 +132,7 @@ def test_quantize_is_refused(name):
         made(name).quantize("int8")
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("part", ["encoder", "decoder", "prior", None])
 def test_what_is_frozen_stays_frozen_in_a_file(part, tmp_path):
     """The layers of a frozen part trained again in the loaded model, and the optimizer was new."""

@@ -134,6 +134,7 @@ def test_a_sweep_is_drawn_against_its_value():
         sweep_curves(twice, "beta", by="latent_dims")
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 30, 300])
 @pytest.mark.parametrize("log", [False, True])
 def test_charts_are_drawn_and_saved_without_a_warning(tmp_path, rows, log):

@@ -88,6 +88,7 @@ def test_samples_are_those_of_the_mixture(name):
     np.testing.assert_allclose(z.var(axis=0), variance, rtol=0.06)
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize(
     "make",
     [
@@ -101,7 +102,7 @@ def test_it_keeps_what_a_part_promises(make):
     check_part(make)
 
 
-@pytest.mark.fast("vamp-mixed_bfloat16", "learned_mixture-float32")
+@pytest.mark.fast("learned_mixture-float32")
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("name", PRIORS)
 def test_a_vae_with_it_trains_in_every_precision_and_travels(tmp_path, name, policy):
@@ -134,6 +135,7 @@ def test_xla_compiles_it(name):
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_pseudo_inputs_begin_as_training_images_and_are_learned():
     model = vae({"name": "vamp", "components": 60})
     model.compile(keras.optimizers.SGD(0.0))

@@ -119,6 +119,7 @@ def test_kl_never_guesses():
         kl_nats(gaussian(CODES, np.ones_like(CODES)), small()(CODES))
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize(
     "make",
     [small, lambda: small(components=1), lambda: StandardNormal(3), lambda: FittedNormal(3)],

@@ -54,6 +54,7 @@ def decode(decoder, *files):
     return tf.function(decoder)(tf.constant(list(files))).numpy()
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("kind", PICTURES)
 @pytest.mark.parametrize(
     "look",

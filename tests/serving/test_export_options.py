@@ -63,6 +63,7 @@ def test_the_model_is_as_it_was(tmp_path):
     np.testing.assert_array_equal(stored["encode"][0]["image"], images[: warmup.ROWS])
 
 
+@pytest.mark.slow
 def test_float16_halves_the_weights_and_keeps_the_answers(tmp_path):
     # Large enough that the vectors, which stay as they are, do not count.
     keras.utils.set_random_seed(0)
@@ -136,6 +137,7 @@ def test_images_that_no_file_holds(tmp_path):
     assert not any(name.endswith("_png") for name in export.signatures)
 
 
+@pytest.mark.slow
 def test_a_crop_larger_than_the_image(tmp_path):
     config = load_config("digits", overrides=["data.crop=20", "data.resize=8"])
     export = make_vae().export(tmp_path, config=config)

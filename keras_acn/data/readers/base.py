@@ -20,11 +20,16 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from keras_acn._base.errors import UserError
+from keras_acn._base.reading import limit_bytes, require_memory
 from keras_acn.data.checks import check_header, check_labels, check_range, white_of
-from keras_acn.data.transform import transform_images
+from keras_acn.data.transform import transform_images, transformed_header
 
-# How many images are read at a time to see what kind of numbers there are.
-SCAN = 4096
+# How many images are read at a time where that doesn't matter, and how many bytes at most.
+SCAN, SCAN_BYTES = 4096, 2**26
+# What of a file with a senseless header is unpacked, to see whether it is damaged.
+_LOOKED_AT = 2**26
+# How far beyond a stream's announced end it is read, to tell by how much it is longer.
+_MORE = 2**16
 
 
 class Source:
@@ -102,6 +107,25 @@ class Source:
         """
         raise NotImplementedError
 
+    def at_once(self, most: int = SCAN) -> int:
+        """Return how many images to read at a time: at least one, and 64 MB or `most`."""
+        size = min(SCAN_BYTES, limit_bytes())
+        return max(1, min(most, size // max(1, self._image_bytes)))
+
+    @property
+    def _image_bytes(self) -> int:
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
+
+    def _require_memory(self, size: int) -> None:
+        """Raise a `UserError` where a block of so many images takes more than is allowed."""
+        count = min(size, len(self))
+        what = f"{count:,} images" if count > 1 else "The images"
+        require_memory(count * self._image_bytes, f"{what} of {self.name}")
+
+    def scan(self) -> Iterator[np.ndarray]:
+        """Yield all images in blocks of a moderate size."""
+        return self.blocks(self.at_once())
+
     def white(self) -> int:
         """Return the number that stands for white: see `white_of`.
 
@@ -118,7 +142,7 @@ class Source:
             return self.scale
         if self.dtype.kind not in "ui":
             return 1
-        return white_of(block for each in (self, *self.peers) for block in each.blocks(SCAN))
+        return white_of(block for each in (self, *self.peers) for block in each.scan())
 
     def sizes(self) -> set[tuple[int, int]]:
         """Return every `(height, width)` that there is, as headers tell.
@@ -208,6 +232,8 @@ class ArraySource(Source):
         self.scale, self.part, self.name = scale, part, name
 
     def blocks(self, size):
+        if isinstance(self.array, np.memmap):
+            self._require_memory(size)
         for start in range(0, len(self), size):
             yield np.ascontiguousarray(self.array[start : start + size])
 
@@ -246,13 +272,14 @@ class StreamSource(Source):
         except UserError:
             # Of a damaged file the header may be nonsense: then say that it is damaged.
             with self._opened() as file:
-                while file.read(2**20):
-                    pass
+                for _ in range(0, _LOOKED_AT, 2**20):
+                    if not file.read(2**20):
+                        break
             raise
 
     def blocks(self, size):
-        row = math.prod(self.shape[1:]) * self.dtype.itemsize
-        done = 0
+        self._require_memory(size)
+        row, done = self._image_bytes, 0
         with self._opened() as file:
             for at in range(0, len(self), size):
                 count = min(size, len(self) - at)
@@ -261,9 +288,10 @@ class StreamSource(Source):
                 if len(content) < count * row:
                     raise self.length_error(done)
                 yield np.frombuffer(content, self.dtype).reshape(count, *self.shape[1:])
-            more = sum(len(rest) for rest in iter(lambda: file.read(2**20), b""))
+            # What comes after that may be without end.
+            more = len(file.read(_MORE))
             if more:
-                raise self.length_error(done + more)
+                raise self.length_error(done + more if more < _MORE else None)
 
     @contextlib.contextmanager
     def _opened(self):
@@ -277,14 +305,15 @@ class StreamSource(Source):
                 f'"{self.path}" is damaged, not a sound {self.form}: download it again.'
             ) from error
 
-    def length_error(self, held: int) -> UserError:
-        """Return the error for a body of so many bytes, which are too few or too many."""
+    def length_error(self, held: int | None) -> UserError:
+        """Return the error for a body of so many bytes, too few or too many; `None` for more."""
         announced = math.prod(self.shape) * self.dtype.itemsize
-        wrong = "ends before its end" if held < announced else "is longer than its header says"
+        short = held is not None and held < announced
+        wrong = "ends before its end" if short else "is longer than its header says"
         size = "" if self.dtype.itemsize == 1 else f" times {self.dtype.itemsize}"
         return UserError(
-            f'"{self.path}" {wrong}: it announces {list(self.shape)}{size} bytes but holds {held}: '
-            "download it again."
+            f'"{self.path}" {wrong}: it announces {list(self.shape)}{size} bytes but holds '
+            f"{'more' if held is None else held}: download it again."
         )
 
 
@@ -322,22 +351,25 @@ class _Transformed(Source):
         self._made_from(source)
         self._source, self._look = source, look
         self._flat = len(source.shape) == 3
-        black = np.zeros((1, *source.image_shape), source.dtype)
-        levels = None if source.dtype.kind == "f" else 2
-        black, levels = transform_images(_numbers(black), levels, **look)
+        dtype = np.dtype(np.uint8) if source.dtype == bool else source.dtype
+        shape, self.dtype, self._mixes = transformed_header(source.image_shape, dtype, **look)
         # Pixels that are mixed from several are brought to 8 bits first.
-        self._mixes = levels == 256
+        self._mixes = self._mixes and self.dtype.kind != "f"
         self.scale = 255 if self._mixes else source.scale
-        self.shape = (len(source), *black.shape[1 : 3 if self._flat else 4])
-        self.dtype = black.dtype
+        self.shape = (len(source), *shape[: 2 if self._flat else 3])
         self._labels = lambda: source.labels
 
     def white(self):
         return 255 if self._mixes else self._source.white()
 
     def blocks(self, size):
+        self._require_memory(size)
+        yield from reblocked(self._images(), size)
+
+    def _images(self):
         levels = None if self.dtype.kind == "f" else self._source.white() + 1
-        for block in self._source.blocks(size):
+        # Before they are resized, images may be huge, and so they may be after it.
+        for block in self._source.blocks(min(self._source.at_once(), self.at_once())):
             if block.dtype.kind == "f":
                 check_range(block, f"The images of {self.name}")
             images = _numbers(block[..., np.newaxis] if self._flat else block)

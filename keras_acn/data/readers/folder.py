@@ -88,7 +88,7 @@ def _listed(folder: str, notices: Notices) -> _Listing:
     return _Listing(found, names)
 
 
-def _part_folders(folder: str, notices: Notices) -> dict[str, str]:
+def part_folders(folder: str, notices: Notices) -> dict[str, str]:
     """Return the folder of each part that there is; that of all images alone is `"train"`.
 
     Raises:
@@ -219,6 +219,7 @@ class FolderSource(Source):
 
     def blocks(self, size):
         _ = self.shape  # read once, before the threads ask for it
+        self._require_memory(size)
         for start in range(0, len(self), size):
             try:
                 yield np.stack(list(_in_threads(self._read, self.files[start : start + size])))
@@ -301,7 +302,7 @@ def open_folder(folder: str, *, background: Any = None, skip_damaged: bool = Fal
         raise UserError(f'"{folder}" {what}: give a folder of picture files after "images:".')
     color = check_background(background)
     said = Notices(folder, in_words(color))
-    folders = _part_folders(folder, said)
+    folders = part_folders(folder, said)
     listings = {part: _listed(path, said) for part, path in folders.items()}
     with_classes = {part for part, listing in listings.items() if listing.classes is not None}
     if with_classes and len(with_classes) < len(listings):

@@ -15,6 +15,8 @@ import zlib
 import numpy as np
 
 from keras_acn._base.errors import UserError
+from keras_acn._base.reading import DEFLATE_RATIO, require_regular
+from keras_acn.data.checks import check_label_count
 from keras_acn.data.readers.base import Parts, StreamSource
 
 _TYPE = 0x08
@@ -31,6 +33,7 @@ def open_idx_file(path: str, axes: int = 3, labels=None) -> StreamSource:
     Raises:
       UserError: If it cannot be read, or its header is not that of such a file.
     """
+    require_regular(path)
     packed = str(path).endswith(".gz")
     start = 4 + 4 * axes
 
@@ -64,10 +67,14 @@ def open_idx_file(path: str, axes: int = 3, labels=None) -> StreamSource:
     shape = struct.unpack(f">{axes}I", head[4:])
     form = "gzip file" if packed else "IDX file"
     source = StreamSource(path, body, shape, np.uint8, form=form, labels=labels)
-    if not packed:
-        held = os.path.getsize(path) - start
-        if held != math.prod(shape):
-            raise source.length_error(held)
+    size = os.path.getsize(path)
+    if packed and math.prod(shape) > DEFLATE_RATIO * size:
+        raise UserError(
+            f'"{path}" ends before its end: it announces {list(shape)} bytes, more than the '
+            f"{size:,} bytes of a gzip file can hold: download it again."
+        )
+    if not packed and size - start != math.prod(shape):
+        raise source.length_error(size - start)
     return source
 
 
@@ -97,10 +104,12 @@ def _part(folder, part):
         return None
 
     def read_labels():
-        source = open_idx_file(labels, 1)
-        return np.concatenate([np.zeros(0, np.uint8), *source.blocks(2**20)])
+        found = open_idx_file(labels, 1)
+        check_label_count(len(found), len(source), f"The labels of {source.name}")
+        return np.concatenate([np.zeros(0, np.uint8), *found.blocks(2**20)])
 
-    return open_idx_file(images, labels=None if labels is None else read_labels)
+    source = open_idx_file(images, labels=None if labels is None else read_labels)
+    return source
 
 
 def open_idx(folder: str) -> Parts:

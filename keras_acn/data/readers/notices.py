@@ -31,6 +31,9 @@ _SENTENCES = {
         "{count} picture{s} of 16 bits in {folder} {have} no pixel above a sixteenth of white, so "
         "in 8 bits {it} {are} almost black ({names}): scale {them} up."
     ),
+    "profile": (
+        "{count} picture{s} in {folder} {have} a colour profile, which is not kept ({names})."
+    ),
     "several": (
         "{count} file{s} in {folder} {have} several pictures, of which the first is read ({names})."
     ),

@@ -9,6 +9,9 @@ from collections.abc import Callable
 import numpy as np
 
 from keras_acn._base.errors import UserError
+from keras_acn._base.numpy_files import ArrayHeader
+from keras_acn._base.reading import DEFLATE_RATIO, require_memory, require_regular
+from keras_acn.data.checks import check_label_count
 from keras_acn.data.readers.base import ArraySource, Parts, Source, StreamSource
 
 _NAMES = "name the arrays x_train, y_train, x_test, y_test, or images, labels"
@@ -19,12 +22,15 @@ def _check_path(path, kind):
         raise UserError(f'There is no file "{path}": check the path after "{kind}:".')
     if os.path.isdir(path):
         raise UserError(f'"{path}" is a folder: give a .{kind} file after "{kind}:".')
+    require_regular(path)
 
 
 def _guarded(path, kind, read: Callable):
     """Return what `read()` does, or raise the sentence for what went wrong."""
     try:
         return read()
+    except UserError:
+        raise
     except PermissionError as error:
         raise UserError(f'"{path}" may not be read: check its permissions.') from error
     except Exception as error:
@@ -45,17 +51,17 @@ def open_npy(path: str) -> Parts:
     _check_path(path, "npy")
 
     def read():
-        try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        except ValueError:
-            # An array without elements cannot be mapped.
-            return np.load(path, allow_pickle=False)
+        with open(path, "rb") as file:
+            if file.read(4) in (b"PK\x03\x04", b"PK\x05\x06"):
+                raise UserError(f'"{path}" is an .npz file: write "npz:{path}".')
+            file.seek(0)
+            header = ArrayHeader.read(file)
+        if os.path.getsize(path) < header.offset + header.nbytes:
+            raise ValueError("It is cut off.")
+        # An array without elements cannot be mapped.
+        return np.load(path, mmap_mode="r" if header.nbytes else None, allow_pickle=False)
 
-    array = _guarded(path, "npy", read)
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise UserError(f'"{path}" is an .npz file: write "npz:{path}".')
-    return Parts(ArraySource(array, name=f'"{path}"'))
+    return Parts(ArraySource(_guarded(path, "npy", read), name=f'"{path}"'))
 
 
 def open_npz(path: str, any_name: bool = False) -> Parts:
@@ -98,35 +104,43 @@ def open_npz(path: str, any_name: bool = False) -> Parts:
 def _member(path, key, labels_key) -> Source:
     """Return the source of one array of an archive."""
 
-    def whole(name):
-        def read():
-            with np.load(path, allow_pickle=False) as archive:
-                return archive[name]
+    name = f'{key} in "{path}"'
 
-        return _guarded(path, "npz", read)
-
-    def read_header():
+    def header_of(key):
         with _Member(path, key) as file:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format
-            header = {(1, 0): read.read_array_header_1_0}.get(version, read.read_array_header_2_0)
-            shape, fortran, dtype = header(file)
-            if dtype.hasobject:
-                raise ValueError("Python objects")
-            return shape, fortran, dtype, file.tell()
+            header = ArrayHeader.read(file)
+            return header, file.size - header.offset
+
+    def read_array(key):
+        with _Member(path, key) as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+
+    def read_labels():
+        found = _guarded(path, "npz", lambda: header_of(labels_key))[0]
+        if len(found.shape) in (1, 2):
+            check_label_count(found.shape[0], len(source), f"The labels of {name}")
+        require_memory(found.nbytes, f"The labels of {name}")
+        return _guarded(path, "npz", lambda: read_array(labels_key))
 
     def body():
         file = _Member(path, key)
-        file.read(offset)
+        file.read(header.offset)
         return file
 
-    shape, fortran, dtype, offset = _guarded(path, "npz", read_header)
-    labels = None if labels_key is None else lambda: whole(labels_key)
-    name = f'{key} in "{path}"'
-    if fortran:
+    header, held = _guarded(path, "npz", lambda: header_of(key))
+    labels = None if labels_key is None else read_labels
+    stream = StreamSource(
+        path, body, header.shape, header.dtype, form=".npz file", name=name, labels=labels
+    )
+    source: Source = stream
+    if held != header.nbytes:
+        raise stream.length_error(held)
+    if header.fortran:
         # Its bytes run over all images before they come to the second row of the first.
-        return ArraySource(whole(key), name=name, labels=labels)
-    return StreamSource(path, body, shape, dtype, form=".npz file", name=name, labels=labels)
+        require_memory(header.nbytes, f"The images of {name}")
+        array = _guarded(path, "npz", lambda: read_array(key))
+        source = ArraySource(array, name=name, labels=labels)
+    return source
 
 
 class _Member:
@@ -135,6 +149,15 @@ class _Member:
     def __init__(self, path, key):
         self._archive = zipfile.ZipFile(path)
         self._file = self._archive.open(f"{key}.npy")
+        # What the archive's table says; no more is read of it.
+        member = self._archive.getinfo(f"{key}.npy")
+        self.size = member.file_size
+        ratio = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: DEFLATE_RATIO}
+        most = ratio.get(member.compress_type, 10**6) * min(
+            member.compress_size, os.path.getsize(path)
+        )
+        if self.size > most:
+            raise zipfile.BadZipFile("It cannot hold as much as its table says.")
         self.read, self.tell = self._file.read, self._file.tell
 
     def __enter__(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import numpy as np
 
 from keras_acn._base import lazy
 from keras_acn._base.errors import UserError
+from keras_acn._base.reading import is_endless, over_limit, shared_memory
 
 PIL = lazy.module("PIL")
 Image = lazy.module("PIL.Image")
@@ -79,6 +81,8 @@ def is_picture(path: str) -> bool:
     ending = os.path.splitext(path)[1].lower()
     if ending in _endings() or ending in _NOT_READ:
         return True
+    if is_endless(path):
+        return False
     try:
         with Image.open(path, formats=_readable(_MARKED)):
             return True
@@ -124,15 +128,25 @@ def check_background(background: Any) -> tuple[int, int, int] | None:
     return red, green, blue
 
 
-def _opened(path: str, read: Callable) -> Any:
+def opened(path: str, read: Callable) -> Any:
     """Return `read(image)` of an opened file; `Unreadable` says why there is none."""
+    if is_endless(path):
+        raise Unreadable(path, "a pipe or a device; save what it gives as a file")
     try:
         with Image.open(path, formats=_readable()) as image:
-            return read(image)
+            size = _memory_of(image)
+            fault = over_limit(size)
+            if fault is not None:
+                height, width = image.size[::-1]
+                raise Unreadable(path, f"too large: its {height}x{width} pixels take {fault}")
+            with shared_memory(size):
+                return read(image)
     except Unreadable:
         raise
     except Image.DecompressionBombError as error:
-        raise Unreadable(path, "too large, of more pixels than Pillow takes") from error
+        raise Unreadable(
+            path, "too large, of more pixels than Pillow takes (PIL.Image.MAX_IMAGE_PIXELS)"
+        ) from error
     except PIL.UnidentifiedImageError as error:
         raise Unreadable(path, _what_else(path)) from error
     except OSError as error:
@@ -145,6 +159,12 @@ def _opened(path: str, read: Callable) -> Any:
         raise Unreadable(path, "cut off or damaged") from error
 
 
+def _memory_of(image: Any) -> int:
+    """Return what reading a picture takes at most: its pixels some times over."""
+    of_a_pixel = 40 if image.mode[0] in "IF" else 32 if _has_alpha(image) else 16
+    return image.size[0] * image.size[1] * of_a_pixel
+
+
 def _what_else(path: str) -> str:
     ending = os.path.splitext(path)[1].lower()
     if not os.path.getsize(path):
@@ -152,6 +172,21 @@ def _what_else(path: str) -> str:
     if ending in _NOT_READ and ending not in _endings():
         return f"of a kind that is not read, {ending[1:].upper()}; convert it to PNG"
     return "no picture, or damaged"
+
+
+def check_end(path: str, image: Any) -> None:
+    """Raise an error if an opened PNG file is damaged where Pillow does not look for it.
+
+    Pillow is content once it has all pixels, though checksums and the end are missing.
+    """
+    if image.format == "PNG":
+        with Image.open(path, formats=("PNG",)) as again:
+            again.verify()
+
+
+def is_deep(image: Any) -> bool:
+    """Return whether an opened file has 16 bits a channel; asked before its pixels are read."""
+    return any(";16" in str(tile[3]) for tile in image.tile)
 
 
 def _has_alpha(image: Any) -> bool:
@@ -173,14 +208,14 @@ def is_grey_file(path: str, background: tuple[int, int, int] | None = None) -> b
     background = background or (255, 255, 255)
     if len(set(background)) == 1:
         # The header of a PNG file has its kind of colour at a fixed place.
-        try:
-            with open(path, "rb") as file:
-                head = file.read(26)
-        except OSError:
-            head = b""
+        head = b""
+        with contextlib.suppress(OSError):
+            if not is_endless(path):
+                with open(path, "rb") as file:
+                    head = file.read(26)
         if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) == 26:
             return head[25] in (0, 4)
-    return _opened(path, functools.partial(_is_grey, background=background))
+    return opened(path, functools.partial(_is_grey, background=background))
 
 
 def size_of_file(path: str) -> tuple[int, int]:
@@ -196,7 +231,7 @@ def size_of_file(path: str) -> tuple[int, int]:
         lies = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
         return (width, height) if lies else (height, width)
 
-    return _opened(path, read)
+    return opened(path, read)
 
 
 def read_image(
@@ -225,14 +260,11 @@ def read_image(
     say = notice or (lambda kind: None)
 
     def read(image):
-        if image.format == "PNG":
-            # Pillow is content once it has all pixels, though checksums and the end are missing.
-            with Image.open(path, formats=("PNG",)) as again:
-                again.verify()
+        check_end(path, image)
         grey = _is_grey(image, background)
         # What is known of the file is forgotten once its pixels are read.
         key = image.info.get("transparency")
-        deep = any(";16" in str(tile[3]) for tile in image.tile)
+        deep = is_deep(image)
         kind = image.format
         if kind != "MPO" and getattr(image, "is_animated", False):
             say("several")
@@ -251,7 +283,7 @@ def read_image(
             raise Unreadable(path, "in the colours LAB, which are not read; save it as RGB")
         return np.asarray(image.convert("L" if grey else "RGB"))
 
-    array = _opened(path, read)
+    array = opened(path, read)
     return array if array.ndim == 3 else array[..., np.newaxis]
 
 
@@ -270,12 +302,16 @@ def _eight_bits(values: np.ndarray, key: Any, background: Any, say: Notice) -> n
 
 def _laid_on(pixels: np.ndarray, background: tuple[int, int, int], say: Notice) -> np.ndarray:
     """Return RGBA pixels `[H, W, 4]` over a colour, uint8 `[H, W, 3]`."""
-    alpha = pixels[..., 3:].astype(np.int32)
-    if alpha.min() == 255:
+    if pixels[..., 3].min() == 255:
         return np.ascontiguousarray(pixels[..., :3])
     say("transparent")
-    over = pixels[..., :3] * alpha + np.array(background, np.int32) * (255 - alpha)
-    over = ((2 * over + 255) // 510).astype(np.uint8)
+    over = np.empty((*pixels.shape[:2], 3), np.uint8)
+    # Of a large picture some rows at a time, as the numbers between take much memory.
+    rows = max(1, 2**20 // max(1, pixels.shape[1]))
+    for at in (slice(start, start + rows) for start in range(0, len(pixels), rows)):
+        alpha = pixels[at, :, 3:].astype(np.int32)
+        mixed = pixels[at, :, :3] * alpha + np.array(background, np.int32) * (255 - alpha)
+        over[at] = (2 * mixed + 255) // 510
     if (over == over[:1, :1]).all() and (pixels != pixels[:1, :1]).any():
         say("lost")
     return over

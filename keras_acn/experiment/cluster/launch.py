@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from keras_acn._base.atomic import writing
 from keras_acn._base.errors import UserError
 from keras_acn._base.shell import command, stop_signals
 from keras_acn.experiment.folder import CHECKPOINT, CONFIG, WORKERS
@@ -98,7 +99,8 @@ def launch(
             given = ["--resume", str(folder), "--epochs", str(settings.training.epochs)]
         else:
             config = pathlib.Path(scratch, "config.yaml")
-            config.write_text(settings.to_yaml(), encoding="utf-8")
+            with writing(config):
+                config.write_text(settings.to_yaml(), encoding="utf-8")
             given = ["--config", str(config), "--out", str(folder)]
         processes = []
         before = {
@@ -195,7 +197,8 @@ def _start(
     command = [sys.executable, "-c", program, "train", *args]
     if rank == 0:
         return subprocess.Popen(command, **options)
-    with open(logs / f"worker-{rank}.log", "ab") as log:
+    path = logs / f"worker-{rank}.log"
+    with writing(path), open(path, "ab") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, **options)
 
 

@@ -1,0 +1,104 @@
+"""How Sphinx builds the site: `sphinx-build -W --keep-going docs docs/_build`, offline."""
+
+import inspect
+import os
+import pathlib
+import re
+import sys
+
+HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import generate  # noqa: E402
+
+import keras_acn  # noqa: E402
+
+project = "keras-acn"
+author = "The keras-acn authors"
+version = release = keras_acn.__version__
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_parser"]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "keras-acn"
+html_copy_source = False
+html_show_copyright = False
+# Two hyphens begin an option here.
+smartquotes = False
+# Links such as codec.md#sizes go to headings.
+myst_heading_anchors = 3
+# Docstrings mark code as Markdown does.
+default_role = "literal"
+autodoc_typehints = "none"
+autodoc_default_options = {"exclude-members": "from_config, get_config, call, build"}
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+napoleon_attr_annotations = False
+
+
+def before_napoleon(app, what, name, obj, options, lines):
+    """Say of indented blocks of docstrings that they are code, as their readers see."""
+    for number, line in enumerate(lines[:-2]):
+        following = lines[number + 2]
+        deeper = len(following) - len(following.lstrip()) > len(line) - len(line.lstrip())
+        is_code = deeper and not lines[number + 1].strip() and not following.lstrip()[:3] == ">>>"
+        if is_code and line.endswith(":"):
+            lines[number] = line + ":"
+
+
+def after_napoleon(app, what, name, obj, options, lines):
+    """Keep what reStructuredText would take for its own marks in plain text."""
+    # Napoleon leaves several lines in one.
+    lines[:] = "\n".join(lines).split("\n")
+    in_code = None
+    for number, line in enumerate(lines):
+        indent = len(line) - len(line.lstrip())
+        if in_code is not None and line.strip() and indent <= in_code:
+            in_code = None
+        if in_code is None and not line.lstrip().startswith((">>>", "...", ":", "..")):
+            lines[number] = escaped(line)
+        elif in_code is None and line.lstrip().startswith(":"):
+            field, text = re.match(r"(\s*:[^:]*(?:\\:[^:]*)*:)(.*)", line).groups()
+            lines[number] = field + escaped(text)
+        if in_code is None and line.rstrip().endswith("::"):
+            in_code = indent
+
+
+def escaped(line):
+    """Return a line in which only backticks mark anything."""
+    bullet = re.match(r"\s*[*-] ", line)
+    if bullet:
+        return bullet[0] + escaped(line[bullet.end() :])
+    pieces = re.split(r"(`+[^`]*`+|\\.)", line)
+    return "".join(
+        each if each[:1] in ("`", "\\") else re.sub(r"([*|])|(?<=\w)(_)(?!\w)", r"\\\g<0>", each)
+        for each in pieces
+    )
+
+
+def skip_others(app, what, name, obj, skip, options):
+    """Leave out what a class has from Keras or TensorFlow, under a docstring of theirs."""
+    function = obj.fget if isinstance(obj, property) else obj
+    module = getattr(function, "__module__", None) or "keras_acn"
+    is_field = type(obj).__name__ == "_tuplegetter"
+    return True if is_field or not module.startswith("keras_acn") else None
+
+
+def signature_of_init(app, what, name, obj, options, signature, returns):
+    """Give a class the signature of its initialiser, not of Keras's `__new__`."""
+    if what != "class" or signature != "(*args, **kwargs)":
+        return None
+    _, *parameters = inspect.signature(obj.__init__).parameters.values()
+    plain = [each.replace(annotation=inspect.Parameter.empty) for each in parameters]
+    return str(inspect.Signature(plain)), None
+
+
+def setup(app):
+    """Make the generated pages before Sphinx looks for pages."""
+    generate.write(HERE / "_generated")
+    app.connect("autodoc-skip-member", skip_others)
+    app.connect("autodoc-process-signature", signature_of_init)
+    app.connect("autodoc-process-docstring", before_napoleon, priority=100)
+    app.connect("autodoc-process-docstring", after_napoleon, priority=900)
