@@ -36,6 +36,7 @@ ROOMS = (
     "evaluation",
     "experiment",
     "figures",
+    "html_report",
     "plots",
     "serving",
     "sklearn",
@@ -174,18 +175,16 @@ def _model(annotation: Any) -> type[pydantic.BaseModel] | None:
 def _table(section: type[pydantic.BaseModel], names: list[str]) -> list[str]:
     """Return the table of plain options of a section."""
     lines = ["| option | default | values | meaning |", "|---|---|---|---|"]
-    told = meanings(section)
     for name in names:
         field = section.model_fields[name]
         default = field.get_default(call_default_factory=True)
         values = _values(field.annotation, field.metadata)
-        lines.append(f"| `{name}` | `{_shown(default)}` | {values} | {_cell(told[name])} |")
+        lines.append(f"| `{name}` | `{_shown(default)}` | {values} | {_meaning(section, name)} |")
     return lines
 
 
 def _options(cls: type, section: type[pydantic.BaseModel]) -> list[str]:
     """Return the table of the options of a part's class."""
-    told = meanings(cls)
     signature = inspect.signature(cls.__init__).parameters
     fields = section.model_fields
     lines = []
@@ -197,10 +196,17 @@ def _options(cls: type, section: type[pydantic.BaseModel]) -> list[str]:
             # What a configuration says where it differs from the class.
             default = fields[name].get_default(call_default_factory=True)
         shown = "" if default is inspect.Parameter.empty else f"`{_shown(default)}`"
-        lines.append(f"| `{name}` | {shown} | {_cell(told[name])} |")
+        lines.append(f"| `{name}` | {shown} | {_meaning(cls, name)} |")
     if not lines:
         return ["It has no options."]
     return ["| option | default | meaning |", "|---|---|---|", *lines]
+
+
+def _meaning(cls: type, name: str) -> str:
+    told = meanings(cls)
+    if name not in told:
+        raise KeyError(f'the docstring of {cls.__name__} says nothing of "{name}": add a line')
+    return _cell(told[name])
 
 
 def meanings(thing: Any) -> dict[str, str]:

@@ -90,6 +90,14 @@ def test_training_rows_are_not_their_own_neighbours(fitted):
     score = transformer.score_samples(X[::-1])[::-1]
     assert abs(np.mean(score - expected)) < 4 * np.std(score - expected) / np.sqrt(40)
     assert np.array_equal(transformer._rows_of(transformer._images(X[[7, 3]])), [7, 3])
+    # So it makes no difference to a row where its own code is.
+    stored = transformer.model_.codebook.codes
+    try:
+        for row in range(10):
+            stored.assign(codes + 100 * (np.arange(40) == row)[:, None])
+            assert transformer.score_samples(X[row : row + 1])[0] == score[row]
+    finally:
+        stored.assign(codes)
 
 
 def test_the_vae_has_neighbours_too(fitted):

@@ -8,6 +8,7 @@ from keras_acn.cli.options import (
     chosen_data,
     count_option,
     data_options,
+    memory_option,
     seed_option,
     split_option,
     use_data,
@@ -32,6 +33,7 @@ from keras_acn.cli.output import load_tensorflow, stage_line
     help="How codes come to lie on the map.",
 )
 @count_option("--points", least=3, default=60_000, show_default=True, help="Codes on a map.")
+@memory_option
 def report(models, split, seed, out, title, projection, points, **source):
     """Write one HTML file of MODEL, or of several side by side.
 

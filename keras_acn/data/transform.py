@@ -140,7 +140,7 @@ def transform_image(
 def transformed_header(
     shape: tuple[int, ...],
     dtype: np.dtype,
-    crop: tuple[int, int] | None = None,
+    crop: tuple[int, int] | str | None = None,
     resize: tuple[int, int] | None = None,
     grey: bool = False,
 ) -> tuple[tuple[int, int, int], np.dtype, bool]:

@@ -169,6 +169,7 @@ class TrainingSection(Section):
     Attributes:
       start_from: A trained model (a run, a `.keras` file or a name) whose weights the first epoch
         begins with.
+      minutes: Minutes for which the options that a configuration leaves open are chosen.
       epochs: Passes over the training images.
       steps_per_epoch: Batches of an epoch, where that is not to be a pass.
       batch_size: Images of a batch, over all replicas.
@@ -195,7 +196,6 @@ class TrainingSection(Section):
     """
 
     start_from: str | None = None
-    # Minutes for which what the config leaves open is chosen: see keras_acn.experiment.auto.
     minutes: float | None = Field(None, gt=0, lt=1e5)
     epochs: int = Field(20, ge=1)
     steps_per_epoch: int | None = Field(None, ge=1)

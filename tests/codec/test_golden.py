@@ -70,10 +70,8 @@ def with_bits(content, initial, lanes):
     return end, head + changed.to_bytes()
 
 
-@pytest.mark.fast(every=4)
-@pytest.mark.parametrize(
-    "name", ["mlp-set.acn", "format-2/mlp-set.acn", "format-3/mlp-stream.acn", "pixelcnn-set.acn"]
-)
+@pytest.mark.fast(every=3)
+@pytest.mark.parametrize("name", ["mlp-set.acn", "format-2/mlp-set.acn", "format-3/mlp-stream.acn"])
 def test_the_bit_counts_are_those_of_the_images(name):
     path = GOLDEN / name
     content = path.read_bytes()
@@ -83,7 +81,7 @@ def test_the_bit_counts_are_those_of_the_images(name):
     model = None if header.has_model else open_model(header.model_name)
     for initial, lanes in (
         *((end.initial_bits + 5, end.lane_bits), (end.initial_bits, end.lane_bits + 5)),
-        *((max(0, end.initial_bits - 5), end.lane_bits), (1000, 0)),
+        (max(0, end.initial_bits - 5), end.lane_bits),
     ):
         _, changed = with_bits(content, initial, lanes)
         codec.info(changed)
