@@ -149,7 +149,9 @@ def train(
         return launcher.launch(settings, workers, folder, resume=resume is not None, flags=flags)
 
     load_tensorflow(None if team is None else lambda: strategy.join(team))
-    settings, told = precision.settled(settings, alone=team is None)
+    told = None
+    if settings.training.minutes is None:  # what is still to be chosen settles its own
+        settings, told = precision.settled(settings, alone=team is None)
     if told is not None and not quiet and (team is None or team.is_chief):
         click.echo(told)
     lines = experiment.EpochBar if sys.stdout.isatty() else experiment.EpochLines

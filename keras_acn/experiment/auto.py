@@ -24,7 +24,7 @@ from keras_acn.data.image_set import ImageSet
 from keras_acn.data.readers import open_source
 from keras_acn.data.readers.notices import tell
 from keras_acn.data.transform import SQUARE
-from keras_acn.experiment import build
+from keras_acn.experiment import build, precision
 from keras_acn.experiment.config import merged, validated
 from keras_acn.experiment.schema import Config
 from keras_acn.models import sizes
@@ -206,6 +206,10 @@ class _Chooser:
         self.levels = 2 if data.train.is_binary else 256
         self.dense = 64 if max(self.shape[:2]) <= 12 or self.count < 2000 else 128
         self.values = self.count * int(np.prod(self.shape))
+        if config.training.precision == "auto":
+            # Steps are measured in the precision that they will be trained in.
+            settled = precision.settled(self._config(SIZES[0], True, {}))[0]
+            self.given["training"]["precision"] = settled.training.precision
 
     def choice(self) -> Choice:
         """Return the choice."""

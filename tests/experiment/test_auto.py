@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import keras_acn
@@ -12,7 +13,7 @@ from keras_acn import UserError, data
 from keras_acn._base.errors import DataWarning
 from keras_acn.cli import main
 from keras_acn.decoders.families import Bernoulli, DiscretizedLogisticMixture
-from keras_acn.experiment import auto, load_config, open_run, train
+from keras_acn.experiment import auto, load_config, open_run, precision, train
 from keras_acn.experiment.build import build_data
 from keras_acn.experiment.run import tell_of_lost_values
 from keras_acn.models import sizes
@@ -220,6 +221,13 @@ def test_a_preset_that_makes_other_images_black_and_white_says_so(options, said,
     sentences = [str(each.message) for each in found]
     assert bool(sentences) == said
     assert all("in colour, and the preset digits makes them black" in each for each in sentences)
+
+
+def test_the_precision_is_chosen_before_anything_is_measured(steps_take, monkeypatch):
+    steps_take(1e9)
+    monkeypatch.setattr(precision, "seconds", lambda dtype: 2.0 if dtype == tf.float32 else 1.0)
+    found = chosen(images(60, (6, 6, 1)), overrides=["training.precision=auto"]).config
+    assert found.training.precision == "mixed_bfloat16"
 
 
 def test_workers_do_not_choose_each_for_itself(monkeypatch, tmp_path):
