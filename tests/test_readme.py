@@ -1,17 +1,24 @@
-"""The README's Python runs from top to bottom, on a few images of noise where it names none."""
+"""The README's Python, and that of docs/python.md, runs from top to bottom.
+
+Where a page names no images, they are a few of noise.
+"""
 
 import pathlib
 import re
 
 import numpy as np
+import pytest
 
-README = pathlib.Path(__file__).parents[1] / "README.md"
+ROOT = pathlib.Path(__file__).parents[1]
 
 
-def test_every_python_block_runs(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "page", ["README.md", pytest.param("docs/python.md", marks=pytest.mark.slow)]
+)
+def test_every_python_block_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.M | re.S)
-    assert len(blocks) >= 3
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S)
+    assert blocks
     rng = np.random.default_rng(0)
     names = {}
     for block in blocks:
@@ -25,5 +32,9 @@ def test_every_python_block_runs(tmp_path, monkeypatch):
             names |= {"x_new": names["x"][:5], "queries": names["x"][:6]}
             names |= {"examples": names["x"][:8], "labels": names["y"][:8]}
         # One epoch shows that it runs.
-        exec(compile(re.sub(r"epochs=\d+", "epochs=1", block), "README.md", "exec"), names)
+        exec(compile(re.sub(r"epochs=\d+", "epochs=1", block), page, "exec"), names)
     assert (tmp_path / "acn.keras").exists()
+
+
+def test_the_readme_is_two_screens():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 110
