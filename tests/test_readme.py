@@ -1,4 +1,4 @@
-"""The README's Python, and that of docs/python.md, runs from top to bottom.
+"""The README's Python, and that of the pages on Python, runs from top to bottom.
 
 Where a page names no images, they are a few of noise.
 """
@@ -13,7 +13,11 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", pytest.param("docs/python.md", marks=pytest.mark.slow)]
+    "page",
+    [
+        "README.md",
+        *(pytest.param(f"docs/{name}.md", marks=pytest.mark.slow) for name in ("python", "parts")),
+    ],
 )
 def test_every_python_block_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
 from typing import Any
 
 from keras_acn._base.errors import UserError, did_you_mean, short, unknown_name
@@ -41,8 +42,8 @@ class Registry:
         class and the options that the name stands for.
       carried: Options that describe the model rather than one of its parts, such as a
         posterior's `variance`: `get` takes the default part's for a part of another class.
-      also: Instances of this class are passed through too. What `base.declared` names and
-        they lack is set to what `base` declares, so that nothing further on need ask.
+      adopt: Makes a part of a Keras model or layer that is none: called with it, and with those
+        of the sizes that it takes.
 
     Example:
       >>> from keras_acn.encoders import registry
@@ -61,12 +62,12 @@ class Registry:
         *,
         aliases: dict[str, tuple[type, dict]] | None = None,
         carried: tuple[str, ...] = (),
-        also: type | None = None,
+        adopt: Callable[..., Any] | None = None,
     ):
         self.kind = kind
         self.base = base
         self.carried = carried
-        self.also = also
+        self.adopt = adopt
         self.by_name = {}
         for cls in classes:
             for name in (cls.__name__, _snake(cls.__name__), getattr(cls, "short_name", None)):
@@ -134,7 +135,7 @@ class Registry:
         if isinstance(identifier, dict) and "class_name" in identifier:
             identifier = keras.saving.deserialize_keras_object(identifier)
         if not isinstance(identifier, (str, dict)):
-            return self._accepted(identifier)
+            return self._accepted(identifier, sizes)
         name, given = _name_and_options(identifier)
         default_name, kept = _name_and_options(default)
         kept = {**self._aliases.get(default_name, ("", {}))[1], **kept}
@@ -147,15 +148,16 @@ class Registry:
         sizes = {key: value for key, value in sizes.items() if key in known}
         return cls(**{**sizes, **kept, **fixed, **given})
 
-    def _accepted(self, part):
+    def _accepted(self, part, sizes):
+        import keras
+
         if isinstance(part, self.base):
             return part
-        if self.also is None or not isinstance(part, self.also):
+        if self.adopt is None or not isinstance(part, keras.Layer):
+            network = "" if self.adopt is None else "a Keras model, "
             raise UserError(
-                f"The {self.kind} must be a {self.base.__name__}, a name or a dict with a "
-                f'"name", not {type(part).__name__}.'
+                f"The {self.kind} must be a {self.base.__name__}, {network}a name or a dict with "
+                f'a "name", not {type(part).__name__}.'
             )
-        for name in self.base.declared:
-            if not hasattr(part, name):
-                setattr(part, name, getattr(self.base, name))
-        return part
+        taken = inspect.signature(self.adopt).parameters
+        return self.adopt(part, **{key: value for key, value in sizes.items() if key in taken})

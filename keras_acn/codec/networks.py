@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_acn._base.batches import in_batches
 from keras_acn._base.errors import UserError, unknown_name
+from keras_acn._base.noise import diagonal_normal
 from keras_acn._base.progress import Progress
 from keras_acn.codec.container import CODES, LEARNS
 from keras_acn.codec.decisions import pixel_model
@@ -182,6 +183,12 @@ def check_model(model: Any) -> None:
         raise UserError(
             f"Compressing needs a decoder with an output family, such as MLPDecoder, ConvDecoder "
             f"or GatedPixelCNN, not {type(model.decoder).__name__}."
+        )
+    posterior = model.encoder(tf.zeros([1, *model.image_shape]))
+    if diagonal_normal(posterior) is None:
+        raise UserError(
+            "Compressing needs a posterior whose latents are independent Gaussians, "
+            f"tfd.Independent(tfd.Normal(...), 1), not {type(posterior).__name__}."
         )
     if not model.prior.is_joint:
         _check_prior(model)

@@ -10,6 +10,8 @@ from keras_acn.decoders.families import get_likelihood as get_likelihood
 from keras_acn.decoders.feedforward import ConvDecoder as ConvDecoder
 from keras_acn.decoders.feedforward import FeedForwardDecoder as FeedForwardDecoder
 from keras_acn.decoders.feedforward import MLPDecoder as MLPDecoder
+from keras_acn.decoders.network import NetworkDecoder as NetworkDecoder
+from keras_acn.decoders.network import adopted as _adopted
 from keras_acn.decoders.pixelcnn import GatedPixelCNN as GatedPixelCNN
 
 # Once they were classes of their own, so files say these names too.
@@ -22,5 +24,5 @@ registry = Registry(
     [MLPDecoder, ConvDecoder, GatedPixelCNN],
     Decoder,
     aliases={name: (cls, {"likelihood": "bernoulli"}) for name, cls in _BERNOULLI.items()},
-    also=_keras.Model,
+    adopt=_adopted,
 )

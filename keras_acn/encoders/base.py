@@ -108,19 +108,8 @@ class PosteriorEncoder(keras.Model):
 
         Takes the arguments of `call`, and raises what it raises.
         """
-        image = ops.convert_to_tensor(image)
-        if tuple(image.shape[1:]) != self.image_shape:
-            raise UserError(
-                f"The encoder takes images of shape {self.image_shape}, not "
-                f"{tuple(image.shape[1:])}: give it [batch, height, width, channels]."
-            )
+        image, context = self.checked(image, context)
         if self.context_dim:
-            if context is None or context.shape[-1] != self.context_dim:
-                found = "none" if context is None else f"{context.shape[-1]} numbers"
-                raise UserError(
-                    f"The encoder takes a context of {self.context_dim} numbers an image, not "
-                    f"{found}: give it [batch, {self.context_dim}]."
-                )
             hidden = self.features(image, context, training=training)
         else:
             hidden = self.features(image, training=training)
@@ -131,6 +120,22 @@ class PosteriorEncoder(keras.Model):
         if self.variance == "sigmoid":
             return mean, ops.maximum(ops.sigmoid(raw), 1e-4)
         return mean, ops.exp(ops.clip(raw, MIN_LOG_STDDEV, MAX_LOG_STDDEV))
+
+    def checked(self, image, context):
+        """Return the image as a tensor, and the context, if both are of the encoder's sizes."""
+        image = ops.convert_to_tensor(image)
+        if tuple(image.shape[1:]) != self.image_shape:
+            raise UserError(
+                f"The encoder takes images of shape {self.image_shape}, not "
+                f"{tuple(image.shape[1:])}: give it [batch, height, width, channels]."
+            )
+        if self.context_dim and (context is None or context.shape[-1] != self.context_dim):
+            found = "none" if context is None else f"{context.shape[-1]} numbers"
+            raise UserError(
+                f"The encoder takes a context of {self.context_dim} numbers an image, not "
+                f"{found}: give it [batch, {self.context_dim}]."
+            )
+        return image, context
 
     def __call__(self, *args, **kwargs):
         if any(isinstance(each, keras.KerasTensor) for each in keras.tree.flatten((args, kwargs))):

@@ -21,6 +21,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_acn._base import lazy
 from keras_acn._base.errors import UserError, short, unknown_name
 from keras_acn._base.reading import over_limit
 from keras_acn._base.shipped import pretrained_folders as pretrained_folders
@@ -33,7 +34,10 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _MOST_PACKED, _ALWAYS_ALLOWED = 100, 2**26
 _DEEPEST = 64
 # How Keras writes plain values, and the rooms and kinds of its own classes that a model may have.
-_PLAIN = ("__tuple__", "__numpy__", "__tensor__", "__ellipsis__")
+_PLAIN = (
+    *("__tuple__", "__numpy__", "__tensor__", "__keras_tensor__", "__ellipsis__"),
+    *("__slice__", "__bytes__"),
+)
 _KERAS = re.compile(r"keras(\.src)?(\.[a-z_0-9]+)*")
 _NOT_KERAS = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 # Values are looked at by so many at a time.
@@ -189,7 +193,7 @@ def _check_class(each: dict) -> None:
         return
     if isinstance(name, str) and (module is None or isinstance(module, str)):
         of_keras = module is None or _KERAS.fullmatch(module)
-        if of_keras and name not in _NOT_KERAS and _is_of_keras(name):
+        if of_keras and name not in _NOT_KERAS and (_is_of_keras(name) or _is_operation(each)):
             return
     where = f"{short(module)}." if module else ""
     raise _Fault(
@@ -201,6 +205,8 @@ def _check_class(each: dict) -> None:
 
 def _is_of_keras(name: str) -> bool:
     """Whether Keras has a public class of this name of which models are made."""
+    if name == "Functional":
+        return True  # what keras.Model(inputs, outputs) is called in files
     kinds = (
         keras.Layer,
         keras.Optimizer,
@@ -219,6 +225,15 @@ def _is_of_keras(name: str) -> bool:
     )
     found = (getattr(room, name, None) for room in rooms)
     return any(isinstance(each, type) and issubclass(each, kinds) for each in found)
+
+
+def _is_operation(each: dict) -> bool:
+    """Whether it is a step such as `x + 1` of a Functional model; those that call are not."""
+    module = str(each.get("module"))
+    if not re.fullmatch(r"keras\.src\.ops\.(numpy|nn|linalg|math)", module):
+        return False
+    found = getattr(lazy.load(module), each["class_name"], None)
+    return isinstance(found, type) and issubclass(found, keras.Operation)
 
 
 def _check_weights(file: bytes) -> int:

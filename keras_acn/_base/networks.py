@@ -1,0 +1,46 @@
+"""Keras models of the user's own that become parts: built, tried once, and kept in files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_acn._base.errors import UserError, short
+
+
+def saved_network(network: Any) -> Any:
+    """Return a network that is given as it is, or as `serialize_keras_object` wrote it."""
+    if isinstance(network, dict):
+        return keras.saving.deserialize_keras_object(network)
+    return network
+
+
+def first_answer(network: Any, kind: str, *shapes: tuple[int, ...]) -> Any:
+    """Return what a network answers to a batch of one, all zeros; it is built then if it was not.
+
+    An optimizer must know all weights before the first step, and a file when it is read.
+
+    Args:
+      network: A Keras model or layer.
+      kind: What it is to be, such as `"encoder"`.
+      *shapes: The shape of each input, without the batch.
+
+    Raises:
+      UserError: If it is no such thing, or cannot take the inputs.
+    """
+    if not isinstance(network, keras.Layer):
+        raise UserError(
+            f"The {kind} must be a part of this package, a Keras model, a name or a dict with a "
+            f'"name", not {type(network).__name__}.'
+        )
+    inputs = [ops.zeros((1, *shape)) for shape in shapes]
+    try:
+        return network(inputs[0] if len(inputs) == 1 else inputs, training=False)
+    except Exception as error:  # whatever a network of someone else's may raise
+        wanted = " and ".join(f"[batch, {', '.join(map(str, shape))}]" for shape in shapes)
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"The {kind}'s network ({type(network).__name__}) cannot take {wanted}: {short(first)}"
+        ) from error
