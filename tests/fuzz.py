@@ -360,7 +360,8 @@ def _parse_acn(path):
         )
         out = io.BytesIO()
         images = NpyWriter(out, header.array_shape, np.dtype(header.values.dtype))
-        archive.read_images(content, name, block_codec, images, lambda *told: None, "x")
+        for block in archive.blocks_of(content, name, block_codec, lambda *told: None, "x"):
+            images(block)
         if out.getvalue() not in _right_images():
             raise AssertionError("other pixels than were compressed")
 

@@ -184,6 +184,12 @@ def check_model(model: Any) -> None:
             f"Compressing needs a decoder with an output family, such as MLPDecoder, ConvDecoder "
             f"or GatedPixelCNN, not {type(model.decoder).__name__}."
         )
+    if not model.decoder.likelihood.is_discrete:
+        raise UserError(
+            f"Compressing needs pixels of so many levels, not {model.decoder.likelihood!r}, whose "
+            "values are real numbers: train with the likelihood bernoulli, "
+            "discretized_logistic_mixture or categorical."
+        )
     posterior = model.encoder(tf.zeros([1, *model.image_shape]))
     if diagonal_normal(posterior) is None:
         raise UserError(

@@ -118,9 +118,13 @@ def notes_on_the_data(
     """
     notes = []
     if not model.is_deterministic and not model.is_code_length(images):
+        family = model.decoder.likelihood
+        what = "grey values under a Bernoulli likelihood are"
+        if family is not None and not family.is_discrete:
+            what = f"the densities of {type(family).__name__} pixels are"
         notes.append(
-            "grey values under a Bernoulli likelihood are a training loss, not a code length: "
-            "these nats compare with nothing but the same loss."
+            f"{what} a training loss, not a code length: these nats compare with nothing but the "
+            "same loss."
         )
     # Some small images are alike by chance.
     if in_training > 0.1 * len(images):

@@ -276,15 +276,17 @@ class LatentModel(KerasMethods):
         """Return whether the model's nats are what it takes to send such images.
 
         Otherwise they are a training loss, to be compared with nothing but the same loss: where
-        an autoencoder's latents have no prior, and where Bernoulli pixels are given grey values.
+        an autoencoder's latents have no prior, where Bernoulli pixels are given grey values, and
+        where the decoder's pixels are real numbers.
 
         Args:
           images: float `[N, H, W, C]` in [0, 1], or an `ImageSet`.
         """
         if self.is_deterministic:
             return False
-        if not isinstance(self.decoder.likelihood, Bernoulli):
-            return True
+        family = self.decoder.likelihood
+        if not isinstance(family, Bernoulli):
+            return family is None or family.is_discrete
         is_set = isinstance(images, ImageSet)
         return images.is_binary if is_set else is_black_and_white(np.asarray(images))
 

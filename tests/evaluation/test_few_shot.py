@@ -80,7 +80,9 @@ def test_errors_name_the_fix():
 def test_a_report_gives_what_applies(cls):
     more = {"class_encoder": MLP} if cls is VHE else {}
     model = cls((4, 4, 1), 2, **PARTS, **more)
-    report = evaluate_model(model, (IMAGES, LABELS), (IMAGES[::2], LABELS[::2]), samples=1)
+    report = evaluate_model(
+        model, (IMAGES, LABELS), (IMAGES[::2], LABELS[::2]), samples=1, paper=True
+    )
     lengths = report.code_lengths
     each = model.image_nats(IMAGES[::2], LABELS[::2])
     assert lengths.mean("reconstruction_nats") == pytest.approx(each["reconstruction_nats"].mean())
@@ -101,7 +103,7 @@ def test_a_report_gives_what_applies(cls):
 def test_the_total_of_a_homoencoder_beside_another_model():
     models = VHE((4, 4, 1), 2, class_encoder=MLP, **PARTS), VAE((4, 4, 1), 2, **PARTS)
     parts = (IMAGES, LABELS), (IMAGES[::2], LABELS[::2])
-    options = {"samples": 1, "iwae_samples": 0, "probes": False}
+    options = {"samples": 1, "iwae_samples": 0, "probes": False, "paper": True}
     both = evaluate_model(models[0], *parts, compare=models[1], **options).to_text()
     assert "unordered; of a VHE: reconstruction + KL of z + KL of c" in both
     assert "> VHE (classes known)" in both and "> VAE (unordered)" in both

@@ -118,7 +118,7 @@ def test_a_picture_cut_short_leaves_the_older_one(tmp_path, monkeypatch):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(picture.image, "save", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UserError, match="no space left on device.*is as it was"):
         picture.save(tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes() == older
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

@@ -5,12 +5,16 @@ from keras_acn.decoders.families.base import ImageDistribution as ImageDistribut
 from keras_acn.decoders.families.base import Likelihood as Likelihood
 from keras_acn.decoders.families.bernoulli import Bernoulli as Bernoulli
 from keras_acn.decoders.families.categorical import Categorical256 as Categorical256
+from keras_acn.decoders.families.continuous import ContinuousBernoulli as ContinuousBernoulli
+from keras_acn.decoders.families.continuous import Gaussian as Gaussian
 from keras_acn.decoders.families.logistic import (
     DiscretizedLogisticMixture as DiscretizedLogisticMixture,
 )
 
 FAMILIES = Registry(
-    "likelihood", [Bernoulli, DiscretizedLogisticMixture, Categorical256], Likelihood
+    "likelihood",
+    [Bernoulli, DiscretizedLogisticMixture, Categorical256, ContinuousBernoulli, Gaussian],
+    Likelihood,
 )
 
 
@@ -22,7 +26,8 @@ def get_likelihood(identifier=None, channels: int = 1):
     discretized logistics. (A Bernoulli of colours would be no code length of anything.)
 
     Args:
-      identifier: `"bernoulli"`, `"discretized_logistic_mixture"` or `"categorical"`; a
+      identifier: `"bernoulli"`, `"discretized_logistic_mixture"` or `"categorical"`, or for
+        values that are not to be coded `"continuous_bernoulli"` or `"gaussian"`; a
         dict such as `{"name": "discretized_logistic_mixture", "components": 5}`; a
         `Likelihood`; or `None` for what the channels ask for.
       channels: Channels of an image.

@@ -18,7 +18,8 @@ class Likelihood:
     image, a batch.
 
     Attributes:
-      levels: Number of values that one channel takes: 2 or 256.
+      levels: Number of values that one channel takes: 2 or 256, `None` for real numbers.
+      is_discrete: Whether the values are so many levels, whose probabilities a codec can go by.
       links_channels: Whether the family itself makes a channel depend on the earlier
         channels of its pixel. Where it does not, channels are independent given the
         parameters, and an autoregressive decoder links them in its network.
@@ -36,8 +37,8 @@ class Likelihood:
       (2, 256)
     """
 
-    short_name: str
-    levels = 256
+    levels: int | None = 256
+    is_discrete = True
     links_channels = False
     short_name = ""
 

@@ -107,6 +107,12 @@ class GatedPixelCNN(Decoder):
         pixels = self.block * self.block
         self.grid_shape = (height // self.block, width // self.block, pixels * channels)
         self.likelihood = get_likelihood(likelihood, channels)
+        if not self.likelihood.is_discrete:
+            raise UserError(
+                f"A PixelCNN draws each value from a table of probabilities, which "
+                f"{type(self.likelihood).__name__} pixels have not: take the decoder mlp or conv, "
+                "or another likelihood."
+            )
         self.num_layers = check_count(layers, "layers", 1)
         self.filters = check_count(filters, "filters", 1)
         self.residual = residual
