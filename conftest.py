@@ -6,6 +6,8 @@ which `pytest` alone runs.
 """
 
 import os
+import signal
+import threading
 
 # As the command sets it: what C++ logs depends on the processor, and some tests read stderr.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -14,6 +16,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # A worker a core: more threads would wait for each other.
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ.setdefault(name, "1")
+
+# What a shell starts in the background ignores Ctrl-C, which some tests press.
+if (
+    threading.current_thread() is threading.main_thread()
+    and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
 
