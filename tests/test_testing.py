@@ -152,6 +152,7 @@ def test_a_users_encoder_passes():
     assert all(map(np.array_equal, before, part.get_weights()))
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("cls", BROKEN, ids=lambda cls: cls.__name__)
 def test_a_broken_encoder_is_told(cls):
     with pytest.raises(AssertionError, match=f"(?s){BROKEN[cls]}") as caught:

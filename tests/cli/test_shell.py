@@ -151,7 +151,7 @@ def test_python_dash_m_and_other_encodings():
     assert done.returncode == 2 and b"There is no model" in done.stderr
 
 
-@pytest.mark.fast(every=3)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backend", ["nonsense", "module://matplotlib_inline.backend_inline", "qtagg"]
 )

@@ -49,6 +49,7 @@ def test_unique_uses_no_code_twice_in_a_pass(n, k, batch_size, jit):
         np.testing.assert_array_equal(np.flatnonzero(codebook.used.numpy()), np.sort(real))
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("n, block", [(5003, 65536), (300, 64)])
 def test_unique_in_grouped_and_in_block_search(n, block):
     codes = RNG.normal(size=(n, 3)).astype(np.float32)

@@ -30,6 +30,7 @@ def recall(search, codes, rows, k=5):
     return np.mean([len(set(a) & set(b)) / k for a, b in zip(found, want, strict=True)])
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize(
     "storage, least", [("flat", 0.98), ("sq8", 0.98), ("pq", 0.9)], ids=["flat", "sq8", "pq"]
 )
@@ -48,6 +49,7 @@ def test_cells_leave_something_out():
     assert recall(FaissSearch(nprobe=10_000), codes, rows) == 1.0
 
 
+@pytest.mark.slow
 def test_recall_while_codes_drift():
     """The codes move by more than a neighbour's distance each epoch, as a field does."""
     n, d, batch = 6000, 8, 100

@@ -226,6 +226,7 @@ def test_unique_uses_no_code_twice_in_a_pass(n, batch_size, jit):
         np.testing.assert_array_equal(np.flatnonzero(codebook.used.numpy()), np.sort(real))
 
 
+@pytest.mark.slow
 def test_what_is_kept_are_rows():
     n = 700
     codebook = make(n, length=4, visitors=6, pool=8, reverse=8)
@@ -245,6 +246,7 @@ def test_what_is_kept_are_rows():
 # -- recall ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_logged_recall_is_that_of_the_steps_checked():
     n, batch_size = 2000, 50
     codes = clustered(n)
@@ -312,6 +314,7 @@ def model(**options):
     return built
 
 
+@pytest.mark.slow
 def test_a_model_is_saved_with_its_graph_and_goes_on_alike(tmp_path):
     images = np.random.default_rng(0).random((300, 4, 4, 1)).astype(np.float32)
     first = model()

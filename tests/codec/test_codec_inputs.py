@@ -161,6 +161,7 @@ def test_crop_resize_grey_and_limit():
     assert cropped.scale == 16 and all_of(cropped).shape == (4, 4, 4)
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("dtype", ["u1", "?", "f4"])
 def test_arrays_come_back_as_they_were(dtype):
     model = small_model()

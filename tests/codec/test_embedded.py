@@ -373,6 +373,7 @@ CONFIGS = {
 }
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("part", CONFIGS)
 @pytest.mark.parametrize("shape", [(8, 12, 1), (8, 4, 3)])
 def test_the_bound_on_a_size_holds_and_is_no_waste(part, shape):

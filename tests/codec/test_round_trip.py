@@ -101,6 +101,7 @@ def test_a_codebook_of_one_code():
         assert as_set(codec.decompress(data, model)) == as_set(noise(9))
 
 
+@pytest.mark.slow
 def test_latents_that_fall_off_the_grid(monkeypatch):
     # A grid that ends at two cells, half a standard deviation: nearly all latents are off it.
     from keras_acn.codec import grid
@@ -140,6 +141,7 @@ def test_keep_order(mode):
     assert 8 * len(kept) - bits == pytest.approx(8 * len(plain), abs=4 * 10 * np.sqrt(600))
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_file():
     model, images = model_of(), noise(60)
     for mode in MODES:

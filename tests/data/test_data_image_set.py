@@ -84,6 +84,7 @@ def test_order_is_close_to_uniform():
     np.testing.assert_allclose(seen / epochs, 1 / count, atol=0.05)
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("binarize", ["none", "static", "dynamic"])
 @pytest.mark.parametrize("drop_remainder", [False, True])
 def test_resuming_anywhere_yields_what_an_uninterrupted_run_yields(binarize, drop_remainder):

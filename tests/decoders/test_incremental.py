@@ -71,6 +71,7 @@ def test_cached_steps_agree_at_full_size():
     np.testing.assert_allclose(cached, parallel, atol=1e-5 * np.abs(parallel).max())
 
 
+@pytest.mark.slow
 def test_cached_steps_in_mixed_precision():
     """bfloat16 has three digits; samples are drawn all the same."""
     decoder = make((4, 5, 1), dtype="mixed_bfloat16")
@@ -120,6 +121,7 @@ def test_samples_do_not_depend_on_how_they_are_run(family, channels):
     assert not np.array_equal(first, r.sample(seed=6))
 
 
+@pytest.mark.slow
 def test_compiled_sample_is_the_same():
     decoder = make((3, 4, 1))
     z = tf.random.stateless_normal([8, 3], [7, 8])
@@ -128,6 +130,7 @@ def test_compiled_sample_is_the_same():
     np.testing.assert_array_equal(plain, compiled)
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("conditioning", ["global", "spatial"])
 def test_sampling_inside_a_graph_of_unknown_batch_size(conditioning):
     decoder = make((3, 4, 1), conditioning=conditioning)

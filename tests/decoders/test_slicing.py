@@ -62,6 +62,7 @@ def test_slices(name):
     assert type(distribution.copy()) is type(distribution)
 
 
+@pytest.mark.fast(every=3)
 @pytest.mark.parametrize("name", ["mixture", "bernoulli", "pixelcnn"])
 def test_slices_sample(name):
     distribution, value = MAKERS[name]()

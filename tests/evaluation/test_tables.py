@@ -191,6 +191,7 @@ def test_columns_are_aligned():
     assert lines == ["a            bb   c", "-------------------", "long label  1.5  22"]
 
 
+@pytest.mark.slow
 def test_same_seed_same_report(linear_gaussian):
     model = linear_gaussian(components=2)
     parts = labelled(model, 100, 1), labelled(model, 50, 2)

@@ -121,6 +121,7 @@ class Seen(keras.callbacks.Callback):
         self.logs.append(dict(logs))
 
 
+@pytest.mark.slow
 def test_no_callback_can_choose_by_the_test_split(tmp_path):
     """Where there is no validation split, the test split is measured under another name."""
     seen, stop = Seen(), keras.callbacks.EarlyStopping("val_loss", patience=0, baseline=-1e9)

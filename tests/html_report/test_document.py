@@ -80,6 +80,7 @@ def test_text_in_the_data_ends_no_script(without_plotly):
     assert sorted(content(page)["runs"][0]["map"]["classes"]) == names
 
 
+@pytest.mark.slow
 def test_several_runs_have_names_of_their_own(without_plotly):
     models = [made("acn", fit=True), made("vae", fit=True)]
     page = html_report.make(models, data=(IMAGES, LABELS), projection="pca", points=12)

@@ -80,6 +80,7 @@ def test_other_images_of_the_same_number_do_not_warn(recwarn):
     assert not [w for w in recwarn if "exclude_self" in str(w.message)]
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("cls", [ACN, VAE, VHE, Autoencoder])
 def test_the_same_seed_gives_the_same_initial_weights(cls):
     def weights(seed):
@@ -146,6 +147,7 @@ def test_a_loss_of_ones_own_gets_a_noise_that_does_for_a_seed():
     assert a == b
 
 
+@pytest.mark.slow
 def test_a_loss_written_for_a_seed_is_trained_and_evaluated():
     """In version 0.1.0 `nats` got a stateless seed, and could hand it to TensorFlow."""
 

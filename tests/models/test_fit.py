@@ -28,6 +28,7 @@ def small(cls=ACN, **kwargs):
     return model
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("cls", [ACN, VAE])
 def test_fit_logs_nats_and_learns(cls):
     model = small(cls)
@@ -123,6 +124,7 @@ def test_passing_the_codebook_as_a_callback_does_no_harm():
     assert len(history["codebook_used"]) == 1
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("cls", [ACN, VAE])
 def test_use_of_a_trained_model(cls):
     model = small(cls)
@@ -204,6 +206,7 @@ def test_xla():
     assert np.isfinite(model.fit(IMAGES, verbose=0, batch_size=25).history["loss"]).all()
 
 
+@pytest.mark.slow
 def test_mixed_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -223,6 +226,7 @@ def test_validation_split_holds_out_the_end():
     assert "val_loss" in history
 
 
+@pytest.mark.slow
 def test_clipping_schedules_and_averaging_are_keras_own():
     schedule = keras.optimizers.schedules.CosineDecay(1e-2, 10)
     model = small()

@@ -252,6 +252,7 @@ def test_validation_without_an_end(name):
         assert np.isfinite(history["val_loss"]).all()
 
 
+@pytest.mark.slow
 def test_an_endless_generator_with_rows_trains_an_acn_of_known_size():
     model = ACN((4, 4, 1), 2, encoder="mlp", decoder="mlp", codebook=KNNCodebook(size=24))
     model.compile()
@@ -297,6 +298,7 @@ def test_progress_over_data_of_unknown_number():
 # -- one batch -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_train_on_batch_is_a_step_of_fit():
     one, other = made("acn"), made("acn")
     one.fit(IMAGES, batch_size=24, shuffle=False, verbose=0)

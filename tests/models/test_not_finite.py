@@ -97,6 +97,7 @@ def test_a_gradient_alone_is_told_by_its_part():
         np.testing.assert_array_equal(now, then)
 
 
+@pytest.mark.slow
 def test_it_asks_as_often_as_it_is_told():
     seen = {}
     for every in (1, 100):
@@ -115,6 +116,7 @@ def test_it_asks_as_often_as_it_is_told():
     assert len(seen[1]) < len(seen[100]) == 40
 
 
+@pytest.mark.slow
 def test_train_on_batch_tells_at_once():
     model = VAE((4, 4, 1), 3, beta=1e38, **SMALL)
     model.compile(keras.optimizers.SGD(1e4))

@@ -114,6 +114,7 @@ def test_with_singletons_it_is_the_hierarchical_vae():
     np.testing.assert_allclose(total, sum(terms), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_samples_are_of_their_posteriors():
     """c and z are mean plus standard deviation times N(0, 1) noise, over many seeds."""
     model = small()
@@ -215,6 +216,7 @@ def test_dynamic_images_in_d_are_drawn_anew():
     assert set(np.unique(one)) == {0, 1} and (one != other).any()
 
 
+@pytest.mark.slow
 def test_it_learns_what_a_class_shares():
     """Classes that differ in one half of the image: c carries it, and its cost is shared."""
     rng = np.random.default_rng(0)

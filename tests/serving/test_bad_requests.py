@@ -72,6 +72,7 @@ BAD = {
 }
 
 
+@pytest.mark.fast(every=4)
 @pytest.mark.parametrize("case", BAD)
 def test_the_error_names_the_input_and_serving_goes_on(in_session, case):
     served = in_session("acn")

@@ -46,6 +46,7 @@ def test_what_is_in_a_version(exported):
     assert "No code length" not in card and "upper bound of -log p(x)" in card
 
 
+@pytest.mark.slow
 def test_the_model_is_as_it_was(tmp_path):
     model = ACN(BARE, 2, encoder=MLP, decoder=DECODER, codebook={"k": 3})
     model.recode(pictures(8, shape=BARE))
@@ -122,6 +123,7 @@ def test_without_the_codebook(model, tmp_path, exported):
     assert "codebook was left out" in card and "### `neighbors`" not in card
 
 
+@pytest.mark.slow
 def test_without_the_codebook_no_training_is_needed(tmp_path):
     model = ACN(BARE, 2, encoder=MLP, decoder=DECODER)
     with pytest.raises(UserError, match="codebook is empty"):
@@ -220,6 +222,7 @@ def test_exporting_is_imported_when_it_is_called():
     assert {name.split(".")[0] for name in imported} <= set(sys.stdlib_module_names)
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path, capsys):
     VAE(BARE, 2, encoder=MLP, decoder=DECODER).save(tmp_path / "vae.keras")
     served = tmp_path / "models served"
