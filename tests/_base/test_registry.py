@@ -2,6 +2,8 @@
 
 import keras
 import pytest
+import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 from keras_acn import ACN, VAE, VHE, Autoencoder, ConvEncoder, UserError, decoders, encoders, priors
 from keras_acn._base.registry import Registry
@@ -76,25 +78,34 @@ def test_carried_options_reach_another_class():
     assert vars(registry.get("first", "first", variance="sized", other=3))["variance"] == "sized"
 
 
-@pytest.mark.parametrize(
-    "room, declared",
-    [
-        (decoders, {"is_autoregressive": False, "likelihood": None}),
-        (priors, {"is_conditional": True, "code_dim": None}),
-    ],
-)
-def test_a_plain_keras_model_gets_what_the_base_declares(room, declared):
-    class Mine(keras.Model):
-        pass
+def drawn(shape):
+    """A Keras model that returns a distribution over such events."""
 
-    part = room.registry.get(Mine())
-    assert {name: getattr(part, name) for name in declared} == declared
+    class Mine(keras.Model):
+        def call(self, x):
+            event = tf.zeros([tf.shape(x)[0], *shape])
+            return tfd.Independent(tfd.Normal(event, 1.0), len(shape))
+
+    return Mine()
+
+
+def test_a_plain_keras_model_gets_what_the_base_declares():
+    part = drawn((4, 4, 1))
+    assert decoders.registry.get(part, image_shape=(4, 4, 1), latent_dim=2) is part
+    assert part.is_autoregressive is False and part.likelihood is None
+    part = drawn((2,))
+    assert priors.registry.get(part, image_shape=(4, 4, 1), latent_dim=2) is part
+    assert part.is_conditional is True and part.code_dim is None
+    with pytest.raises(UserError, match=r"over \(3,\) for a code, but latents are \(2,\)"):
+        priors.registry.get(drawn((3,)), latent_dim=2)
+    with pytest.raises(UserError, match=r"over \(4, 4\) for a code, but images are \(4, 4, 1\)"):
+        decoders.registry.get(drawn((4, 4)), image_shape=(4, 4, 1), latent_dim=2)
 
 
 def test_what_is_no_part():
     with pytest.raises(
-        UserError, match='must be a Decoder, a name or a dict with a "name", not int'
+        UserError, match='must be a Decoder, a Keras model, a name or a dict with a "name", not int'
     ):
         decoders.registry.get(7)
-    with pytest.raises(UserError, match="must be a PosteriorEncoder.* not Model"):
-        encoders.registry.get(keras.Model())
+    with pytest.raises(UserError, match=r"network \(Model\) cannot take \[batch, 4, 4, 1\]"):
+        encoders.registry.get(keras.Model(), image_shape=(4, 4, 1), latent_dim=2)
