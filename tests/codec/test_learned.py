@@ -157,6 +157,7 @@ def digits():
     return model, images[np.random.default_rng(0).permutation(len(images))]
 
 
+@pytest.mark.slow
 def test_the_weights_follow_the_codes(digits):
     model, images = digits
     parts = Networks(model, lanes=16)

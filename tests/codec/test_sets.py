@@ -46,7 +46,7 @@ def check(mode, kind, decoder, images, **options):
 
 
 @pytest.mark.fast(
-    *(f"ACN-mlp-set-{edge}" for edge in EDGES),
+    *(f"ACN-mlp-set-{edge}" for edge in list(EDGES)[::2]),
     "ACN-mlp-tour-several blocks",
     "VAE-blocks-set-several blocks",
 )
