@@ -44,6 +44,7 @@ def drawings(written):
     return [re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", piece) for piece in pieces]
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 @pytest.mark.parametrize("columns", [80, 40])
 def test_training_shows_one_line_of_our_own(columns, tmp_path):
@@ -57,6 +58,7 @@ def test_training_shows_one_line_of_our_own(columns, tmp_path):
     assert "ms/step" not in written and "reconstruction_nats" not in written  # Keras's own bar
 
 
+@pytest.mark.slow
 def test_nothing_is_drawn_where_output_is_piped(tmp_path):
     done = subprocess.run(
         [*KERAS_ACN, "train", *TINY, "--out", str(tmp_path / "run")], capture_output=True, text=True

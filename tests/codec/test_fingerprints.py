@@ -92,7 +92,8 @@ def test_every_option_of_every_part_is_in_the_table(room):
 
 
 def test_every_option_of_every_family_is_in_the_table():
-    for cls in set(FAMILIES.by_name.values()):
+    # Real numbers are not coded.
+    for cls in {cls for cls in FAMILIES.by_name.values() if cls.is_discrete}:
         assert set(cls().get_config()) <= set(FORMAT_1[cls.__name__])
 
 

@@ -44,6 +44,7 @@ def net_nats(model, images, mode, lanes=16):
     return bits * np.log(2) / len(images)
 
 
+@pytest.mark.slow
 def test_stream_is_the_mixture_of_all_codes(acn, digits):
     images = np.concatenate([digits[1]] * COPIES)
     prior = {"mixture": MixtureOfCodes(acn.prior, np.asarray(acn.codebook.codes), nearest=None)}

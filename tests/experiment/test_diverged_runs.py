@@ -103,6 +103,7 @@ def test_figures_that_are_no_numbers_are_null(tmp_path, monkeypatch):
     assert "nan" in experiment.run_summary(experiment.open_run(run.folder))
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_past_a_run_that_diverges(tmp_path):
     planned = experiment.sweep.plan(
         "digits",

@@ -115,6 +115,7 @@ def test_a_grown_codebook_is_the_one_of_a_fresh_model():
     assert_same_weights(grown, fresh)
 
 
+@pytest.mark.slow
 def test_pseudo_labels_grow_and_shrink():
     model = made("vhe with pseudo-labels", fit=True)
     labels, before = model.pseudo_labels, networks(model)
