@@ -44,3 +44,41 @@ def first_answer(network: Any, kind: str, *shapes: tuple[int, ...]) -> Any:
         raise UserError(
             f"The {kind}'s network ({type(network).__name__}) cannot take {wanted}: {short(first)}"
         ) from error
+
+
+def returning(
+    network: Any,
+    found: Any,
+    base: Any,
+    event: tuple[int, ...],
+    *,
+    kind: str,
+    events: str,
+    mend: str,
+) -> Any:
+    """Return a network that returns distributions as a part: with what the kind's base declares.
+
+    Nothing further on need ask then whether it has these attributes.
+
+    Args:
+      network: A Keras model or layer.
+      found: The distribution that it returned.
+      base: The base class of such parts, whose `declared` names attributes.
+      event: The shape of the events that the distribution must be over.
+      kind: What it is to be, such as `"decoder"`.
+      events: What the events are called.
+      mend: What else than to wrap the distribution an error advises.
+
+    Raises:
+      UserError: If it is over other events.
+    """
+    if tuple(found.event_shape) != tuple(event):
+        raise UserError(
+            f"The {kind} ({type(network).__name__}) returns a distribution over "
+            f"{tuple(found.event_shape)} for a code, but {events} are {tuple(event)}: wrap it as "
+            f"tfd.Independent(..., {len(event)}), or {mend}."
+        )
+    for name in base.declared:
+        if not hasattr(network, name):
+            setattr(network, name, getattr(base, name))
+    return network

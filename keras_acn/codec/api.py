@@ -10,6 +10,7 @@ import os
 import pathlib
 import time
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -62,6 +63,26 @@ class Compressed(bytes):
 
     report: Report
     file: pathlib.Path | None = None
+
+    @classmethod
+    def written(cls, write: Callable[[BinaryIO], Any], file: str | os.PathLike | None) -> Any:
+        """Return what `write(out)` puts into bytes, or into a file; it returns the report.
+
+        Args:
+          write: Called with a binary file to write and read.
+          file: The path of the file, `None` for bytes.
+        """
+        if file is None:
+            buffer = io.BytesIO()
+            report = write(buffer)
+            data = cls(buffer.getvalue())
+        else:
+            with appearing(file) as out:
+                report = write(out)
+            data = cls()
+            data.file = pathlib.Path(file)
+        data.report = report
+        return data
 
     def __getattr__(self, name):
         # Until version 0.1, `compress` with a `file` returned the report.
@@ -200,17 +221,7 @@ def compress(
             verified=bool(verify),
         )
 
-    if file is None:
-        buffer = io.BytesIO()
-        report = write(buffer)
-        data = Compressed(buffer.getvalue())
-    else:
-        with appearing(file) as out:
-            report = write(out)
-        data = Compressed()
-        data.file = pathlib.Path(file)
-    data.report = report
-    return data
+    return Compressed.written(write, file)
 
 
 def decompress(

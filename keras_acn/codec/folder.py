@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import os
 import pathlib
@@ -215,17 +214,8 @@ def compress_folder(
             verified=verify is not False,
         )
 
-    if file is None:
-        buffer = io.BytesIO()
-        report = write(buffer)
-        data = CompressedFolder(buffer.getvalue())
-    else:
-        with appearing(file) as out:
-            report = write(out)
-        data = CompressedFolder()
-        data.file = pathlib.Path(file)
+    data = CompressedFolder.written(write, file)
     tell.finish()
-    data.report = report
     return data
 
 

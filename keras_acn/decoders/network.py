@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 from keras import ops
 
 from keras_acn._base.errors import UserError
-from keras_acn._base.networks import first_answer, saved_network
+from keras_acn._base.networks import first_answer, returning, saved_network
 from keras_acn.decoders.base import Decoder
 from keras_acn.decoders.families import get_likelihood
 from keras_acn.decoders.families.logistic import DiscretizedLogisticMixture
@@ -119,13 +119,5 @@ def adopted(network: Any, image_shape: tuple[int, int, int], latent_dim: int) ->
     found = first_answer(network, "decoder", (latent_dim,))
     if not isinstance(found, tfd.Distribution):
         return NetworkDecoder(network, image_shape, latent_dim)
-    if tuple(found.event_shape) != tuple(image_shape):
-        raise UserError(
-            f"The decoder ({type(network).__name__}) returns a distribution over "
-            f"{tuple(found.event_shape)} for a code, but images are {tuple(image_shape)}: wrap "
-            "it as tfd.Independent(..., 3), or reshape its parameters."
-        )
-    for name in Decoder.declared:
-        if not hasattr(network, name):
-            setattr(network, name, getattr(Decoder, name))
-    return network
+    words = {"kind": "decoder", "events": "images", "mend": "reshape its parameters"}
+    return returning(network, found, Decoder, image_shape, **words)

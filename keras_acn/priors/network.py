@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 from keras import ops
 
 from keras_acn._base.errors import UserError
-from keras_acn._base.networks import first_answer, saved_network
+from keras_acn._base.networks import first_answer, returning, saved_network
 from keras_acn._base.precision import widened
 from keras_acn.priors.base import Prior
 
@@ -84,13 +84,5 @@ def adopted(network: Any, latent_dim: int, code_dim: int | None = None) -> Any:
     found = first_answer(network, "prior", (code_dim or latent_dim,))
     if not isinstance(found, tfd.Distribution):
         return NetworkPrior(network, latent_dim, code_dim)
-    if tuple(found.event_shape) != (latent_dim,):
-        raise UserError(
-            f"The prior ({type(network).__name__}) returns a distribution over "
-            f"{tuple(found.event_shape)} for a code, but latents are ({latent_dim},): wrap it as "
-            "tfd.Independent(..., 1), or give the model another latent_dim."
-        )
-    for name in Prior.declared:
-        if not hasattr(network, name):
-            setattr(network, name, getattr(Prior, name))
-    return network
+    words = {"kind": "prior", "events": "latents", "mend": "give the model another latent_dim"}
+    return returning(network, found, Prior, (latent_dim,), **words)
