@@ -44,7 +44,7 @@ def drawings(written):
     return [re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", piece) for piece in pieces]
 
 
-@pytest.mark.fast(every=2)
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 @pytest.mark.parametrize("columns", [80, 40])
 def test_training_shows_one_line_of_our_own(columns, tmp_path):
