@@ -108,6 +108,7 @@ class BlockCodec:
         with_training = associative and codes != "seen"
         stored = np.asarray(model.codebook.codes if with_training else [])
         candidates = min(nearest, len(stored)) + nearest * self._learns
+        candidates += model.prior.components if model.prior.is_joint else 0
         check_lanes(model, lanes, candidates)
         if kind.needs_codes and not associative:
             raise UserError(

@@ -311,13 +311,19 @@ def check_lanes(model: Any, lanes: int, candidates: int) -> None:
     Args:
       model: An `ACN` or a `VAE`.
       lanes: Images side by side.
-      candidates: Codes of the training data that are considered for an image.
+      candidates: Codes, or components of a mixture over whole latents, that are considered for an
+        image.
     """
     most = most_lanes(model, MOST_BIAS_FLOATS)
     if most is not None and lanes > most:
         raise UserError(f"{lanes} lanes of this model take too much memory: at most {most} fit.")
     if lanes * candidates > MOST_CANDIDATES and lanes > 1:
+        what, fix = (
+            ("components", "the lanes")
+            if model.prior.is_joint
+            else ("codes", "the lanes or nearest")
+        )
         raise UserError(
-            f"{lanes} lanes with {candidates} codes considered for each image take too much "
-            "memory: lower the lanes or nearest."
+            f"{lanes} lanes with {candidates} {what} considered for each image take too much "
+            f"memory: lower {fix}."
         )
