@@ -44,12 +44,13 @@ def neighbors(model, images, calls):
 
 
 def files(model, images, calls):
-    """Compress and decompress, as a set and as a stream in turn."""
+    """Compress and decompress, as a set and as a stream in turn; a third by the model's name."""
 
     def act(i):
         levels = images[: 20 + i % 30]
-        data = keras_acn.compress(levels, model, mode=("set", "stream")[i % 2])
-        again = keras_acn.decompress(data, model)
+        options = {"mode": ("set", "stream")[i % 2], "model_name": "acn-digits"}
+        data = keras_acn.compress(levels, model, **options)
+        again = keras_acn.decompress(data, model if i % 3 else None)
         assert sorted(map(bytes, again)) == sorted(map(bytes, levels))
 
     return along(calls, act)

@@ -424,14 +424,21 @@ def is_quick(count: int, model: Any) -> bool:
 def _embedded(model, codes, weight_bits):
     """Return a model as a file holds it, and the model that a reader makes of that."""
     from keras_acn.codec.embedded import FLOAT16, WEIGHT_BITS
+    from keras_acn.codec.fingerprints import fingerprint
+    from keras_acn.codec.kept import kept
     from keras_acn.codec.recipe import pack_model
 
     bits = FLOAT16 if weight_bits is None else weight_bits
     if isinstance(bits, bool) or bits not in WEIGHT_BITS:
         known = ", ".join(map(str, WEIGHT_BITS[:-1]))
         raise UserError(f"weight_bits is one of {known} and {FLOAT16}, not {weight_bits!r}.")
-    packed, rounded = pack_model(model, codes=codes != "seen", bits=bits)
-    return ModelPart(packed.to_bytes()), rounded
+
+    def made():
+        packed, rounded = pack_model(model, codes=with_codes, bits=bits)
+        return ModelPart(packed.to_bytes()), rounded
+
+    with_codes = codes != "seen"
+    return kept(model).get("rounded", (bits, fingerprint(model, codes=with_codes)), made)
 
 
 class Stages:

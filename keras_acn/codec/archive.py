@@ -29,6 +29,7 @@ from keras_acn.codec.container import (
 )
 from keras_acn.codec.embedded import Packed
 from keras_acn.codec.fingerprints import fingerprint, is_of
+from keras_acn.codec.kept import from_file
 from keras_acn.codec.networks import check_codes, check_model
 from keras_acn.codec.planes import Tiling
 from keras_acn.codec.recipe import unpack_model
@@ -295,17 +296,24 @@ def own_model(part: ModelPart, header: Header, name: str) -> Any:
     Raises:
       UserError: If it is damaged, or none that this package makes.
     """
-    return unpack_model(Packed.read(part.content, name), header, name)
+    key = hashlib.blake2b(part.content).digest(), header.fingerprint, header.codes
+    key += header.image_shape, header.latent_dim, header.values.levels
+    return from_file(
+        "inside", key, lambda: unpack_model(Packed.read(part.content, name), header, name)
+    )
 
 
 def named_model(header: Header, name: str) -> Any:
     """Return the model of `saved_models/` that the file called `name` was written with."""
     from keras_acn import models
 
-    if header.model_name not in models.pretrained_folders():
+    folders = models.pretrained_folders()
+    if header.model_name not in folders:
         named = f', named "{header.model_name}"' if header.model_name else ""
         raise UserError(
             f"{name} was compressed with a model that does not come with keras_acn{named}: give "
             "it with --model (model=... in Python)."
         )
-    return models.load_pretrained(header.model_name)
+    at = (folders[header.model_name] / "model.keras").stat()
+    key = header.model_name, at.st_ino, at.st_mtime_ns, at.st_size
+    return from_file("named", key, lambda: models.load_pretrained(header.model_name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,10 +15,12 @@ from keras_acn._base.progress import Progress
 from keras_acn.codec.bits_back import Costs, Images, image_step
 from keras_acn.codec.container import CODES, NEAREST, Block
 from keras_acn.codec.grid import LatentGrid
+from keras_acn.codec.kept import kept
 from keras_acn.codec.learned import LearnedPrior, scale_of
 from keras_acn.codec.modes import MODES
 from keras_acn.codec.networks import (
     MAX_BIAS_FLOATS,
+    Copies,
     Networks,
     check_codes,
     check_lanes,
@@ -105,6 +108,7 @@ class BlockCodec:
         with_training = associative and codes != "seen"
         stored = np.asarray(model.codebook.codes if with_training else [])
         candidates = min(nearest, len(stored)) + nearest * self._learns
+        candidates += model.prior.components if model.prior.is_joint else 0
         check_lanes(model, lanes, candidates)
         if kind.needs_codes and not associative:
             raise UserError(
@@ -113,11 +117,17 @@ class BlockCodec:
             )
         if kind.most_codes is not None and len(stored) > kind.most_codes:
             stored = stored[np.arange(kind.most_codes) * len(stored) // kind.most_codes]
-        self.networks = Networks(model, lanes)
         self._nearest = nearest
-        index = CodeIndex(self.networks, stored, nearest, progress) if with_training else None
+        made = kept(model)
+        copies = made.get("copies", None, lambda: Copies(model))
+        self.networks = made.get("networks", lanes, lambda: Networks(model, lanes, copies))
+        self._pixels = made.get("pixels", lanes, lambda: image_coder(self.networks))
+        index = None
+        if with_training:
+            key = hashlib.blake2b(np.ascontiguousarray(stored)).digest(), nearest
+            options = self.networks, stored, nearest, progress
+            index = made.get("codes", key, lambda: CodeIndex(*options))
         self.mode = kind(self.networks, index)
-        self._pixels = image_coder(self.networks)
         self._keeps_order = keep_order and kind.reorders
 
     def encode(

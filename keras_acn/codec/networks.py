@@ -30,6 +30,33 @@ MAX_BIAS_FLOATS = 2**26
 MOST_BIAS_FLOATS, MOST_CANDIDATES = 2**30, 2**26
 
 
+class Copies:
+    """A model's parts in float64, whose weights the graphs of any number of lanes share.
+
+    Attributes:
+      encoder: The copy of the encoder.
+      prior: That of the prior.
+      decoder: That of the decoder.
+      joint: See `Networks`.
+
+    Args:
+      model: An `ACN` or a `VAE`.
+
+    Example:
+      `Networks(model, 4, copies)` and `Networks(model, 8, copies)` have the same weights.
+    """
+
+    def __init__(self, model: Any):
+        self.encoder, self.prior, self.decoder = (
+            exact_copy(part) for part in (model.encoder, model.prior, model.decoder)
+        )
+        if model.prior.needs_encoder:
+            self.prior.attach(self.encoder)
+        self.joint = None
+        if model.prior.is_joint:
+            self.joint = tuple(np.asarray(each, np.float64) for each in self.prior.mixture())
+
+
 class Networks:
     """What a sender and a receiver compute with.
 
@@ -49,6 +76,7 @@ class Networks:
     Args:
       model: An `ACN` or a `VAE`.
       lanes: Images side by side.
+      copies: The model's `Copies`; made here by default.
 
     Raises:
       UserError: If the model is of another kind.
@@ -61,7 +89,7 @@ class Networks:
       ((10, 3), dtype('float64'))
     """
 
-    def __init__(self, model: Any, lanes: int):
+    def __init__(self, model: Any, lanes: int, copies: Copies | None = None):
         check_model(model)
         self.image_shape = model.image_shape
         self.latent_dim = model.latent_dim
@@ -69,12 +97,9 @@ class Networks:
         self.is_autoregressive = model.decoder.is_autoregressive
         likelihood = model.decoder.likelihood
         self.pixels = pixel_model(likelihood)
-        self.encoder, self.prior, self.decoder = (
-            exact_copy(part) for part in (model.encoder, model.prior, model.decoder)
-        )
-        if model.prior.needs_encoder:
-            self.prior.attach(self.encoder)
-        self.joint = self._joint() if model.prior.is_joint else None
+        copies = copies or Copies(model)
+        self.encoder, self.prior, self.decoder = copies.encoder, copies.prior, copies.decoder
+        self.joint = copies.joint
         # What a network sees of a level, as in training.
         self._unit = np.asarray(likelihood.level_value(range(likelihood.levels)))
         per_pixel = likelihood.parameters_per_pixel(self.image_shape[2])
@@ -127,9 +152,6 @@ class Networks:
             part = slice(start, min(start + size, len(z)))
             arrays = [z[part]] if levels is None else [z[part], self.units(levels[part])]
             yield part, in_batches(self._parameters, *arrays, size=size, fill=True)
-
-    def _joint(self):
-        return tuple(np.asarray(each, np.float64) for each in self.prior.mixture())
 
     def _images_of_a_pass(self, floats_per_pixel):
         floats = self.image_shape[0] * self.image_shape[1] * floats_per_pixel
@@ -289,13 +311,19 @@ def check_lanes(model: Any, lanes: int, candidates: int) -> None:
     Args:
       model: An `ACN` or a `VAE`.
       lanes: Images side by side.
-      candidates: Codes of the training data that are considered for an image.
+      candidates: Codes, or components of a mixture over whole latents, that are considered for an
+        image.
     """
     most = most_lanes(model, MOST_BIAS_FLOATS)
     if most is not None and lanes > most:
         raise UserError(f"{lanes} lanes of this model take too much memory: at most {most} fit.")
     if lanes * candidates > MOST_CANDIDATES and lanes > 1:
+        what, fix = (
+            ("components", "the lanes")
+            if model.prior.is_joint
+            else ("codes", "the lanes or nearest")
+        )
         raise UserError(
-            f"{lanes} lanes with {candidates} codes considered for each image take too much "
-            "memory: lower the lanes or nearest."
+            f"{lanes} lanes with {candidates} {what} considered for each image take too much "
+            f"memory: lower {fix}."
         )

@@ -146,8 +146,12 @@ class JointPrior:
         height = np.log(weight + 1e-300) - np.log(stddev).sum(axis=-1)
 
         def posterior(cells):
-            scaled = (cells[:, None, :] - mean) / stddev  # [n, K, d]
-            nats = height - 0.5 * np.square(scaled).sum(axis=-1)
+            # Some images at a time, so that memory does not grow with lanes times components.
+            size = max(1, LOOK_UP_FLOATS // mean.size)
+            nats = np.empty((len(cells), len(mean)))
+            for at in range(0, len(cells), size):
+                scaled = (cells[at : at + size, None, :] - mean) / stddev  # [b, K, d]
+                nats[at : at + size] = height - 0.5 * np.square(scaled).sum(axis=-1)
             return categorical(softmax(np.rint(nats * NATS_ROUNDING) / NATS_ROUNDING))
 
         def likelihood(component):

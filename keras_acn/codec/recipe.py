@@ -27,7 +27,10 @@ _KINDS: dict[str, Any] = {"ACN": ACN, "VAE": VAE}
 # A `FittedNormal` has no marginals that the codec could use.
 _PARTS = {
     "encoder": (encoders.registry, ("MLPEncoder", "ConvEncoder")),
-    "prior": (priors.registry, ("StandardNormal", "MixturePrior")),
+    "prior": (
+        priors.registry,
+        ("StandardNormal", "MixturePrior", "LearnedMixture", "VampPrior"),
+    ),
     "decoder": (decoders.registry, ("MLPDecoder", "ConvDecoder", "GatedPixelCNN")),
 }
 _FAMILIES = {
@@ -148,26 +151,37 @@ def _build(config, shape, latent_dim):
     if not _is_whole(codes, 0, MOST_CODES) or (codes and kind != "ACN"):
         raise _Unfit(f"{_shown(codes)} codes")
     options = {part: _options(part, config[part], shape, latent_dim) for part in _PARTS}
-    weights = codes * latent_dim
+    weights, widest, pixels = codes * latent_dim, {}, math.prod(shape[:2])
     for part, (name, given) in options.items():
-        most_weights, features = _SIZES[name](given, math.prod(shape[:2]))
-        pixels = math.prod(shape[:2])
+        most_weights, features = _SIZES[name](given, pixels)
+        widest[part] = features
         if features > min(MOST_FEATURES, MOST_PER_PIXEL * pixels + MOST_PER_IMAGE):
             raise _Unfit(f"{part}: it is too large for its images")
         weights += most_weights
     if weights > MOST_WEIGHTS:
         raise _Unfit(f"it has more than the {MOST_WEIGHTS:,} weights that a file may hold")
+    name, given = options["prior"]
+    # All pseudo-inputs go through the encoder at once.
+    if name == "VampPrior" and given["components"] * widest["encoder"] > MOST_FEATURES:
+        raise _Unfit(f"the prior with {given['components']} components: too many for its encoder")
     parts = {}
     for part, (name, given) in options.items():
         try:
             parts[part] = _PARTS[part][0].find(name)(**given, dtype="float32")
         except (ValueError, TypeError, OverflowError) as error:
-            reason = " ".join(str(error).split())[:100].rstrip(".")
-            raise _Unfit(f"{part}: {reason}") from error
-    if kind == "VAE":
-        return VAE(shape, latent_dim, **parts)
-    codebook = KNNCodebook(size=codes or None, k=1, search="exact", latent_dim=latent_dim)
-    return ACN(shape, latent_dim, **parts, codebook=codebook)
+            raise _Unfit(f"{part}: {_reason(error)}") from error
+    try:
+        if kind == "VAE":
+            return VAE(shape, latent_dim, **parts)
+        codebook = KNNCodebook(size=codes or None, k=1, search="exact", latent_dim=latent_dim)
+        return ACN(shape, latent_dim, **parts, codebook=codebook)
+    except UserError as error:
+        # Each part is fine, but they are none of one model.
+        raise _Unfit(f"{kind}: {_reason(error)}") from error
+
+
+def _reason(error):
+    return " ".join(str(error).split())[:100].rstrip(".")
 
 
 def _options(part, given, shape, latent_dim):
@@ -291,6 +305,15 @@ def _mixture_prior(given, pixels):
     return weights + (code + sum(hidden) + 1) * outputs, max(outputs, code + sum(hidden))
 
 
+def _learned_mixture(given, pixels):
+    count, code = given["components"], given["latent_dim"]
+    return count * (2 * code + 1), code
+
+
+def _vamp_prior(given, pixels):
+    return given["components"] * pixels * given["image_shape"][2] + 1, given["latent_dim"]
+
+
 def _outputs(given):
     return given["likelihood"].parameters_per_pixel(given["image_shape"][2])
 
@@ -345,6 +368,8 @@ _SIZES = {
     "ConvEncoder": _conv_encoder,
     "StandardNormal": _standard_normal,
     "MixturePrior": _mixture_prior,
+    "LearnedMixture": _learned_mixture,
+    "VampPrior": _vamp_prior,
     "MLPDecoder": _mlp_decoder,
     "ConvDecoder": _conv_decoder,
     "GatedPixelCNN": _pixelcnn,

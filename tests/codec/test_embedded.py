@@ -12,7 +12,7 @@ from codec_models import as_set, noise, small_model
 from keras_acn import codec
 from keras_acn._base.errors import UserError
 from keras_acn.cli import main
-from keras_acn.codec import recipe
+from keras_acn.codec import kept, networks, recipe
 from keras_acn.codec.container import Header, ModelPart, Reader
 from keras_acn.codec.embedded import FLOAT16, WEIGHT_BITS, Layout, Packed
 from keras_acn.codec.fingerprints import described
@@ -24,6 +24,9 @@ KINDS = [
     ("conv", "logistic", "ACN", {"mode": "tour", "keep_order": True}, 4),
     ("blocks", "bernoulli", "VAE", {"mode": "set"}, 16),
     ("pixelcnn", "categorical", "VAE", {"mode": "stream"}, 5),
+    ("mlp", "bernoulli", "VAE learned_mixture", {"mode": "set"}, 8),
+    ("conv", "logistic", "VAE vamp", {"mode": "stream"}, 16),
+    ("mlp", "bernoulli", "VAE vamp", {"mode": "set", "keep_order": True}, 6),
 ]
 
 
@@ -45,7 +48,9 @@ def with_model(data, content):
 @pytest.mark.fast(every=3)
 @pytest.mark.parametrize(("decoder", "family", "kind", "options", "bits"), KINDS)
 def test_there_and_back_with_the_file_alone(decoder, family, kind, options, bits):
-    model = small_model(decoder, family, shape=SHAPE, kind=kind)
+    kind, _, prior = kind.partition(" ")
+    own = {"prior": {"name": prior, "components": 7}} if prior else {}
+    model = small_model(decoder, family, shape=SHAPE, kind=kind, **own)
     images = noise(20, SHAPE, 2 if family == "bernoulli" else 256)
     options = {**options, "embed_model": True, "weight_bits": bits, "verify": False}
     data = codec.compress(images, model, **options)
@@ -223,6 +228,20 @@ def changes():
     ):
         yield f"likelihood-{likelihood}", put("decoder", 1, "likelihood", likelihood)
     yield "components", put("prior", 1, "components", 10**9)
+    for name in ("LearnedMixture", "VampPrior"):
+        for options in (
+            {"components": 10**9},
+            {"components": 2**14},
+            {"components": 0},
+            {"components": 2.5},
+            {"components": True},
+            {"components": [5]},
+            {"image_shape": [10**9, 10**9, 1]},
+            {"latent_dim": 10**9},
+            {"hidden": [5]},
+            {},
+        ):
+            yield f"{name}-{options}", put("prior", [name, options])
     yield "variance", put("encoder", 1, "variance", "none of these")
     yield (
         "pixelcnn",
@@ -264,6 +283,28 @@ def test_a_hostile_config_is_one_sentence(data, change):
         codec.decompress(hostile)
     assert len(str(told.value)) < 400 and "\n" not in str(told.value)
     assert "again" in str(told.value)
+
+
+def test_pseudo_inputs_that_are_too_many_for_their_encoder(monkeypatch):
+    """They go through it at once, so how much that takes is known before anything is made."""
+    model = small_model(kind="VAE", prior={"name": "vamp", "components": 50})
+    images = noise(5)
+    data = bytes(codec.compress(images, model, embed_model=True))
+    assert np.array_equal(codec.decompress(data), images)
+    monkeypatch.setattr(kept, "_LAST", {})
+    monkeypatch.setattr(recipe, "MOST_FEATURES", 50 * 30 - 1)
+    with pytest.raises(UserError, match="50 components: too many for its encoder.*again"):
+        codec.decompress(data)
+    with pytest.raises(UserError, match="50 components: too many.*beside it"):
+        codec.compress(images, model, embed_model=True, weight_bits=8)
+
+
+def test_lanes_that_are_too_many_for_a_mixture_over_whole_latents(monkeypatch):
+    model = small_model(kind="VAE", prior={"name": "learned_mixture", "components": 50})
+    monkeypatch.setattr(networks, "MOST_CANDIDATES", 4 * 50)
+    codec.compress(noise(9), model, lanes=4)
+    with pytest.raises(UserError, match="5 lanes with 50 components .* lower the lanes"):
+        codec.compress(noise(9), model, lanes=5)
 
 
 @pytest.mark.parametrize("config", [b"[]", b"1", b"{", b"\xff", b"[" * 60_000, b'{"a":NaN}', b""])
@@ -347,6 +388,8 @@ CONFIGS = {
         {"name": "mixture", "hidden": [30], "components": 1, "skip_connections": False},
         {"name": "mixture", "hidden": []},
         "normal",
+        {"name": "learned_mixture", "components": 7},
+        {"name": "vamp", "components": 5},
     ],
     "decoder": [
         {"name": "mlp", "hidden": [30, 10]},
