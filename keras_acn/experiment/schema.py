@@ -146,7 +146,7 @@ class DataSection(Section):
       skip_damaged: Whether to leave out pictures of a folder that cannot be read.
     """
 
-    source: str = "digits"
+    source: str = "mnist-mini"
     data_dir: str | None = None
     binarize: Literal["none", "threshold", "static", "dynamic"] = "none"
     threshold: float | None = Field(None, ge=0, lt=1)
