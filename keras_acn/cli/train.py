@@ -28,6 +28,7 @@ config_lib = lazy.module("keras_acn.experiment.config")
 preset_lib = lazy.module("keras_acn.experiment.presets")
 readers = lazy.module("keras_acn.data.readers")
 folder_lib = lazy.module("keras_acn.experiment.folder")
+loggers = lazy.module("keras_acn.experiment.loggers")
 precision = lazy.module("keras_acn.experiment.precision")
 resume_lib = lazy.module("keras_acn.experiment.resume")
 launcher = lazy.module("keras_acn.experiment.cluster.launch")
@@ -139,6 +140,7 @@ def train(
             )
             return 0
     check_data(settings)
+    loggers.require_installed(settings.training.loggers)
     if workers is not None and workers > 1:
         if resume is None and settings.training.minutes is not None:
             load_tensorflow()
