@@ -90,6 +90,9 @@ setup(
         "faiss": ["faiss-cpu>=1.8,<2"],
         "report": ["plotly>=5.20,<8"],
         "mp4": ["imageio-ffmpeg>=0.5"],
+        # What training.loggers names.
+        "mlflow": ["mlflow>=3,<4"],
+        "wandb": ["wandb>=0.19,<1"],
     },
     entry_points={"console_scripts": ["keras-acn = keras_acn.cli:main"]},
     classifiers=[

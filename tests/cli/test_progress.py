@@ -10,8 +10,9 @@ import pytest
 from keras_acn._base import progress
 
 KERAS_ACN = [sys.executable, "-m", "keras_acn"]
-TINY = ["--set", "data.limit=200", "--set", "encoder.hidden=[8]", "--set", "decoder.hidden=[8]"]
-TINY += ["--set", "prior.hidden=[8]", "--batch-size", "10", "--epochs", "2", "--no-figures"]
+TINY = ["digits", "--set", "data.limit=200", "--set", "encoder.hidden=[8]"]
+TINY += ["--set", "decoder.hidden=[8]", "--set", "prior.hidden=[8]"]
+TINY += ["--batch-size", "10", "--epochs", "2", "--no-figures"]
 
 
 def on_a_terminal(words, columns):
