@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from keras_acn import __version__
+from keras_acn._base import shipped
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn._base.reading import require_memory
 from keras_acn.codec.blocks import BlockCodec, default_lanes
@@ -307,6 +308,7 @@ def named_model(header: Header, name: str) -> Any:
     """Return the model of `saved_models/` that the file called `name` was written with."""
     from keras_acn import models
 
+    shipped.require_weights(header.model_name)
     folders = models.pretrained_folders()
     if header.model_name not in folders:
         named = f', named "{header.model_name}"' if header.model_name else ""
