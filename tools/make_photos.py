@@ -83,6 +83,7 @@ def opened(photograph: dict, least: int) -> Image.Image:
     picture = Image.open(photograph["path"])
     shorter = min(picture.size)
     picture = picture.convert("RGB")
+    picture.info = {}  # among it the colour profile, which Pillow would write into each piece
     return picture.reduce(max(1, shorter // (2 * least)))
 
 

@@ -11,8 +11,9 @@ from keras_acn.decoders.families.base import Likelihood
 # make the gradients explode.
 MIN_LOG_SCALE = -7.0
 # Where pixels have been predicted, what is left is some levels wide, and the channels of a pixel
-# are off in the same direction.
-FIRST_LOG_SCALES, FIRST_LINK = (-5.0, -2.0), 0.8
+# are off in the same direction. Of several ranges and links this one codes crops of photographs
+# best before any training: 4.07 bits per dimension.
+FIRST_LOG_SCALES, FIRST_LINK = (-6.0, -2.5), 0.9
 
 
 @keras.saving.register_keras_serializable("keras_acn")

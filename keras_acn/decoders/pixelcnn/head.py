@@ -15,6 +15,8 @@ from keras_acn.decoders.pixelcnn.prediction import inner_kernel
 
 # A softmax over all values of a block has two to the power of this many entries at most.
 MOST_JOINT_VALUES = 8
+# What the weights of the last layer begin with around a prediction, as a share of the usual.
+FIRST_SHARE = 0.01
 
 
 def make_head(likelihood, channels, pixels, hidden, dtype, predicted=False):
@@ -98,6 +100,8 @@ class PixelHead(keras.layers.Layer):
                 layer.build((None, turn * self.group))
                 layer.kernel.assign(inner_kernel(block, self.group, turn))
             for layer in self.output_layers:
+                # What an untrained network says would only blur the prediction.
+                layer.kernel.assign(FIRST_SHARE * layer.kernel)
                 layer.bias.assign(self.likelihood.first_bias(self.group))
 
     def begin(self, features, predicted=None):
