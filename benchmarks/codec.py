@@ -3,6 +3,7 @@
     python benchmarks/codec.py --data idx:DIR [--model acn-mnist] [--limit N] [--lanes N]
         [--rows stream set set:seen set:both set:kept tour] [--turn] [--no-decode] [--no-others]
     python benchmarks/codec.py --speed [--images 4096]
+    python benchmarks/codec.py --turns --data idx:DIR [--model acn-mnist] [--images 512]
 
 The first prints bits per pixel from the sizes of files, of the test images binarized by a draw
 from a seed (`--binarize none` for 8-bit models and their images as they are). Ours are decoded
@@ -14,6 +15,10 @@ as one big one; whichever is smallest.
 
 The second times coding with feed-forward and PixelCNN decoders that were not trained, which
 changes no time but that of the latents, on noise.
+
+The third takes turns between this package's evaluation of a model's PixelCNN, in NumPy, and
+TensorFlow's, in the mode `set`: on a machine that others use too, only what was measured side by
+side can be compared. Seconds are those of the processor, of all threads together.
 """
 
 import argparse
@@ -186,6 +191,12 @@ def speed(options):
             "tour",
             max(256, options.images // 16),
         ),
+        "ACN, the same by blocks": (
+            keras_acn.ACN,
+            {"name": "pixelcnn", "conditioning": "spatial", "block": 2},
+            "set",
+            max(256, options.images // 8),
+        ),
     }
     print(f"{'':<26}{'mode':<8}{'lanes':>6}{'images':>8}{'in /s':>9}{'out /s':>9}   ready in s")
     for name, (kind, decoder, mode, count) in kinds.items():
@@ -217,6 +228,48 @@ def speed(options):
         )
 
 
+def turns(options):
+    from keras_acn.codec import kept, networks
+    from keras_acn.codec.blocks import BlockCodec, default_lanes
+    from keras_acn.codec.inputs import Treated, open_input
+    from keras_acn.experiment import open_run
+
+    model = open_run(options.model).model
+    source = Treated(
+        open_input(options.data, "test"),
+        binarize=options.binarize,
+        seed=options.seed,
+        limit=options.images,
+    )
+    images = np.concatenate(list(source.blocks(4096))).reshape(-1, *model.image_shape)
+    images, lanes = images.astype(np.uint8), options.lanes or default_lanes(model, 10_000)
+    codecs, in_numpy = {}, networks.in_numpy
+    for name in ("NumPy", "TensorFlow"):
+        networks.in_numpy = in_numpy if name == "NumPy" else lambda decoder: False
+        kept._KEPT.clear()
+        began = time.process_time()
+        codecs[name] = BlockCodec(model, "set", lanes)
+        print(f"{name + ' ready':<22}{time.process_time() - began:8.1f} s")
+        codecs[name].decode(codecs[name].encode(images[:lanes]).block)
+    seconds = {}
+    for turn in range(options.rounds):
+        for name, codec in codecs.items():
+            began = time.process_time()
+            coded = codec.encode(images)
+            middle = time.process_time()
+            again = codec.decode(coded.block)
+            found = middle - began, time.process_time() - middle
+            assert np.array_equal(again, images[coded.order])
+            seconds.setdefault(name, []).append(found)
+            rates = (len(images) / each for each in found)
+            print(f"{name:<12} round {turn + 1}" + "{:>9.1f} in /s{:>9.1f} out /s".format(*rates))
+    both = [np.min(each, axis=0) for each in seconds.values()]
+    ratio = both[1] / both[0]
+    print(
+        f"{len(images)} images, {lanes} lanes: {ratio[0]:.2f} times as fast in, {ratio[1]:.2f} out"
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="idx:DIR, npy:FILE, ...")
@@ -230,12 +283,17 @@ def main():
     parser.add_argument("--no-decode", action="store_true")
     parser.add_argument("--no-others", action="store_true")
     parser.add_argument("--speed", action="store_true")
-    parser.add_argument("--images", type=int, default=4096)
+    parser.add_argument("--turns", action="store_true")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, help="by default 4096, or 512 in turns")
     options = parser.parse_args()
+    options.images = options.images or (512 if options.turns else 4096)
     if options.speed:
         speed(options)
     elif options.data is None:
         parser.error("give --data, or --speed")
+    elif options.turns:
+        turns(options)
     else:
         table(options)
 

@@ -297,8 +297,8 @@ def own_model(part: ModelPart, header: Header, name: str) -> Any:
     Raises:
       UserError: If it is damaged, or none that this package makes.
     """
-    key = hashlib.blake2b(part.content).digest(), header.fingerprint, header.codes
-    key += header.image_shape, header.latent_dim, header.values.levels
+    told = header.codes, header.image_shape, header.latent_dim, header.values.levels
+    key = hashlib.blake2b(part.content).digest(), header.fingerprint, told
     return from_file(
         "inside", key, lambda: unpack_model(Packed.read(part.content, name), header, name)
     )

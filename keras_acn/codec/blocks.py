@@ -124,9 +124,11 @@ class BlockCodec:
         self._pixels = made.get("pixels", lanes, lambda: image_coder(self.networks))
         index = None
         if with_training:
-            key = hashlib.blake2b(np.ascontiguousarray(stored)).digest(), nearest
+            key = hashlib.blake2b(stored.tobytes()).digest(), nearest
             options = self.networks, stored, nearest, progress
             index = made.get("codes", key, lambda: CodeIndex(*options))
+            if progress is not None:
+                progress(index.num_codes, index.num_codes)  # where they were there already
         self.mode = kind(self.networks, index)
         self._keeps_order = keep_order and kind.reorders
 

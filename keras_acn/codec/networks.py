@@ -15,6 +15,7 @@ from keras_acn._base.progress import Progress
 from keras_acn.codec.container import CODES, LEARNS
 from keras_acn.codec.decisions import pixel_model
 from keras_acn.codec.float64 import exact_copy
+from keras_acn.codec.numpy_pixelcnn import NumpyPixelCNN, in_numpy
 from keras_acn.models import ACN, VAE
 from keras_acn.priors.codes_mixture import mixture_parameters
 
@@ -37,6 +38,7 @@ class Copies:
       encoder: The copy of the encoder.
       prior: That of the prior.
       decoder: That of the decoder.
+      pixelcnn: See `Networks`.
       joint: See `Networks`.
 
     Args:
@@ -52,6 +54,7 @@ class Copies:
         )
         if model.prior.needs_encoder:
             self.prior.attach(self.encoder)
+        self.pixelcnn = NumpyPixelCNN(self.decoder) if in_numpy(self.decoder) else None
         self.joint = None
         if model.prior.is_joint:
             self.joint = tuple(np.asarray(each, np.float64) for each in self.prior.mixture())
@@ -69,6 +72,7 @@ class Networks:
       lanes: Images side by side.
       pixels: The pixel model of the decoder's output family.
       decoder: The float64 copy of the decoder.
+      pixelcnn: The decoder in NumPy, where it is a PixelCNN of this package, otherwise `None`.
       is_autoregressive: Whether the decoder goes pixel by pixel.
       joint: The log-weights `[K]`, means and deviations, each `[K, d]`, all float64, of a prior
         that is a mixture over whole latents; `None` for any other.
@@ -99,7 +103,7 @@ class Networks:
         self.pixels = pixel_model(likelihood)
         copies = copies or Copies(model)
         self.encoder, self.prior, self.decoder = copies.encoder, copies.prior, copies.decoder
-        self.joint = copies.joint
+        self.pixelcnn, self.joint = copies.pixelcnn, copies.joint
         # What a network sees of a level, as in training.
         self._unit = np.asarray(likelihood.level_value(range(likelihood.levels)))
         per_pixel = likelihood.parameters_per_pixel(self.image_shape[2])
@@ -151,6 +155,9 @@ class Networks:
         for start in range(0, len(z), size):
             part = slice(start, min(start + size, len(z)))
             arrays = [z[part]] if levels is None else [z[part], self.units(levels[part])]
+            if self.pixelcnn is not None:
+                yield part, self.pixelcnn.parameters(*arrays)
+                continue
             yield part, in_batches(self._parameters, *arrays, size=size, fill=True)
 
     def _images_of_a_pass(self, floats_per_pixel):

@@ -106,12 +106,8 @@ class PixelByPixel:
 
     def __init__(self, networks: Networks):
         self.networks = networks
-        self._steps = networks.decoder.steps
         self._head = networks.decoder.head
-        self._init = Compiled(self._steps.init_state)
-        self._row = Compiled(self._steps.next_row)
-        self._pixel = Compiled(self._next_pixel)
-        self._turns = [Compiled(self._steps.parameters) for _ in range(self._head.turns)]
+        self._steps = networks.pixelcnn or TensorFlowSteps(networks.decoder, networks.lanes)
 
     def __call__(self, z: np.ndarray, extents: np.ndarray | None = None) -> Codec:
         """Return the codec of n images given latents float64 `[n, d]`."""
@@ -193,40 +189,21 @@ class PixelByPixel:
           `(values, params)`: the position's view `[n, values]` of `levels`, and a function that
           returns the parameters `[n, P]` of the turn after the `known` values `[n, v]`.
         """
-        count, lanes = len(z), self.networks.lanes
+        steps, units = self._steps, self.networks.units
         height, width, values = self.networks.decoder.grid_shape
         finish = self.networks.pixels.rounded if rounded else lambda params: params
-
-        def padded(array):
-            rest = np.zeros((lanes - count, *array.shape[1:]), array.dtype)
-            return tf.constant(np.concatenate([array, rest]))
-
-        state = self._init(padded(z))
-        blank = np.zeros((count, width, values), np.float32)
-        left = padded(blank[:, 0])
+        state = steps.begin(z)
+        blank = np.zeros((len(z), width, values), np.float32)
         for row in range(height):
-            above = padded(self.networks.units(levels[:, row - 1]) if row else blank)
-            whole = {key: state[key] for key in ("biases", "rows")}
-            state |= self._row(whole, tf.constant(row), above)
-            within = {key: state[key] for key in ("contexts", "pixels")}
+            steps.next_row(state, row, units(levels[:, row - 1]) if row else blank)
             for column in range(width):
-                if column:
-                    left = padded(self.networks.units(levels[:, row, column - 1]))
-                out, within["pixels"] = self._pixel(within, tf.constant(column), left)
+                left = units(levels[:, row, column - 1]) if column else blank[:, 0]
+                begun = steps.next_position(state, column, left)
 
-                def params(known, out=out):
-                    if self._head.turns > 1:
-                        turn = self._turns[known.shape[1] // self._head.group]
-                        out = turn(out, padded(self.networks.units(known)))
-                    return finish(out.numpy()[:count])
+                def params(known, begun=begun):
+                    return finish(steps.turn(begun, units(known)))
 
                 yield levels[:, row, column], params
-
-    def _next_pixel(self, state, column, left):
-        features, pixels = self._steps.next_pixel(state, column, left)
-        if self._head.turns > 1:
-            return features, pixels
-        return self._steps.parameters(features, left[:, :0]), pixels
 
     def _in_order(self, params, levels):
         """Return the bits that `_pop` will read, and their probabilities: `[positions, D, n]`."""
@@ -255,6 +232,53 @@ class PixelByPixel:
         scaled = params * self.networks.pixels.rounding
         from_edge = np.abs(scaled - np.floor(scaled) - 0.5)
         return bool((from_edge < DOUBTFUL * self.networks.pixels.rounding).any())
+
+
+class TensorFlowSteps:
+    """The steps of an autoregressive decoder that is none of this package's: see `NumpyPixelCNN`.
+
+    Args:
+      decoder: Its float64 copy.
+      lanes: Images that its graphs are for; where there are fewer, the rest is filled up.
+
+    Example:
+      See `PixelByPixel`.
+    """
+
+    def __init__(self, decoder, lanes):
+        self._lanes, self._head, self._of = lanes, decoder.head, decoder.steps
+        self._init = Compiled(self._of.init_state)
+        self._row = Compiled(self._of.next_row)
+        self._pixel = Compiled(self._next_pixel)
+        self._turns = [Compiled(self._of.parameters) for _ in range(self._head.turns)]
+
+    def begin(self, z):
+        return dict(self._init(self._filled(z)))
+
+    def next_row(self, state, row, above):
+        whole = {key: state[key] for key in ("biases", "rows")}
+        state |= self._row(whole, tf.constant(row), self._filled(above))
+
+    def next_position(self, state, column, left):
+        within = {key: state[key] for key in ("contexts", "pixels")}
+        begun, state["pixels"] = self._pixel(within, tf.constant(column), self._filled(left))
+        return begun
+
+    def turn(self, begun, known):
+        if self._head.turns > 1:
+            turn = self._turns[known.shape[1] // self._head.group]
+            begun = turn(begun, self._filled(known))
+        return begun.numpy()[: len(known)]
+
+    def _next_pixel(self, state, column, left):
+        features, pixels = self._of.next_pixel(state, column, left)
+        if self._head.turns > 1:
+            return features, pixels
+        return self._of.parameters(features, left[:, :0]), pixels
+
+    def _filled(self, array):
+        rest = np.zeros((self._lanes - len(array), *array.shape[1:]), array.dtype)
+        return tf.constant(np.concatenate([array, rest]))
 
 
 def _pop_from(stack, coded=None) -> Decide:

@@ -277,16 +277,17 @@ def best_rows(z: tf.Tensor, weights: tf.Tensor, offset: tf.Tensor, nearest: int)
     if fill:
         weights = tf.pad(weights, [[0, 0], [0, fill]])
         offset = tf.pad(offset, [[0, fill]], constant_values=-1e30)
-    score = tf.matmul(tf.concat([tf.square(z), z], axis=-1), weights) + offset
-    score = tf.round(score * RANK_ROUNDING)  # [n, N]
+    score = tf.matmul(tf.concat([tf.square(z), z], axis=-1), weights) + offset  # [n, N]
     # Group g is rows g, g + G, g + 2 G, ...: the best k are in the k best groups. Among
-    # equals the first comes first, on both sides.
+    # equals the first comes first, on both sides. Rounding keeps an order, so the maxima and what
+    # is in the best groups are all that has to be rounded.
     groups = score.shape[1] // GROUP
     best = tf.reduce_max(tf.reshape(score, [-1, GROUP, groups]), axis=1)
-    _, group = tf.math.top_k(best, k=min(nearest, groups))
+    _, group = tf.math.top_k(tf.round(best * RANK_ROUNDING), k=min(nearest, groups))
     rows = group[:, :, None] + groups * tf.range(GROUP)
     rows = tf.reshape(rows, [score.shape[0], -1])
-    _, place = tf.math.top_k(tf.gather(score, rows, batch_dims=1), k=nearest)
+    found = tf.gather(score, rows, batch_dims=1)
+    _, place = tf.math.top_k(tf.round(found * RANK_ROUNDING), k=nearest)
     return tf.gather(rows, place, batch_dims=1)
 
 

@@ -10,8 +10,10 @@ from scipy.special import logsumexp
 from keras_acn._base.errors import UserError
 from keras_acn.codec.float64 import exact_copy
 from keras_acn.codec.networks import Networks
+from keras_acn.codec.numpy_pixelcnn import NumpyPixelCNN, in_numpy
 from keras_acn.codec.pixels import PixelByPixel
 from keras_acn.codec.priors import CodeIndex
+from keras_acn.decoders import GatedPixelCNN
 
 
 @pytest.mark.fast("mlp-float32", "conv-mixed_bfloat16", "pixelcnn-float32")
@@ -112,6 +114,44 @@ def test_the_parallel_pass_and_the_steps_agree_to_1e_12(decoder, width, family, 
     assert np.abs(params - steps).max() < 1e-12
     rounded = networks.pixels.rounded
     np.testing.assert_array_equal(rounded(params), rounded(steps))
+    # TensorFlow, which evaluates decoders that are not this package's, is the oracle.
+    assert networks.pixelcnn is not None
+    networks.pixelcnn = None
+    ((_, oracle),) = networks.parameters(z, levels)
+    assert np.abs(params - oracle).max() < 1e-12
+    assert np.abs(PixelByPixel(networks).stepwise_parameters(z, levels) - oracle).max() < 1e-12
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"conditioning": "global"},
+        {"residual": "horizontal", "kernel_size": 5},
+        {"layers": 1, "first_kernel_size": 5, "block": 1},
+        {"bottleneck_filters": 3, "output_hidden": 7, "block": 4},
+    ],
+)
+def test_numpy_evaluates_every_option_of_a_pixelcnn(options):
+    options = {"layers": 3, "filters": 6, "kernel_size": 3, "block": 2, **options}
+    options.setdefault("conditioning", "spatial")
+    decoder = GatedPixelCNN((8, 4, 1), 4, dtype="float64", **options)
+    rng = np.random.default_rng(0)
+    # Biases that begin as zeros would hide where they are left out.
+    decoder.set_weights([rng.normal(0, 0.5, w.shape) for w in decoder.get_weights()])
+    x, z = noise(9, (8, 4, 1)).astype(np.float32), rng.normal(size=(9, 4))
+    network = NumpyPixelCNN(decoder)
+    network._pass = 4  # several passes, the last of which is not full
+    found = network.parameters(z, x)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, decoder.parameters(x, z), rtol=0, atol=1e-12)
+
+
+def test_decoders_that_are_not_ours_are_left_to_tensorflow():
+    class Mine(GatedPixelCNN):
+        pass
+
+    assert in_numpy(GatedPixelCNN((4, 4, 1), 2, layers=2, filters=4))
+    assert not in_numpy(Mine((4, 4, 1), 2, layers=2, filters=4))
 
 
 def test_doubtful_parameters_are_taken_from_the_steps(monkeypatch):

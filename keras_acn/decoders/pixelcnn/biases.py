@@ -81,15 +81,24 @@ class GateBiases(keras.layers.Layer):
             for share in self.shares:
                 share.build((None, None, None, self.map_filters))
 
-    def call(self, z):
-        """Return the list of biases for z [B, d], in the order of `widths`."""
+    def features(self, z):
+        """Return what `call` takes the biases out of, for z [B, d].
+
+        That is the map, [B, H, W, map_filters]; or, under "global" conditioning, all biases in a
+        row, [B, 1, 1, sum of widths].
+        """
         x = self.dense(z)
         if self.conditioning == "global":
-            x = x[:, None, None, :]
-            starts = [sum(self.widths[:i]) for i in range(len(self.widths))]
-            return [x[..., s : s + w] for s, w in zip(starts, self.widths, strict=True)]
+            return x[:, None, None, :]
         x = ops.reshape(x, (-1, *self.small, self.drawn))
         for layer in self.upsample:
             x = layer(x)
-        x = x[:, : self.height, : self.width]
+        return x[:, : self.height, : self.width]
+
+    def call(self, z):
+        """Return the list of biases for z [B, d], in the order of `widths`."""
+        x = self.features(z)
+        if self.conditioning == "global":
+            starts = [sum(self.widths[:i]) for i in range(len(self.widths))]
+            return [x[..., s : s + w] for s, w in zip(starts, self.widths, strict=True)]
         return [share(x) for share in self.shares]
