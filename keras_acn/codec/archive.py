@@ -285,9 +285,13 @@ def check_match(model: Any, header: Header, name: str) -> None:
     codes = header.codes != "seen"
     if not alike or not is_of(header.fingerprint, model, codes=codes):
         wanted = f' "{header.model_name}"' if header.model_name else ""
+        which = "that one"
+        if header.model_name in shipped.pretrained_folders():
+            # A model that comes with the package may have been trained anew since.
+            which = f"that one, the saved_models/{header.model_name} of the version that wrote it,"
         raise UserError(
             f"{name} was compressed with another model{wanted}, of images "
-            f"{'x'.join(map(str, header.image_shape))}: give that one with --model."
+            f"{'x'.join(map(str, header.image_shape))}: give {which} with --model."
         )
 
 
