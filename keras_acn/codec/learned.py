@@ -218,11 +218,7 @@ class There:
             places = np.tile(np.arange(count), (len(z), 1))
         else:
             weights, offset = self._ranking
-            found = [
-                best_rows(tf.constant(z[at : at + RANKED]), weights, offset, nearest)
-                for at in range(0, len(z), RANKED)
-            ]
-            places = np.concatenate([each.numpy() for each in found])
+            places = best_rows(z, weights, offset, nearest)
         nats, per_image = [], nearest * int(np.prod(learned._tables[0].shape[1:]))
         size = max(1, min(RANKED, LOOK_UP_FLOATS // per_image))
         for at in range(0, len(z), size):
@@ -233,7 +229,7 @@ class There:
 
     @functools.cached_property
     def _ranking(self):
-        ranking = tf.constant(self.learned._ranking[self.rows].T)
+        ranking = np.ascontiguousarray(self.learned._ranking[self.rows].T)
         return ranking[:-1], ranking[-1]
 
     def prior(self, places: np.ndarray) -> GivenPrior:

@@ -308,7 +308,7 @@ def most_lanes(model: Any, bias_floats: int) -> int | None:
     """
     if not model.decoder.is_autoregressive:
         return None
-    height, width = model.image_shape[:2]
+    height, width = model.decoder.grid_shape[:2]
     return max(1, bias_floats // (height * width * sum(model.decoder.biases.widths)))
 
 

@@ -207,11 +207,10 @@ class CodeIndex:
         weights, offset = moment_ranking(*map(tf.constant, (log_weight, mean, stddev)))
         # Filled up here once, and not in each search.
         fill = -self.num_codes % GROUP
-        self._weights = tf.pad(weights, [[0, 0], [0, fill]])
-        self._offset = tf.pad(offset, [[0, fill]], constant_values=-1e30)
+        self._weights = np.pad(weights.numpy(), [[0, 0], [0, fill]])
+        self._offset = np.pad(offset.numpy(), [[0, fill]], constant_values=-1e30)
         per_image = self.nearest * mean.shape[1] * mean.shape[2]
         self._looked_up = max(1, min(LOOK_UP, LOOK_UP_FLOATS // per_image))
-        self._rank = Compiled(self._rank_batch)
         self._look_up = Compiled(self._look_up_batch)
 
     def prior(self, rows: np.ndarray) -> GivenPrior:
@@ -245,19 +244,16 @@ class CodeIndex:
         if self.nearest == self.num_codes:
             rows = np.tile(np.arange(self.num_codes, dtype=np.int32), (len(z), 1))
         else:
-            rows = in_batches(self._rank, z, size=RANKED, fill=True)
+            rows = best_rows(z, self._weights, self._offset, self.nearest)
         nats = in_batches(self._look_up, z, rows, size=self._looked_up, fill=True)
         return rows, np.rint(nats * NATS_ROUNDING) / NATS_ROUNDING
-
-    def _rank_batch(self, z):
-        return best_rows(z, self._weights, self._offset, self.nearest)
 
     def _look_up_batch(self, z, rows):
         tables = (tf.cast(tf.gather(table, rows), tf.float64) for table in self._tables)
         return log_densities(z, *tables)
 
 
-def best_rows(z: tf.Tensor, weights: tf.Tensor, offset: tf.Tensor, nearest: int) -> tf.Tensor:
+def best_rows(z: np.ndarray, weights: np.ndarray, offset: np.ndarray, nearest: int) -> np.ndarray:
     """Return the codes whose Gaussians are densest at z, int32 `[n, nearest]`, the best first.
 
     Args:
@@ -269,26 +265,34 @@ def best_rows(z: tf.Tensor, weights: tf.Tensor, offset: tf.Tensor, nearest: int)
     Example:
       >>> weights, offset = moment_ranking(tf.zeros([5, 1, 1]), tf.constant(
       ...     [0.0, 1.0, 2.0, 3.0, 4.0])[:, None, None], tf.ones([5, 1, 1]))
-      >>> best_rows(tf.constant([[2.9]]), weights, offset, 2).numpy()
+      >>> best_rows(np.array([[2.9]]), weights.numpy(), offset.numpy(), 2)
       array([[3, 2]], dtype=int32)
     """
     # Filled up to whole groups with codes that are never the best.
-    fill = -offset.shape[0] % GROUP
+    fill = -len(offset) % GROUP
     if fill:
-        weights = tf.pad(weights, [[0, 0], [0, fill]])
-        offset = tf.pad(offset, [[0, fill]], constant_values=-1e30)
-    score = tf.matmul(tf.concat([tf.square(z), z], axis=-1), weights) + offset  # [n, N]
-    # Group g is rows g, g + G, g + 2 G, ...: the best k are in the k best groups. Among
-    # equals the first comes first, on both sides. Rounding keeps an order, so the maxima and what
-    # is in the best groups are all that has to be rounded.
-    groups = score.shape[1] // GROUP
-    best = tf.reduce_max(tf.reshape(score, [-1, GROUP, groups]), axis=1)
-    _, group = tf.math.top_k(tf.round(best * RANK_ROUNDING), k=min(nearest, groups))
-    rows = group[:, :, None] + groups * tf.range(GROUP)
-    rows = tf.reshape(rows, [score.shape[0], -1])
-    found = tf.gather(score, rows, batch_dims=1)
-    _, place = tf.math.top_k(tf.round(found * RANK_ROUNDING), k=nearest)
-    return tf.gather(rows, place, batch_dims=1)
+        weights = np.pad(weights, [[0, 0], [0, fill]])
+        offset = np.pad(offset, [[0, fill]], constant_values=-1e30)
+    # Group g is rows g, g + G, g + 2 G, ...: the best k are in the k best groups. Rounding keeps
+    # an order, so the maxima and what is in the best groups are all that has to be rounded.
+    groups = len(offset) // GROUP
+    members = groups * np.arange(GROUP, dtype=np.int32)
+    found = []
+    for at in range(0, len(z), RANKED):
+        part = z[at : at + RANKED]
+        score = np.concatenate([np.square(part), part], axis=-1) @ weights  # [b, N]
+        score += offset
+        best = score.reshape(-1, GROUP, groups).max(axis=1)
+        rows = _first(best, min(nearest, groups))[:, :, None] + members
+        rows = rows.reshape(len(part), -1)
+        place = _first(np.take_along_axis(score, rows, axis=1), nearest)
+        found.append(np.take_along_axis(rows, place, axis=1))
+    return np.concatenate(found)
+
+
+def _first(score, count):
+    """Return the places of the best scores, int32 `[n, count]`: among equals the first first."""
+    return tf.math.top_k(np.rint(score * RANK_ROUNDING), k=count)[1].numpy()
 
 
 def log_densities(z: tf.Tensor, height: tf.Tensor, mean: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:

@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 
 from keras_acn._base.errors import UserError
 from keras_acn.codec.float64 import exact_copy
-from keras_acn.codec.networks import Networks
+from keras_acn.codec.networks import Networks, most_lanes
 from keras_acn.codec.numpy_pixelcnn import NumpyPixelCNN, in_numpy
 from keras_acn.codec.pixels import PixelByPixel
 from keras_acn.codec.priors import CodeIndex
@@ -144,6 +144,12 @@ def test_numpy_evaluates_every_option_of_a_pixelcnn(options):
     found = network.parameters(z, x)
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, decoder.parameters(x, z), rtol=0, atol=1e-12)
+
+
+def test_a_decoder_by_blocks_has_room_for_as_many_lanes_more():
+    one, four = small_model("pixelcnn", shape=(6, 4, 1)), small_model("blocks", shape=(6, 4, 1))
+    assert most_lanes(four, 2**20) // most_lanes(one, 2**20) == 4
+    assert most_lanes(small_model(), 2**20) is None
 
 
 def test_decoders_that_are_not_ours_are_left_to_tensorflow():
