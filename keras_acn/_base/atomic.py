@@ -14,6 +14,7 @@ import pathlib
 import re
 import shutil
 import socket
+import tempfile
 import time
 import uuid
 import zlib
@@ -239,6 +240,22 @@ def folder_beside(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def temporary_files_beside(path: str | os.PathLike) -> Iterator[None]:
+    """A context in which other libraries' temporary files are made in a folder beside `path`.
+
+    Keras makes a folder while it saves a model. In the system's own folder for such things a
+    kill would leave it for good; beside `path` the next writer clears it.
+    """
+    with folder_beside(path) as folder:
+        before = tempfile.tempdir
+        tempfile.tempdir = str(folder)
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 class NewFolder:

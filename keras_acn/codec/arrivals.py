@@ -26,8 +26,8 @@ class InRows:
 
     Example:
       >>> sender = InRows(Images(np.arange(3), np.zeros((3, 1)), np.ones((3, 1))))
-      >>> sender.take(Stack(), np.array([0, 2])).levels
-      array([0, 2])
+      >>> sender.take(Stack(), np.array([0, 2])).levels, sender.levels()
+      (array([0, 2]), array([0, 1, 2]))
     """
 
     unpaid_bits = 0.0

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from keras_acn import __version__
-from keras_acn._base.atomic import make_folder, remove_temporaries, replacing, write_text
+from keras_acn._base.atomic import (
+    make_folder,
+    remove_temporaries,
+    replacing,
+    temporary_files_beside,
+    write_text,
+)
 from keras_acn._base.checks import without_non_finite
 from keras_acn._base.errors import CannotWrite, NotFinite, UserError
 from keras_acn._base.lock import FolderInUse, FolderLock
@@ -419,7 +425,7 @@ def _finish(run: Run, progress: Progress, team: tf_config.Cluster | None) -> Non
     # averaging; the model that is kept has the codes of its own weights.
     model.settle(run.data.train)
     checkpoint.require_finite(checkpoint.state(model))
-    with replacing(run.folder / MODEL) as temporary:
+    with replacing(run.folder / MODEL) as temporary, temporary_files_beside(temporary):
         model.save(temporary)
     if tensorboard.installed():
         tensorboard.write_codes(

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -13,6 +14,7 @@ from keras_acn._base.atomic import (
     remove_temporaries,
     replacing,
     temporary_beside,
+    temporary_files_beside,
     write_text,
 )
 
@@ -84,6 +86,15 @@ def test_a_folder_for_files_that_go_into_another(tmp_path, monkeypatch):
         assert os.listdir(tmp_path) == [folder.name] and is_temporary(folder)
         raise Crash
     assert not os.listdir(tmp_path)
+
+
+def test_temporary_files_of_others_lie_where_the_next_writer_clears(tmp_path):
+    before = tempfile.gettempdir()
+    with temporary_files_beside(tmp_path / "model.keras"):
+        made = tempfile.mkdtemp()
+        (name,) = os.listdir(tmp_path)
+        assert is_temporary(name) and os.path.dirname(made) == str(tmp_path / name)
+    assert not os.listdir(tmp_path) and tempfile.gettempdir() == before
 
 
 def test_long_names(tmp_path):

@@ -99,19 +99,25 @@ def test_steps_take_every_image_once(mode, slowly):
 def test_any_multiset_comes_out_as_it_went_in(seed):
     """Choices alone, without a model: the stack is restored to the bit, whatever was in it."""
     rng = np.random.default_rng(seed)
-    count, values = int(rng.integers(1, 60)), int(rng.integers(1, 12))
-    levels = np.sort(rng.integers(0, values, count).astype(np.uint8)).reshape(-1, 1, 1, 1)
+    count, values = int(rng.integers(1, 60)), int(rng.integers(1, 5))
+    levels = rng.integers(0, values, (count, 2, 1, 1)).astype(np.uint8)
+    kinds = rng.integers(0, 1 + seed % 4, count)
+    order = canonical_order(levels, kinds)
+    levels, kinds = levels[order], kinds[order]
+    pairs = [(kind, image.tobytes()) for kind, image in zip(kinds, levels, strict=True)]
+    assert pairs == sorted(pairs)
     words = rng.integers(1, 2**32, rng.integers(0, 20)).astype(np.uint32)
     edges = np.unique(np.r_[0, rng.integers(0, count, 3), count])
     rows = [np.arange(*pair) for pair in zip(edges[:-1], edges[1:], strict=True)]
     stack = Stack(words)
-    sender = FromASet(Images(levels, np.zeros((count, 1)), np.ones((count, 1))))
+    sender = FromASet(Images(levels, np.zeros((count, 1)), np.ones((count, 1))), kinds)
     steps = [sender.take(stack, each) for each in reversed(rows)]
-    receiver = FromASet(Images.room(count, (1, 1, 1), 1))
+    receiver = FromASet(Images.room(count, (2, 1, 1), 1), kinds)
     for each, images in zip(rows, reversed(steps), strict=True):
         receiver.put(stack, each, images)
     np.testing.assert_array_equal(stack.words(), words)
     np.testing.assert_array_equal(receiver.levels(), levels)
+    assert receiver.unpaid_bits == pytest.approx(sender.unpaid_bits, abs=1e-9)
 
 
 def test_the_choices_take_the_bits_of_the_multisets_orders():

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -115,33 +116,16 @@ def test_what_a_kill_leaves_of_a_new_folder_counts_for_nothing(tmp_path):
 
 
 @pytest.mark.slow
-def test_kills_at_the_first_file_events_leave_a_folder_to_begin_or_resume(tmp_path):
-    """Kills the process at each of the first events that make, write or move a file."""
-    script = """
-import os, signal, sys
-left = int(sys.argv[1])
-def count(event, arguments):
-    global left
-    if event in ("os.mkdir", "os.rename", "os.remove") or (
-        event == "open" and sys.argv[2] in str(arguments[0])
-    ):
-        left -= 1
-        if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-from keras_acn import experiment
-config = experiment.load_config("digits", overrides=sys.argv[3:])
-import keras_acn.experiment.run
-sys.addaudithook(count)
-experiment.train(config, sys.argv[2])
-"""
-    for event in range(0, 24, 2):
-        out = tmp_path / f"run{event}"
-        command = [sys.executable, "-c", script, str(event), str(out), *TINY]
-        assert subprocess.run(command, timeout=300).returncode == -signal.SIGKILL
-        where = {"resume": out} if (out / "config.yaml").exists() else {"out": out}
-        run = experiment.train(None if "resume" in where else config(), **where)
-        assert run.finished
-        assert not [each for each in out.rglob(".*")]
+def test_a_run_makes_no_temporary_folder_elsewhere(tmp_path, monkeypatch):
+    make, made = tempfile.mkdtemp, []
+
+    def remember(*arguments, **options):
+        made.append(make(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkdtemp", remember)
+    experiment.train(config(), tmp_path / "run")
+    assert made and all(each.startswith(str(tmp_path / "run")) for each in made)
 
 
 def test_the_lock_waits_for_who_only_asks(tmp_path):
