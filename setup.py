@@ -103,6 +103,8 @@ setup(
         "mp4": ["imageio-ffmpeg>=0.5"],
         # What training.loggers names. The whole of MLflow wants an older pyarrow than the lock has.
         "mlflow": ["mlflow-skinny>=3,<4", "sqlalchemy>=2,<3", "alembic>=1.13,<2"],
+        # For benchmarks/compare_codes.py.
+        "umap": ["umap-learn>=0.5.9,<1"],
         "wandb": ["wandb>=0.19,<1"],
     },
     entry_points={"console_scripts": ["keras-acn = keras_acn.cli:main"]},
