@@ -10,6 +10,15 @@ version = re.search(
     r'__version__ = "([^"]+)"', (here / "keras_acn" / "__init__.py").read_text()
 ).group(1)
 
+# Models of more bytes than these are in a checkout and in the source distribution alone; the wheel
+# then says where they are (keras_acn/_base/shipped.py).
+LARGEST_MODEL = 10_000_000
+too_large = [
+    f"{path.parent.name}/{path.name}"
+    for path in (here / "saved_models").glob("*/model.keras")
+    if path.stat().st_size > LARGEST_MODEL
+]
+
 setup(
     name="keras-acn",
     version=version,
@@ -38,8 +47,10 @@ setup(
         "keras_acn.data": ["mnist_mini/*"],
         "keras_acn.experiment": ["presets/*.yaml"],
         "keras_acn.html_report": ["page/*"],
-        "keras_acn.saved_models": ["*/*", "*/*/*", "*/*/*/*"],
+        # Not the versions for TensorFlow Serving, `*/1/`: `keras-acn export NAME DIR` makes one.
+        "keras_acn.saved_models": ["*/*"],
     },
+    exclude_package_data={"keras_acn.saved_models": too_large},
     # The lower ends are those of requirements-oldest.txt, with which .ci/run tests models.
     install_requires=[
         "tensorflow>=2.20,<2.22",
@@ -90,6 +101,9 @@ setup(
         "faiss": ["faiss-cpu>=1.8,<2"],
         "report": ["plotly>=5.20,<8"],
         "mp4": ["imageio-ffmpeg>=0.5"],
+        # What training.loggers names. The whole of MLflow wants an older pyarrow than the lock has.
+        "mlflow": ["mlflow-skinny>=3,<4", "sqlalchemy>=2,<3", "alembic>=1.13,<2"],
+        "wandb": ["wandb>=0.19,<1"],
     },
     entry_points={"console_scripts": ["keras-acn = keras_acn.cli:main"]},
     classifiers=[

@@ -215,7 +215,7 @@ def test_a_run_that_cannot_begin(tmp_path):
 
 
 def test_a_sweep_that_cannot_go_on(tmp_path):
-    planned = sweep.plan(grid=["seed=0,1"], overrides=[*SMALL, "training.epochs=1"])
+    planned = sweep.plan("digits", grid=["seed=0,1"], overrides=[*SMALL, "training.epochs=1"])
     limit = files_of_at_most(0)
     try:
         with pytest.raises(CannotWrite, match="same command and --out"):

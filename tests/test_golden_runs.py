@@ -115,6 +115,7 @@ def test_a_model_says_what_it_said(name):
         )
 
 
+@pytest.mark.fast("acn")
 @pytest.mark.parametrize("name", ["acn", "vhe"])
 def test_a_resumed_run_ends_with_the_model_that_was_saved(name, resumed):
     """Weights, codes, and what the optimizer has summed up."""

@@ -40,6 +40,11 @@ def built(tmp_path_factory):
         target = source / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, target)
+    large = source / "saved_models" / "acn-large"
+    large.mkdir()
+    (large / "config.yaml").touch()
+    with open(large / "model.keras", "wb") as file:
+        file.truncate(10_000_001)
     command = [sys.executable, "setup.py", "-q", "sdist", "-d", out, "bdist_wheel", "-d", out]
     subprocess.run(command, cwd=source, check=True, capture_output=True)
     return out
@@ -62,9 +67,13 @@ def test_the_wheel_has_the_package_and_the_models(built):
         (metadata,) = (name for name in held if name.endswith(".dist-info/METADATA"))
         said = archive.read(metadata).decode()
     expected = {name for name in of_git() if name.startswith("keras_acn/")}
-    expected |= {f"keras_acn/{n}" for n in of_git() if re.match(r"saved_models/[\w-]+/", n)}
+    expected |= {f"keras_acn/{n}" for n in of_git() if re.match(r"saved_models/[\w-]+/[^/]+$", n)}
     assert expected <= held
     assert not [name for name in held if name.startswith(("tests", "docs", "saved_models"))]
+    # Neither versions for a server, nor weights that are too large, which are only described.
+    assert not [name for name in held if re.match(r"keras_acn/saved_models/[\w-]+/\d+/", name)]
+    described = "keras_acn/saved_models/acn-large"
+    assert f"{described}/config.yaml" in held and f"{described}/model.keras" not in held
     for line in ("License: Apache-2.0", "Requires-Python: >=3.10", "Author: ", "Keywords: "):
         assert f"\n{line}" in said
     # docs/packaging.md states the size.

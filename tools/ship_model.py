@@ -3,8 +3,9 @@
     python tools/ship_model.py RUN NAME [--source mnist]
 
 The model is written in full precision and without its optimizer, its codebook filled
-anew by that model; config, history and metrics come along. `--source` is the data source
-to name in the config, where the run's own is a path that only its machine has.
+anew by that model; config, history and metrics come along, without the run that it may have
+started from. `--source` is the data source to name in the config, where the run's own is a
+path that only its machine has.
 """
 
 import argparse
@@ -38,11 +39,12 @@ def main():
     bare = type(model).from_config(model.get_config())
     bare.set_weights(model.get_weights())
     bare.save(folder / "model.keras")
+    # Paths that only this machine has stay here.
+    training = run.config.training.model_copy(update={"start_from": None})
+    config = run.config.model_copy(update={"training": training})
     if args.source:
         data = run.config.data.model_copy(update={"source": args.source})
-        config = run.config.model_copy(update={"data": data})
-    else:
-        config = run.config
+        config = config.model_copy(update={"data": data})
     (folder / "config.yaml").write_text(config.to_yaml())
     shutil.copy(run.folder / "history.csv", folder / "history.csv")
     metrics = dict(run.metrics)

@@ -225,6 +225,22 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def folder_beside(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Yield a new hidden folder in the same folder as `path`, which goes as the block ends.
+
+    Files that are to go into a folder that is there are made in it, as moving is one step
+    only within a disk.
+    """
+    temporary = temporary_beside(path)
+    _clear(temporary.parent)
+    temporary.mkdir()
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 class NewFolder:
     """A folder that is filled under a hidden name, and appears whole as the `with` block ends.
 

@@ -78,7 +78,7 @@ def command_line():
     """Train and use Associative Compression Networks.
 
     \b
-    keras-acn train                 train an ACN on scikit-learn's digits
+    keras-acn train                 train an ACN on a piece of MNIST
     keras-acn train blog-acn --data idx:DIR
     keras-acn presets               what else there is to train
     """

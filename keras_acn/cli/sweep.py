@@ -44,7 +44,7 @@ folder_lib = lazy.module("keras_acn.experiment.folder")
 @output_options
 @memory_option
 def sweep(preset, grid, out, config, overrides, no_figures, quiet, **given):
-    """Train PRESET (digits by default) once for every point of a grid.
+    """Train PRESET (mnist-mini by default) once for every point of a grid.
 
     \b
     keras-acn sweep beta-vae --data idx:DIR --grid beta=0,0.1,0.5,1,4

@@ -28,6 +28,7 @@ config_lib = lazy.module("keras_acn.experiment.config")
 preset_lib = lazy.module("keras_acn.experiment.presets")
 readers = lazy.module("keras_acn.data.readers")
 folder_lib = lazy.module("keras_acn.experiment.folder")
+loggers = lazy.module("keras_acn.experiment.loggers")
 precision = lazy.module("keras_acn.experiment.precision")
 resume_lib = lazy.module("keras_acn.experiment.resume")
 launcher = lazy.module("keras_acn.experiment.cluster.launch")
@@ -81,14 +82,14 @@ def train(
     minutes,
     **given,
 ):
-    """Train PRESET (digits by default), your own --config, or what suits the images of SOURCE.
+    """Train PRESET (mnist-mini by default), your own --config, or what suits the images of SOURCE.
 
     \b
     keras-acn train
     keras-acn train images:DIR --minutes 5
     keras-acn train blog-acn --data idx:DIR --epochs 10
-    keras-acn train digits --set codebook.unique=true --set training.learning_rate=5e-4
-    keras-acn train --resume runs/digits-20250101-120000 --epochs 100
+    keras-acn train --set codebook.unique=true --set training.learning_rate=5e-4
+    keras-acn train --resume runs/mnist-mini-20250101-120000 --epochs 100
 
     Where a SOURCE is named and no preset is, the preset is auto: it looks at the images, measures
     a few steps, says what it chose and why, and writes that into the run's config.yaml.
@@ -139,6 +140,7 @@ def train(
             )
             return 0
     check_data(settings)
+    loggers.require_installed(settings.training.loggers)
     if workers is not None and workers > 1:
         if resume is None and settings.training.minutes is not None:
             load_tensorflow()

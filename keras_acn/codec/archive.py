@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from keras_acn import __version__
+from keras_acn._base import shipped
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn._base.reading import require_memory
 from keras_acn.codec.blocks import BlockCodec, default_lanes
@@ -284,9 +285,13 @@ def check_match(model: Any, header: Header, name: str) -> None:
     codes = header.codes != "seen"
     if not alike or not is_of(header.fingerprint, model, codes=codes):
         wanted = f' "{header.model_name}"' if header.model_name else ""
+        which = "that one"
+        if header.model_name in shipped.pretrained_folders():
+            # A model that comes with the package may have been trained anew since.
+            which = f"that one, the saved_models/{header.model_name} of the version that wrote it,"
         raise UserError(
             f"{name} was compressed with another model{wanted}, of images "
-            f"{'x'.join(map(str, header.image_shape))}: give that one with --model."
+            f"{'x'.join(map(str, header.image_shape))}: give {which} with --model."
         )
 
 
@@ -307,6 +312,7 @@ def named_model(header: Header, name: str) -> Any:
     """Return the model of `saved_models/` that the file called `name` was written with."""
     from keras_acn import models
 
+    shipped.require_weights(header.model_name)
     folders = models.pretrained_folders()
     if header.model_name not in folders:
         named = f', named "{header.model_name}"' if header.model_name else ""

@@ -67,6 +67,7 @@ FORMAT_1: dict[str, dict[str, Any]] = {
         "conditioning": "global",
         "map_filters": 16,
         "block": 1,
+        "prediction": "none",
     },
     # Output families, which are an option of the decoders.
     "Bernoulli": {},

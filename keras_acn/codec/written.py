@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from keras_acn._base import lazy
-from keras_acn._base.atomic import NewFolder, check_folder, temporary_beside
+from keras_acn._base.atomic import NewFolder, check_folder, folder_beside
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn.codec.index import Index
 from keras_acn.codec.rivals import MOST_SIDE, as_webp
@@ -153,13 +153,9 @@ def _write_into(folder, index, names, pictures, format):
             raise UserError(
                 f"{path} is in the way, as it is a folder: remove it, or choose another one."
             )
-    beside = temporary_beside(folder.absolute())
-    beside.mkdir()
-    try:
+    with folder_beside(folder.absolute()) as beside:
         _write(beside, index, names, pictures, format)
         for each in index.folders:
             folder.joinpath(each).mkdir(exist_ok=True)
         for name in names:
             os.replace(beside.joinpath(name), folder.joinpath(name))
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)

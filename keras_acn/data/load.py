@@ -167,7 +167,7 @@ def _num_classes(parts, class_names):
 
 
 def load(
-    source: str | os.PathLike = "digits",
+    source: str | os.PathLike = "mnist-mini",
     *,
     data_dir: str | os.PathLike | None = None,
     binarize: str = "none",
@@ -187,7 +187,7 @@ def load(
     """Load a data set into memory.
 
     Args:
-      source: `"digits"`, `"mnist-mini"`, a TensorFlow Datasets name, `"idx:DIR"`,
+      source: `"mnist-mini"`, `"digits"`, a TensorFlow Datasets name, `"idx:DIR"`,
         `"npz:FILE"`, `"npy:FILE"` or `"images:DIR"`; see `describe_sources`. A path that ends
         in `.npy` or `.npz` needs no prefix.
       data_dir: Folder where TensorFlow Datasets keeps its prepared copies.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ class FewShotResult:
       pixels: float64 `[E]`, that of the nearest neighbour in pixels.
       queries: Images classified in each episode.
       samples: Samples of the latents in each code length.
+      features: Of codes that were named, the accuracy of the nearest neighbour in them, float64
+        `[E]` each.
 
     Example:
       >>> import numpy as np
@@ -41,6 +44,7 @@ class FewShotResult:
     pixels: np.ndarray
     queries: int
     samples: int
+    features: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def chance(self) -> float:
@@ -49,6 +53,7 @@ class FewShotResult:
 
     def summary(self) -> dict[str, Any]:
         """Return a JSON-able dict: each accuracy with its 95 % confidence interval."""
+        named = {name: _with_interval(values) for name, values in self.features.items()}
         return {
             "ways": self.ways,
             "shots": self.shots,
@@ -59,18 +64,20 @@ class FewShotResult:
             "model": _with_interval(self.model),
             "nearest_neighbor_in_pixels": _with_interval(self.pixels),
             "model_less_pixels": _with_interval(self.model - self.pixels),
+            **({"nearest_neighbor_in": named} if named else {}),
         }
 
     def to_text(self) -> str:
         """Return the accuracies as a small table, in per cent."""
         summary = self.summary()
         rows = [[f"{self.ways}-way {self.shots}-shot accuracy %", "mean", "95 % interval"]]
-        for label, key in (
-            ("code lengths of the model", "model"),
-            ("nearest neighbour in pixels", "nearest_neighbor_in_pixels"),
-            ("the model less the neighbour", "model_less_pixels"),
+        named = summary.get("nearest_neighbor_in", {})
+        for label, row in (
+            ("code lengths of the model", summary["model"]),
+            ("nearest neighbour in pixels", summary["nearest_neighbor_in_pixels"]),
+            ("the model less the neighbour", summary["model_less_pixels"]),
+            *((f"nearest neighbour in {name}", row) for name, row in named.items()),
         ):
-            row = summary[key]
             low, high = row["interval"] or (math.nan, math.nan)
             interval = "-" if row["interval"] is None else f"{100 * low:.1f} to {100 * high:.1f}"
             rows.append([label, f"{100 * row['mean']:.1f}", interval])
@@ -94,6 +101,7 @@ def few_shot_accuracy(
     samples: int = 16,
     seed: int = 0,
     batch_size: int = 64,
+    features: Mapping[str, np.ndarray] | None = None,
     progress: Progress | None = None,
 ) -> FewShotResult:
     """Return the `FewShotResult` of a homoencoder on classes of `images`.
@@ -119,11 +127,13 @@ def few_shot_accuracy(
       samples: Samples of the latents in each code length.
       seed: Integer seed of episodes and samples.
       batch_size: Images per step.
+      features: Codes of the images by other means, `[N, d]` under a name each, such as `{"principal
+        components": ...}`: the nearest neighbour in each is measured too.
       progress: Called with the episodes that are done, and their number.
 
     Raises:
       UserError: If the model is no homoencoder, or there are too few classes with enough
-        images.
+        images, or features are not of as many images.
 
     Example, with a trained `VHE` and images of classes that it was not trained on:
 
@@ -144,8 +154,16 @@ def few_shot_accuracy(
         check_count(value, name, least)
     seed = check_seed(seed)
     images = as_floats(images)
+    spaces = {"": images, **(features or {})}
+    for name, rows in spaces.items():
+        if len(rows) != len(images):
+            raise UserError(
+                f"The features {name!r} are of {len(rows)} images and not of the {len(images)} "
+                "there are: give a row an image."
+            )
+    spaces = {name: np.reshape(rows, (len(rows), -1)) for name, rows in spaces.items()}
     drawn = Episodes(labels, ways, shots, queries, seed)
-    accuracy = np.zeros([episodes, 2])
+    accuracy = np.zeros([episodes, 1 + len(spaces)])
     for episode in range(episodes):
         shown, asked = drawn.draw(episode)  # [ways, shots], [ways, queries]
         truth = np.repeat(np.arange(ways), queries)
@@ -153,15 +171,17 @@ def few_shot_accuracy(
         nats = model.code_lengths_given(
             x, list(images[shown]), samples, seed=(seed + episode) % 2**31, batch_size=batch_size
         )
-        distance = np.linalg.norm(
-            x.reshape(len(x), 1, -1) - images[shown].reshape(1, ways * shots, -1), axis=-1
-        )
-        nearest = distance.argmin(axis=1) // shots
-        accuracy[episode] = (nats.argmin(axis=1) == truth).mean(), (nearest == truth).mean()
+        found = [nats.argmin(axis=1)]
+        for rows in spaces.values():
+            distance = np.linalg.norm(rows[asked.reshape(-1, 1)] - rows[shown.ravel()], axis=-1)
+            found.append(distance.argmin(axis=1) // shots)
+        accuracy[episode] = [(each == truth).mean() for each in found]
         if progress is not None:
             progress(episode + 1, episodes)
+    named = dict(zip(spaces, accuracy.T[1:], strict=True))
+    pixels = named.pop("")
     return FewShotResult(
-        int(ways), int(shots), accuracy[:, 0], accuracy[:, 1], ways * queries, int(samples)
+        int(ways), int(shots), accuracy[:, 0], pixels, ways * queries, int(samples), named
     )
 
 

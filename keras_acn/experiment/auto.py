@@ -40,8 +40,8 @@ _TRIED = ("conv", "mlp", "pixelcnn")
 # A weight for so many values. (Weights that have to be sent, as in a packed file, are dearer.)
 VALUES_PER_WEIGHT = {2: 10, 256: 3}
 # Steps that a PixelCNN has to have, and a larger one before it is taken instead of a smaller.
-# Colours and grey values lie so close to their neighbours' that it is ahead after a few.
-LEAST_STEPS = {2: sizes.LEAST_STEPS, 256: 250}
+# Colours and grey values lie so close to what their neighbours predict that it is ahead at once.
+LEAST_STEPS = {2: sizes.LEAST_STEPS, 256: 60}
 STEPS_WANTED = 1500
 # No more passes over the data: by then a small set is known by heart.
 MOST_PASSES = 300
@@ -292,6 +292,8 @@ class _Chooser:
             learned = not issubclass(self.kind, models.ACN)
             encoder["variance"] = "learned" if learned else "unit"
         decoder = sizes.decoder_of(size, self.shape, self.levels, autoregressive=autoregressive)
+        if autoregressive and self.levels > 2 and self._predicts():
+            decoder["prediction"] = "linear"
         chosen: dict[str, Any] = {
             "model": {"name": self.kind.__name__, "latent_dim": latent_dim},
             "encoder": encoder,
@@ -322,6 +324,12 @@ class _Chooser:
         if given.get("preset") == "auto" or "description" not in given:
             given["description"] = self._description()
         return validated(merged(chosen, given))
+
+    def _predicts(self) -> bool:
+        """Whether a pixel can be centred on a prediction: the likelihood may be asked for."""
+        asked = self.given.get("decoder", {}).get("likelihood")
+        likelihood = decoders.get_likelihood(asked or "discretized_logistic_mixture")
+        return likelihood.has_centre
 
     def _description(self) -> str:
         shape = "x".join(map(str, self.shape))
@@ -428,7 +436,8 @@ def _described(part: Any) -> str:
     if name == "pixelcnn":
         block = options.get("block", 1)
         by = f"blocks of {block} x {block}" if block > 1 else "single pixels"
-        return f"PixelCNN by {by}, {options['layers']} layers of {options['filters']}"
+        centred = " around a linear prediction" if options.get("prediction") == "linear" else ""
+        return f"PixelCNN by {by}{centred}, {options['layers']} layers of {options['filters']}"
     layers: Sequence[int] = options.get("filters") or options.get("hidden") or ()
     kind = {"conv": "convolutions", "mlp": "dense layers"}.get(name, name)
     return f"{kind} {list(layers)}" if layers else kind

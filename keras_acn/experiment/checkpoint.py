@@ -62,6 +62,9 @@ def _progress(meta: bytes) -> Progress:
     rows = [row.get("epoch") for row in progress.history]
     if rows and (len(rows) != progress.epoch or rows != list(range(1, len(rows) + 1))):
         raise ValueError("The history is not that of the epochs.")
+    for row in progress.history:
+        # Else `history.csv` would be another after a resumption: 1.0 for 1.
+        row["epoch"] = int(row["epoch"])
     return progress
 
 

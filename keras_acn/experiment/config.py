@@ -14,7 +14,7 @@ from keras_acn._base import lazy
 from keras_acn._base.errors import UserError, short
 from keras_acn._base.shell import expanded
 from keras_acn.experiment import yaml
-from keras_acn.experiment.presets import preset_path
+from keras_acn.experiment.presets import DEFAULT, preset_path
 from keras_acn.experiment.schema import FORMAT as FORMAT
 from keras_acn.experiment.schema import Config as Config
 from keras_acn.experiment.schema import user_error
@@ -166,7 +166,7 @@ def load_config(
 
     A file that names a `preset` is laid over it; without one it is laid over the
     defaults. A run's own `config.yaml` is complete, and taken as it is. With neither a
-    preset nor a file the preset is `digits`.
+    preset nor a file the preset is `mnist-mini`.
 
     Args:
       preset: Name of a preset.
@@ -180,7 +180,7 @@ def load_config(
     raw = {} if file is None else yaml.read(pathlib.Path(expanded(file)))
     what = "The configuration" if file is None else str(file)
     if preset is None and file is None:
-        preset = "digits"
+        preset = DEFAULT
     if preset is None and "format" not in raw:
         preset = raw.get("preset")
     if preset is not None:

@@ -22,7 +22,7 @@ from keras_acn._base.errors import DataWarning, UserError, did_you_mean
 from keras_acn._base.lock import LOCK, require_free
 from keras_acn._base.reading import read_text
 from keras_acn._base.shell import command, expanded
-from keras_acn._base.shipped import pretrained_folders
+from keras_acn._base.shipped import pretrained_folders, require_weights
 from keras_acn.experiment import trained_on, yaml
 from keras_acn.experiment.config import load_config
 from keras_acn.experiment.schema import Config
@@ -267,6 +267,7 @@ def _saved_model(name: str | os.PathLike) -> pathlib.Path:
         folders |= {each.name: each for each in beside.iterdir() if (each / MODEL).exists()}
     if str(name) in folders:
         return folders[str(name)]
+    require_weights(str(name))
     raise UserError(
         f'There is no model "{name}": give a run folder, a .keras file or the name of a saved '
         f"model.{did_you_mean(name, folders)}"

@@ -21,7 +21,15 @@ from keras_acn._base.lock import FolderInUse, FolderLock
 from keras_acn._base.shell import command, expanded
 from keras_acn.data.batches import Batches
 from keras_acn.data.readers.notices import tell
-from keras_acn.experiment import auto, build, checkpoint, precision, tensorboard, trained_on
+from keras_acn.experiment import (
+    auto,
+    build,
+    checkpoint,
+    loggers,
+    precision,
+    tensorboard,
+    trained_on,
+)
 from keras_acn.experiment.callbacks import (
     Interrupted,
     Recorder,
@@ -141,6 +149,8 @@ def _train(
             "Workers would each measure and choose for themselves: name a preset that says all, "
             "or give each of them the config.yaml that a run on one machine has chosen."
         )
+    if chief:
+        loggers.require_installed(config.training.loggers)
     strategy = None if team is None else workers.join(team)
     config = absolute(config)
     if chooses:
@@ -306,17 +316,18 @@ def _fit(
     if team is not None:
         workers.check_agreement(model.distribute_strategy, run.settings, progress)
     recorder = Recorder(run, progress, request, writes=chief)
-    callbacks = [*run_callbacks(run, writes=chief), recorder, *callbacks]
     try:
-        if progress.step:
-            model.continue_pass()
-            _fit_epochs(run, progress, progress.epoch + 1, callbacks, verbose)
-            if training.ema is not None and recorder.state is not None:
-                # The end of a fit puts the averages in the weights' place.
-                checkpoint.restore(model, recorder.state, run.folder / CHECKPOINT)
-        done = progress.epoch >= training.epochs
-        if not done and not (progress.history and stopped_early(training, progress.history)):
-            _fit_epochs(run, progress, training.epochs, callbacks, verbose)
+        with loggers.logging(run, writes=chief) as logs:
+            callbacks = [*run_callbacks(run, writes=chief), *logs, recorder, *callbacks]
+            if progress.step:
+                model.continue_pass()
+                _fit_epochs(run, progress, progress.epoch + 1, callbacks, verbose)
+                if training.ema is not None and recorder.state is not None:
+                    # The end of a fit puts the averages in the weights' place.
+                    checkpoint.restore(model, recorder.state, run.folder / CHECKPOINT)
+            done = progress.epoch >= training.epochs
+            if not done and not (progress.history and stopped_early(training, progress.history)):
+                _fit_epochs(run, progress, training.epochs, callbacks, verbose)
     except Interrupted as interrupted:
         return progress, interrupted
     return progress, None

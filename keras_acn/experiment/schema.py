@@ -146,7 +146,7 @@ class DataSection(Section):
       skip_damaged: Whether to leave out pictures of a folder that cannot be read.
     """
 
-    source: str = "digits"
+    source: str = "mnist-mini"
     data_dir: str | None = None
     binarize: Literal["none", "threshold", "static", "dynamic"] = "none"
     threshold: float | None = Field(None, ge=0, lt=1)
@@ -193,6 +193,7 @@ class TrainingSection(Section):
       checkpoint_every: Epochs between checkpoints.
       checkpoint_minutes: Minutes after which a checkpoint is written within an epoch, 0 for never.
       snapshots_every: Of every n-th epoch a frame for the training movie, 0 for none.
+      loggers: Where the run is logged as well: `mlflow`, `wandb`.
     """
 
     start_from: str | None = None
@@ -222,6 +223,7 @@ class TrainingSection(Section):
     checkpoint_every: int = Field(1, ge=1)
     checkpoint_minutes: float = Field(10, ge=0)
     snapshots_every: int = Field(0, ge=0)
+    loggers: list[Literal["mlflow", "wandb"]] = []
 
     @model_validator(mode="after")
     def _one_schedule_of_the_kl(self):

@@ -25,6 +25,7 @@ from keras_acn._base import lazy
 from keras_acn._base.errors import UserError, short, unknown_name
 from keras_acn._base.reading import over_limit
 from keras_acn._base.shipped import pretrained_folders as pretrained_folders
+from keras_acn._base.shipped import require_weights
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 # The members of a file and how large they may be, in bytes; the weights as large as the file.
@@ -96,8 +97,10 @@ def load_pretrained(name):
       The model, compiled, so that `evaluate` works as it is.
 
     Raises:
-      UserError: If there is none of that name, with the nearest one.
+      UserError: If there is none of that name, with the nearest one, or its weights are too large
+        to come with the package, with where they are.
     """
+    require_weights(name)
     folders = pretrained_folders()
     if name not in folders:
         raise unknown_name("pretrained model", name, folders)

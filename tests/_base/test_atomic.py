@@ -8,6 +8,7 @@ import pytest
 
 from keras_acn._base.atomic import (
     NewFolder,
+    folder_beside,
     is_temporary,
     remove_temporaries,
     replacing,
@@ -74,6 +75,15 @@ def test_writers_clear_what_the_dead_have_left_beside(tmp_path, monkeypatch):
         left_behind(tmp_path / name, monkeypatch).touch()
     write_text(tmp_path / "new", "text")
     assert os.listdir(tmp_path) == ["new"]
+
+
+def test_a_folder_for_files_that_go_into_another(tmp_path, monkeypatch):
+    left_behind(tmp_path / "out", monkeypatch).mkdir()
+    with pytest.raises(Crash), folder_beside(tmp_path / "out") as folder:
+        (folder / "file").touch()
+        assert os.listdir(tmp_path) == [folder.name] and is_temporary(folder)
+        raise Crash
+    assert not os.listdir(tmp_path)
 
 
 def test_long_names(tmp_path):

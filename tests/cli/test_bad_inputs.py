@@ -32,7 +32,7 @@ def idx_folder(folder, images):
 def run(tmp_path_factory):
     """A trained run on 8x8 images."""
     folder = tmp_path_factory.mktemp("run") / "run"
-    arguments = ["train", "--set", "data.limit=40", "--set", "encoder.hidden=[4]", "-q"]
+    arguments = ["train", "digits", "--set", "data.limit=40", "--set", "encoder.hidden=[4]", "-q"]
     arguments += ["--batch-size", "20", "--epochs", "1", "--no-figures", "--out", str(folder)]
     assert main(arguments) == 0
     return folder

@@ -30,7 +30,7 @@ def run(*arguments):
 def trained(tmp_path_factory):
     """A folder of a run with its figures."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    assert main(["train", *TINY, "--epochs", "2", "--out", str(folder), "-q"]) == 0
+    assert main(["train", "digits", *TINY, "--epochs", "2", "--out", str(folder), "-q"]) == 0
     return folder
 
 
@@ -80,7 +80,7 @@ def test_version_presets_and_datasets(capsys):
 
 def test_train_prints_a_line_an_epoch_and_a_table(tmp_path, capsys):
     out = tmp_path / "run"
-    arguments = ["train", *TINY, "--epochs", "2", "--out", str(out), "--no-figures"]
+    arguments = ["train", "digits", *TINY, "--epochs", "2", "--out", str(out), "--no-figures"]
     assert main([*arguments, "--seed", "3"]) == 0
     printed = capsys.readouterr().out
     assert "epoch 1/2  total" in printed and "epoch 2/2  total" in printed
@@ -107,7 +107,7 @@ def test_train_prints_a_line_an_epoch_and_a_table(tmp_path, capsys):
 def test_train_writes_to_a_folder_of_its_own_by_default(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
-        assert main(["train", *TINY, "--epochs", "1", "-q", "--no-figures"]) == 0
+        assert main(["train", "digits", *TINY, "--epochs", "1", "-q", "--no-figures"]) == 0
     folders = sorted((tmp_path / "runs").iterdir())
     assert len(folders) == 2
     assert all(f.name.startswith("digits-") and (f / "model.keras").exists() for f in folders)
@@ -166,7 +166,7 @@ def test_a_model_file_alone_needs_its_data_named(trained, tmp_path, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("name, code", [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_a_signal_saves_and_resuming_gives_the_same_run(name, code, tmp_path, capsys):
-    arguments = ["train", *TINY, "--epochs", "40", "--no-figures"]
+    arguments = ["train", "digits", *TINY, "--epochs", "40", "--no-figures"]
     arguments += ["--set", "codebook.unique=true"]
     out = tmp_path / "interrupted"
     # SIGINT is ignored by what a shell starts in the background; Python's own is not.

@@ -54,6 +54,7 @@ def test_damaged_pictures_end_the_command(pictures, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_what_was_read_otherwise_is_said_on_a_line(pictures, run, tmp_path, capsys):
     arguments = ["plot", str(run), "--only", "reconstructions", "--out", str(tmp_path)]
     assert main(arguments) == 0
@@ -62,6 +63,7 @@ def test_what_was_read_otherwise_is_said_on_a_line(pictures, run, tmp_path, caps
     assert any("laid on black" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_the_options_are_kept_in_the_run_and_may_be_others_later(pictures, run):
     opened = experiment.open_run(run)
     assert opened.config.data.background == "black" and opened.config.data.skip_damaged
@@ -72,6 +74,7 @@ def test_the_options_are_kept_in_the_run_and_may_be_others_later(pictures, run):
     assert len(opened.load_data("digits").train) > 1000
 
 
+@pytest.mark.slow
 def test_classes_are_called_by_their_names(run):
     opened = experiment.open_run(run)
     assert opened.data.train.class_names == ("ant hill", "bee")
@@ -86,6 +89,7 @@ def test_classes_are_called_by_their_names(run):
     assert set(classes) == {"ant hill", "bee"}
 
 
+@pytest.mark.slow
 def test_evaluate_takes_classes_by_name(run, capsys):
     small = ["--samples", "1", "--iwae-samples", "0", "--no-probes", "--json"]
     assert main(["evaluate", str(run), "--classes", "be", *small]) == 2

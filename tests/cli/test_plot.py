@@ -21,9 +21,9 @@ PLANE = ["--set", "model.name=VAE", "--set", "model.latent_dim=2"]
 def runs(tmp_path_factory):
     """The folders of an ACN, and of a VAE of two latents with a movie."""
     folder = tmp_path_factory.mktemp("runs")
-    acn = ["train", *TINY, "--set", "prior.hidden=[8]", "--out", str(folder / "acn")]
+    acn = ["train", "digits", *TINY, "--set", "prior.hidden=[8]", "--out", str(folder / "acn")]
     assert main(acn) == 0
-    assert main(["train", *TINY, *PLANE, "--movie", "--out", str(folder / "vae")]) == 0
+    assert main(["train", "digits", *TINY, *PLANE, "--movie", "--out", str(folder / "vae")]) == 0
     return folder / "acn", folder / "vae"
 
 

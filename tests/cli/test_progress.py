@@ -10,8 +10,9 @@ import pytest
 from keras_acn._base import progress
 
 KERAS_ACN = [sys.executable, "-m", "keras_acn"]
-TINY = ["--set", "data.limit=200", "--set", "encoder.hidden=[8]", "--set", "decoder.hidden=[8]"]
-TINY += ["--set", "prior.hidden=[8]", "--batch-size", "10", "--epochs", "2", "--no-figures"]
+TINY = ["digits", "--set", "data.limit=200", "--set", "encoder.hidden=[8]"]
+TINY += ["--set", "decoder.hidden=[8]", "--set", "prior.hidden=[8]"]
+TINY += ["--batch-size", "10", "--epochs", "2", "--no-figures"]
 
 
 def on_a_terminal(words, columns):
@@ -44,7 +45,7 @@ def drawings(written):
     return [re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", piece) for piece in pieces]
 
 
-@pytest.mark.fast(every=2)
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 @pytest.mark.parametrize("columns", [80, 40])
 def test_training_shows_one_line_of_our_own(columns, tmp_path):

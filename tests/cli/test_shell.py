@@ -25,6 +25,7 @@ def images(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_tilde_is_the_home_folder_wherever_a_path_is_given(images, monkeypatch, capsys):
     monkeypatch.chdir(images)
     home = images / "home"

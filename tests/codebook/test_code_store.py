@@ -124,7 +124,7 @@ def test_weights_before_a_training(make, tmp_path, fitted):
             make().load_weights(path)
 
 
-@pytest.mark.fast("vhe with pseudo-labels")
+@pytest.mark.fast("acn")
 def test_weights_after_a_training(make, tmp_path):
     model, path = make(), tmp_path / "a.weights.h5"
     model.save_weights(path)

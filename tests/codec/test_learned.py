@@ -195,7 +195,7 @@ def nats(model, images, mode, codes):
     return data.report.net_nats_per_image
 
 
-@pytest.mark.fast("set")
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["set", "stream"])
 def test_what_learning_costs_and_saves(digits, mode):
     model, images = digits[0], digits[1][:900]

@@ -116,6 +116,7 @@ def test_kinds_of_images():
         packing.read_levels(ArraySource(np.random.default_rng(0).random((5, 6, 5))))
 
 
+@pytest.mark.slow
 def test_the_decoder_goes_by_the_budget(monkeypatch):
     made = []
     monkeypatch.setattr(sizes, "LEAST_STEPS", 10**9)

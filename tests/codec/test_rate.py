@@ -28,7 +28,7 @@ def trained(kind, train, prior=None, **options):
         decoder={"name": "mlp", "hidden": [64]},
     )
     model.compile()
-    model.fit(train, epochs=25, verbose=0)
+    model.fit(train, epochs=10, verbose=0)
     return model
 
 

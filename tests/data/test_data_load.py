@@ -34,7 +34,7 @@ def rows_of(images):
 
 
 def test_digits_are_split_by_class_and_complete():
-    got = data.load()
+    got = data.load("digits")
     assert (len(got.train), len(got.test), got.validation) == (1437, 360, None)
     assert (got.name, got.image_shape, got.num_classes) == ("digits", (8, 8, 1), 10)
     assert got.train.levels == 17 and got.train.images.dtype == np.uint8
@@ -47,7 +47,7 @@ def test_digits_are_split_by_class_and_complete():
     images, labels = got.test.arrays()
     for image, label in zip(images, labels, strict=True):
         assert by_image[(image[..., 0] * 16).astype(float).tobytes()] == label
-    again = data.load(seed=7)
+    again = data.load("digits", seed=7)
     np.testing.assert_array_equal(again.test.images, got.test.images)
 
 
@@ -121,12 +121,12 @@ def test_crop_and_resize(archive):
 
 
 def test_resizing_few_levels_makes_256():
-    digits = data.load(limit=20)
-    got = data.load(limit=20, resize=16)
+    digits = data.load("digits", limit=20)
+    got = data.load("digits", limit=20, resize=16)
     assert got.train.levels == 256 and got.image_shape == (16, 16, 1)
     means = [x.train.arrays()[0].mean() for x in (digits, got)]
     assert abs(means[0] - means[1]) < 0.01
-    assert data.load(limit=20, crop=4, grey=True).train.levels == 17
+    assert data.load("digits", limit=20, crop=4, grey=True).train.levels == 17
 
 
 def triangle(size, new):
@@ -200,7 +200,7 @@ def test_mnist_mini_is_a_source_like_any_other():
 
 def test_sources_are_described():
     rows = data.describe_sources()
-    assert [name for name, _ in rows][:2] == ["digits", "mnist-mini"]
+    assert [name for name, _ in rows][:2] == ["mnist-mini", "digits"]
     assert {"idx:DIR", "npz:FILE", "npy:FILE", "images:DIR"} <= {name for name, _ in rows}
     assert all(len(row) == 2 and row[1] for row in rows)
 
@@ -250,5 +250,5 @@ def test_loading_needs_no_tensorflow(tmp_path):
 )
 def test_bad_options_are_told_in_a_sentence(options, words):
     with pytest.raises(UserError, match=words) as caught:
-        data.load(**options)
+        data.load(**{"source": "digits"} | options)
     assert "\n" not in str(caught.value)

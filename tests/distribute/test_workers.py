@@ -141,7 +141,7 @@ def test_epochs_end_where_they_do_in_one_step_at_a_time(two):
     assert two[0]["acn-unique-several-steps/steps"] == 12
 
 
-@pytest.mark.fast(every=4)
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", (1, 2, 4, 7))
 def test_an_uneven_batch_counts_each_row_once(exchanges, rows):
     found = {

@@ -53,6 +53,21 @@ def test_accuracy_and_its_interval():
     assert "55.0" in text and "chance" in text and "20.0" in text
 
 
+def test_other_codes_are_measured_in_the_same_episodes():
+    codes = {"the classes": np.eye(10)[LABELS], "nothing": np.zeros([len(IMAGES), 3])}
+    options = {"ways": 3, "shots": 2, "queries": 2, "episodes": 20, "seed": 2}
+    result = few_shot_accuracy(ByPixels(), IMAGES, LABELS, features=codes, **options)
+    assert (result.features["the classes"] == 1).all()
+    # All distances are zero, so that the first class is chosen whatever is asked.
+    assert (result.features["nothing"] == 1 / 3).all()
+    plain = few_shot_accuracy(ByPixels(), IMAGES, LABELS, **options)
+    np.testing.assert_array_equal(result.pixels, plain.pixels)
+    assert result.summary()["nearest_neighbor_in"]["the classes"]["mean"] == 1
+    assert "nearest neighbour in nothing" in result.to_text()
+    with pytest.raises(UserError, match="'few' are of 3 images"):
+        few_shot_accuracy(ByPixels(), IMAGES, LABELS, features={"few": np.zeros([3, 1])}, ways=3)
+
+
 def test_a_homoencoder_in_episodes():
     model = VHE((4, 4, 1), 2, class_encoder=MLP, **PARTS)
     results = [

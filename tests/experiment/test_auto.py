@@ -92,6 +92,25 @@ def test_the_decoder_goes_by_the_time_of_a_step(steps_take):
     assert chosen(images(3000, (8, 8, 1))).config.decoder.as_dict()["name"] == "pixelcnn"
 
 
+def test_values_of_eight_bits_are_centred_on_a_prediction(steps_take):
+    steps_take(0.0001)
+    grey = images(60, (6, 6, 1))
+    likelihood = "decoder.likelihood=categorical"
+    found = [
+        chosen(array, overrides=overrides).config.decoder.as_dict()
+        for array, overrides in (
+            (images(60, (6, 6, 3)), []),
+            (grey, ["decoder.layers=2"]),
+            (grey, ["decoder.layers=2", likelihood]),
+            (grey, ["decoder.prediction=none"]),
+            (images(60, (6, 6, 1), 2), []),
+        )
+    ]
+    assert [decoder["name"] for decoder in found] == ["pixelcnn"] * 5
+    given = [decoder.get("prediction", "none") for decoder in found]
+    assert given == ["linear", "linear", "none", "none", "none"]
+
+
 def test_the_epochs_take_about_the_time_that_there_is(steps_take):
     steps_take(1e9, feed_forward=0.02)
     array = images(1000, (8, 8, 1), 2)

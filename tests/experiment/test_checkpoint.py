@@ -117,3 +117,10 @@ def test_a_checkpoint_of_another_model_is_one_sentence(overrides, words, tmp_pat
         checkpoint.restore(other, by_position(arrays), tmp_path / "last.npz")
     for name, array in checkpoint.state(other).items():
         np.testing.assert_array_equal(array, before[name], err_msg=name)
+
+
+def test_the_history_comes_back_as_it_was(tmp_path):
+    rows = [{"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": 2.0}]
+    checkpoint.save(tmp_path / "last.npz", {}, checkpoint.Progress(epoch=2, history=rows))
+    # Its text as well, which is what history.csv is made of.
+    assert repr(checkpoint.read(tmp_path / "last.npz")[0].history) == repr(rows)

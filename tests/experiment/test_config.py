@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from keras_acn import data
 from keras_acn._base.errors import UserError
 from keras_acn.experiment import Config, load_config
 from keras_acn.experiment.config import FORMAT, parse_override
@@ -26,9 +27,10 @@ def test_every_preset_loads_and_round_trips(name, tmp_path):
     assert load_config(file=tmp_path / "config.yaml") == config
 
 
-def test_the_default_is_digits():
-    assert load_config().preset == "digits" == preset_names()[0]
+def test_the_default_is_the_built_in_piece_of_mnist():
+    assert load_config() == load_config("mnist-mini") and preset_names()[0] == "mnist-mini"
     assert load_config().model.name == "ACN"
+    assert Config().data.source == load_config().data.source == data.load(limit=1).name
 
 
 @pytest.mark.parametrize("name", POSTS)

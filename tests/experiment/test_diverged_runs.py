@@ -53,7 +53,7 @@ def test_the_command_exits_with_3(tmp_path, capsys):
     out = tmp_path / "run"
     more = ["training.learning_rate=1e4", "training.clipnorm=null", "training.optimizer=sgd"]
     settings = [word for text in [*SMALL, *more] for word in ("--set", text)]
-    assert main(["train", "--out", str(out), "-q", "--no-figures", *settings]) == 3
+    assert main(["train", "digits", "--out", str(out), "-q", "--no-figures", *settings]) == 3
     error = capsys.readouterr().err
     assert error.startswith("Error: The training has diverged: in step ") and "step" in error
     for word in ("training.clipnorm", "training.kl_warmup_epochs", f"--resume {out} --set "):

@@ -14,6 +14,7 @@ SHAPES = {
     "paper-cifar10": (32, 32, 3),
     "paper-imagenet32": (32, 32, 3),
     "paper-celeba": (32, 32, 3),
+    "photos-small": (32, 32, 3),
 }
 
 

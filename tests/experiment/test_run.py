@@ -366,12 +366,13 @@ def test_learning_rates(schedule):
     from keras_acn.experiment.build import _learning_rate
 
     training = load_config(
+        "digits",
         overrides=[
             f"training.schedule={schedule}",
             "training.epochs=10",
             "training.learning_rate=0.1",
             "training.final_learning_rate=0.01",
-        ]
+        ],
     ).training
     rate = _learning_rate(training, steps=10)
     steps = np.array([0, 25, 50, 100])
@@ -389,11 +390,12 @@ def test_a_warm_up_rises_linearly(schedule):
     from keras_acn.experiment.build import _learning_rate
 
     training = load_config(
+        "digits",
         overrides=[
             f"training.schedule={schedule}",
             "training.warmup_epochs=2",
             "training.learning_rate=0.1",
-        ]
+        ],
     ).training
     rate = _learning_rate(training, steps=10)
     np.testing.assert_allclose([float(rate(s)) for s in (0, 10, 20)], [0, 0.05, 0.1], rtol=1e-5)

@@ -81,6 +81,7 @@ def test_a_run_keeps_its_frames_and_goes_on_with_them(tmp_path):
     assert np.abs(frames[-1]["reconstructions"] / 255 - rebuilt).max() <= 0.5 / 255 + 1e-6
 
 
+@pytest.mark.slow
 def test_the_frames_leave_the_training_as_it_is(tmp_path):
     rows = []
     for every in (0, 1):

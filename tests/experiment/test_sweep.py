@@ -150,6 +150,7 @@ def test_a_run_of_a_sweep_is_the_run_that_train_makes(finished, tmp_path):
     assert swept.config.flat() == alone.config.flat()
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_a_run_in_order_of_the_values(finished):
     out, rows = finished
     assert [(row["latent_dim"], row["beta"]) for row in rows] == [(2, 0), (2, 1), (4, 0), (4, 1)]
@@ -256,6 +257,7 @@ def test_a_bad_value_is_said_before_anything_is_trained(rows, overrides, sentenc
     assert not (tmp_path / "sweep").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_of_something_else_is_refused(finished, tmp_path):
     out, _ = finished
     with pytest.raises(UserError, match="in which seed is 0, not 1"):

@@ -75,6 +75,7 @@ def test_costs_of_training_images_warn_of_the_leak():
         model.image_nats(IMAGES)
 
 
+@pytest.mark.slow
 def test_other_images_of_the_same_number_do_not_warn(recwarn):
     trained().image_nats(IMAGES[::-1].copy())
     assert not [w for w in recwarn if "exclude_self" in str(w.message)]

@@ -98,14 +98,14 @@ def check_numerics():
     tf.debugging.disable_check_numerics()
 
 
-@pytest.mark.fast("vae", "vae, mlp", "acn")
+@pytest.mark.fast("vae, mlp", "acn")
 @pytest.mark.parametrize("name", MAKE)
 def test_channels_first(name, plain, channels_first):
     """Images are `[H, W, C]` all the same, and the networks those of any other process."""
     np.testing.assert_allclose(figures(name)[1], plain(name), rtol=1e-4)
 
 
-@pytest.mark.fast("acn", "vhe with pseudo-labels")
+@pytest.mark.fast("acn")
 @pytest.mark.parametrize("name", MAKE)
 def test_float64(name, plain, float64, tmp_path):
     model, found = figures(name)
@@ -122,7 +122,7 @@ def test_float64(name, plain, float64, tmp_path):
     assert again.evaluate(IMAGES, LABELS, verbose=0) == found
 
 
-@pytest.mark.fast("acn")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MAKE)
 def test_the_hunt_for_nan(name, plain, check_numerics):
     """The masks of a search are infinite, which is no fault."""

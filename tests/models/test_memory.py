@@ -36,7 +36,7 @@ SEARCHES = {
 }
 
 
-@pytest.mark.fast("auto")
+@pytest.mark.slow
 @pytest.mark.parametrize("search", SEARCHES)
 def test_grow_search_train_shrink_and_begin_anew(search, tmp_path):
     model = acn(**SEARCHES[search])

@@ -29,6 +29,15 @@ def finite(model):
     return all(np.isfinite(each).all() for each in weights(model) if each.dtype.kind == "f")
 
 
+def come_through_or_stop(model):
+    """Train, which may end in the one sentence; and what is left are numbers in any case."""
+    try:
+        model.fit(IMAGES, epochs=2, batch_size=20, verbose=0)
+    except NotFinite as error:
+        assert error.exit_code == 3 and "\n" not in str(error)
+    assert all(np.isfinite(np.float32(each)).all() for each in model.trainable_weights)
+
+
 @pytest.mark.parametrize(
     "name,jit_compile",
     [*((name, False) for name in MODELS), pytest.param("ACN", True, marks=pytest.mark.slow)],
@@ -141,18 +150,55 @@ def test_half_precision_may_overflow_and_go_on():
 
 @pytest.mark.fast(every=4)
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("factor", [1e18, 1e38])
+@pytest.mark.parametrize("factor", [1e3, 1e18, 1e38])
 def test_codes_of_any_scale_come_through_or_stop(name, factor):
     model = MODELS[name]()
     model.compile("adam")
     model.fit(IMAGES, batch_size=20, verbose=0)
     for weight in model.encoder.trainable_weights:
         weight.assign(np.array(weight) * np.float32(factor))
+    come_through_or_stop(model)
+
+
+@pytest.mark.parametrize("factor", [1e3, 1e38])
+def test_stored_codes_of_any_scale_are_written_over(factor):
+    model = MODELS["ACN"]()
+    model.compile("adam")
+    model.fit(IMAGES, batch_size=20, verbose=0)
+    # Half of them: the others are near, and are found.
+    codes = np.array(model.codebook.codes)
+    codes[::2] *= np.float32(factor)
+    model.codebook.codes.assign(codes)
+    model.fit(IMAGES, epochs=2, batch_size=20, verbose=0)
+    assert finite(model) and np.abs(model.codebook.codes).max() < 1e3
+
+
+@pytest.mark.fast(every=4)
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_a_thousand_times_the_learning_rate_comes_through_or_stops(name, policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
     try:
-        model.fit(IMAGES, epochs=2, batch_size=20, verbose=0)
-    except NotFinite:
-        pass
-    assert all(np.isfinite(each).all() for each in model.trainable_weights)
+        model = MODELS[name]()
+    finally:
+        keras.config.set_dtype_policy(before)
+    model.compile(keras.optimizers.Adam(1.0))
+    come_through_or_stop(model)
+
+
+@pytest.mark.fast(every=4)
+@pytest.mark.parametrize("value", [0.0, -1e30, 1e30, 3e38])
+@pytest.mark.parametrize("part", ["prior", "encoder"])
+def test_components_that_collapse_come_through_or_stop(part, value):
+    """All components are one, or the weights and deviations are as far out as they can be."""
+    prior = {"name": "mixture", "hidden": [4], "components": 3}
+    model = MODELS["ACN"](prior=prior)
+    model.compile("adam")
+    *_, kernel, bias = getattr(model, part).trainable_weights
+    kernel.assign(np.zeros(kernel.shape, np.float32))
+    bias.assign(np.full(bias.shape, value, np.float32))
+    come_through_or_stop(model)
 
 
 @pytest.mark.fast(every=4)

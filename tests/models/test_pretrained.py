@@ -3,11 +3,15 @@
 import pathlib
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 
 from keras_acn import UserError, load_pretrained
+from keras_acn._base import shipped
+from keras_acn.codec import archive
+from keras_acn.experiment import open_run
 from keras_acn.models import pretrained_folders
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -36,6 +40,17 @@ def test_files_of_each_are_there_and_small():
 def test_an_unknown_name():
     with pytest.raises(UserError, match='Did you mean "acn-mnist"'):
         load_pretrained("acn-mnits")
+
+
+def test_weights_that_a_wheel_only_describes_are_said_where_they_are(tmp_path, monkeypatch):
+    (tmp_path / "keras_acn" / "saved_models" / "acn-large").mkdir(parents=True)
+    (tmp_path / "keras_acn" / "saved_models" / "acn-large" / "config.yaml").touch()
+    monkeypatch.setattr(shipped, "PACKAGE", tmp_path / "keras_acn")
+    header = types.SimpleNamespace(model_name="acn-large")
+    for opens in (load_pretrained, open_run, lambda name: archive.named_model(header, "a.acn")):
+        with pytest.raises(UserError, match="saved_models/acn-large out of a checkout"):
+            opens("acn-large")
+    assert pretrained_folders() == {}
 
 
 @pytest.mark.slow

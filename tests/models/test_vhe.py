@@ -332,6 +332,7 @@ def test_xla(supervised):
     assert np.isfinite(history["loss"]).all() and np.isfinite(history["gradient_ratio"]).all()
 
 
+@pytest.mark.slow
 def test_other_parts():
     """Conv encoders, a PixelCNN and a mixture; an unconditional prior."""
     conv = {"name": "conv", "filters": [4], "convolutions": 1, "dense": 8, "variance": "learned"}

@@ -182,6 +182,7 @@ def test_pseudo_inputs_that_were_given_are_kept():
     np.testing.assert_allclose(model.prior.pseudo_inputs, 0.26, atol=0.02)
 
 
+@pytest.mark.slow
 def test_it_learns_what_a_standard_normal_cannot():
     """Codes in two far clusters: the prior's own density finds them."""
     prior = LearnedMixture(1, components=4)

@@ -110,6 +110,7 @@ def test_rest_tells_what_the_server_said(in_session):
     assert len(answers) == 2 and set(answers[0]) == {"mean", "stddev"}
 
 
+@pytest.mark.slow
 def test_grpc(in_session, exported, tmp_path):
     pytest.importorskip("tensorflow_serving")
     images = pictures(10)

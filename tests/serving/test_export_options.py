@@ -112,6 +112,7 @@ def test_too_large_for_float16(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_without_the_codebook(model, tmp_path, exported):
     whole = exported("acn").export
     export = model.export(tmp_path, codebook=False)

@@ -64,7 +64,7 @@ def test_answers_equal_the_python_models(served, exported, kind):
                 compare(outputs[name][row], value, (signature, batch, row, name))
 
 
-@pytest.mark.fast("acn", "vhe")
+@pytest.mark.fast("acn")
 @pytest.mark.parametrize("kind", MAKERS)
 def test_the_same_row_in_two_batches(in_session, kind):
     images = pictures(40)

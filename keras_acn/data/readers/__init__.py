@@ -101,11 +101,11 @@ def open_mnist_mini() -> Parts:
 
 # What comes with this package or one that it needs.
 _BUILT_IN: dict[str, tuple[str, Callable[[], Parts]]] = {
-    "digits": ("1,797 handwritten digits, 8x8 grey, built in: no network needed", open_digits),
     "mnist-mini": (
         "6,000 + 1,000 images of MNIST, 28x28 grey, built in (CC BY-SA 3.0)",
         open_mnist_mini,
     ),
+    "digits": ("1,797 handwritten digits, 8x8 grey, built in: no network needed", open_digits),
 }
 
 

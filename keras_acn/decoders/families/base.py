@@ -23,6 +23,7 @@ class Likelihood:
       links_channels: Whether the family itself makes a channel depend on the earlier
         channels of its pixel. Where it does not, channels are independent given the
         parameters, and an autoregressive decoder links them in its network.
+      has_centre: Whether the distributions can be moved, see `around`.
       short_name: The name that `get_likelihood` knows a family of this package by.
 
     Example:
@@ -40,6 +41,7 @@ class Likelihood:
     levels: int | None = 256
     is_discrete = True
     links_channels = False
+    has_centre = False
     short_name = ""
 
     @property
@@ -68,6 +70,22 @@ class Likelihood:
 
     def parameters_per_pixel(self, channels: int) -> int:
         """Return P, the number of network outputs for a pixel of `channels` channels."""
+        raise NotImplementedError
+
+    def around(self, params, centre, channels: int):
+        """Return the parameters [..., P] of the same distribution moved to a centre.
+
+        Where a family can do so (`has_centre`), zeros for `centre` change nothing.
+
+        Args:
+          params: float32 [..., P].
+          centre: [..., C], what is added to each channel, on the scale from -1 to 1.
+          channels: C.
+        """
+        raise NotImplementedError
+
+    def first_bias(self, channels: int) -> np.ndarray:
+        """Return parameters [P] to begin with for pixels that lie near a predicted centre."""
         raise NotImplementedError
 
     def log_prob(self, params, pixels):

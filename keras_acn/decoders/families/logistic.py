@@ -1,6 +1,7 @@
 """Output family of 8-bit pixels: a mixture of discretized logistics."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError
@@ -9,6 +10,10 @@ from keras_acn.decoders.families.base import Likelihood
 # A scale of exp(-7) is 0.12 levels: narrower ones put all mass on one level, and only
 # make the gradients explode.
 MIN_LOG_SCALE = -7.0
+# Where pixels have been predicted, what is left is some levels wide, and the channels of a pixel
+# are off in the same direction. Of several ranges and links this one codes crops of photographs
+# best before any training: 4.07 bits per dimension.
+FIRST_LOG_SCALES, FIRST_LINK = (-6.0, -2.5), 0.9
 
 
 @keras.saving.register_keras_serializable("keras_acn")
@@ -45,6 +50,7 @@ class DiscretizedLogisticMixture(Likelihood):
     short_name = "discretized_logistic_mixture"
     levels = 256
     links_channels = True
+    has_centre = True
 
     def __init__(self, components: int = 10):
         if not isinstance(components, int) or components < 1:
@@ -58,6 +64,34 @@ class DiscretizedLogisticMixture(Likelihood):
     def parameters_per_pixel(self, channels):
         """Return `M (1 + 2 C + C (C - 1) / 2)`: 3 M for grey, 10 M for colour."""
         return self.components * (1 + 2 * channels + channels * (channels - 1) // 2)
+
+    def around(self, params, centre, channels):
+        """Return parameters moved to a centre: see `Likelihood.around`.
+
+        A channel follows what the channels before it differ from their centres, not their values.
+        """
+        m = self.components
+        logits, means, log_scales, links = tf.split(
+            params, [m, m * channels, m * channels, -1], axis=-1
+        )
+        moved, start = [], 0
+        for c, mean in enumerate(tf.split(means, channels, axis=-1)):
+            mean += centre[..., c : c + 1]
+            for earlier in range(c):
+                link = tf.tanh(links[..., start : start + m])
+                mean -= link * centre[..., earlier : earlier + 1]
+                start += m
+            moved.append(mean)
+        return tf.concat([logits, *moved, log_scales, links], axis=-1)
+
+    def first_bias(self, channels):
+        """Return parameters [P] to begin with: see `Likelihood.first_bias`."""
+        m = self.components
+        scales = np.tile(np.linspace(*FIRST_LOG_SCALES, m), channels)
+        # A channel follows the one before it.
+        follows = [earlier == c - 1 for c in range(channels) for earlier in range(c)]
+        links = np.repeat(np.arctanh(FIRST_LINK) * np.asarray(follows, float), m)
+        return np.concatenate([np.zeros(m * (1 + channels)), scales, links]).astype(np.float32)
 
     def _split(self, params, channels):
         """Return logits [..., M] and lists over channels of means, log-scales, coefficients."""

@@ -16,6 +16,7 @@ from keras_acn.decoders.pixelcnn.distribution import AutoregressiveImage
 from keras_acn.decoders.pixelcnn.head import make_head
 from keras_acn.decoders.pixelcnn.incremental import IncrementalDecoder
 from keras_acn.decoders.pixelcnn.layers import GatedLayer
+from keras_acn.decoders.pixelcnn.prediction import LinearPrediction, check_prediction
 
 RESIDUALS = ("bottleneck", "horizontal")
 
@@ -58,6 +59,10 @@ class GatedPixelCNN(Decoder):
         a map first, and each pixel's gates get their bias from the map there.
       map_filters: Features of that map.
       block: Side of the blocks of pixels that the network goes by, a divisor of H and W.
+      prediction: `"linear"`: a pixel's distribution is centred on a linear function of the pixels
+        next to it, and the network says what is off, and how much (`LinearPrediction`). For
+        colours and grey values: after a few hundred steps it is far ahead. `"none"`: the network
+        says all.
 
     Attributes:
       grid_shape: (H / block, W / block, block * block * C): the image as the network sees it.
@@ -91,6 +96,7 @@ class GatedPixelCNN(Decoder):
         conditioning: str = "global",
         map_filters: int = 16,
         block: int = 1,
+        prediction: str = "none",
         **kwargs,
     ):
         # The distribution carries z as it came, not cut to the layers' precision.
@@ -113,6 +119,7 @@ class GatedPixelCNN(Decoder):
                 f"{type(self.likelihood).__name__} pixels have not: take the decoder mlp or conv, "
                 "or another likelihood."
             )
+        self.prediction = check_prediction(prediction, self.likelihood)
         self.num_layers = check_count(layers, "layers", 1)
         self.filters = check_count(filters, "filters", 1)
         self.residual = residual
@@ -164,8 +171,15 @@ class GatedPixelCNN(Decoder):
             pixels=self.block * self.block,
             hidden=self.output_hidden or self.filters,
             dtype=wide_dtype(self.compute_dtype),
+            predicted=self.prediction == "linear",
         )
         self.head.build((None, None, None, self.filters))
+        self.predictor = None
+        if self.prediction == "linear":
+            self.predictor = LinearPrediction(
+                self.block, self.image_shape[2], dtype=wide_dtype(self.compute_dtype)
+            )
+            self.predictor.build()
 
     def build(self, input_shape=None):
         """Does nothing: the constructor builds all weights."""
@@ -207,7 +221,10 @@ class GatedPixelCNN(Decoder):
           training: Whether dropout is on.
         """
         grid = to_blocks(image, self.block)
-        parameters = self.head(self._features(grid, z, training), grid)
+        begun = self._features(grid, z, training)
+        if self.predictor is not None:
+            begun = self.head.begin(begun, self.predictor(grid))
+        parameters = self.head(begun, grid)
         return from_blocks(parameters, self.block)
 
     def call(self, z, training=False):
@@ -235,6 +252,7 @@ class GatedPixelCNN(Decoder):
             "conditioning": self.conditioning,
             "map_filters": self.map_filters,
             "block": self.block,
+            "prediction": self.prediction,
         }
 
 

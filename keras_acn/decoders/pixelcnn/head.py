@@ -11,12 +11,15 @@ from keras import ops
 from keras_acn._base.precision import widened
 from keras_acn.decoders.families import Bernoulli
 from keras_acn.decoders.pixelcnn.layers import Dense
+from keras_acn.decoders.pixelcnn.prediction import inner_kernel
 
 # A softmax over all values of a block has two to the power of this many entries at most.
 MOST_JOINT_VALUES = 8
+# What the weights of the last layer begin with around a prediction, as a share of the usual.
+FIRST_SHARE = 0.01
 
 
-def make_head(likelihood, channels, pixels, hidden, dtype):
+def make_head(likelihood, channels, pixels, hidden, dtype, predicted=False):
     """Return the head for positions of so many pixels.
 
     Args:
@@ -25,11 +28,12 @@ def make_head(likelihood, channels, pixels, hidden, dtype):
       pixels: Pixels of a position.
       hidden: Width of the hidden layers.
       dtype: Precision of the head's weights and outputs.
+      predicted: Whether a position's values are predicted, see `PixelHead`.
     """
     values = channels * pixels
     if pixels > 1 and isinstance(likelihood, Bernoulli) and values <= MOST_JOINT_VALUES:
         return JointHead(values, hidden, dtype=dtype)
-    return PixelHead(likelihood, channels, hidden, pixels=pixels, dtype=dtype)
+    return PixelHead(likelihood, channels, hidden, pixels=pixels, predicted=predicted, dtype=dtype)
 
 
 class PixelHead(keras.layers.Layer):
@@ -45,7 +49,10 @@ class PixelHead(keras.layers.Layer):
       likelihood: The `Likelihood`.
       channels: C.
       hidden: Width of the hidden layers.
-      pixels: Pixels of a position.
+      pixels: Pixels of a position, a square block of them.
+      predicted: Whether what turns read ends with a prediction of the position's values, by
+        `LinearPrediction`. A pixel's distribution is moved there, and by a linear function of the
+        block's pixels before it.
 
     Attributes:
       group: Values that one turn decides on.
@@ -59,7 +66,7 @@ class PixelHead(keras.layers.Layer):
       (2, 5, 5, 3)
     """
 
-    def __init__(self, likelihood, channels, hidden, pixels=1, **kwargs):
+    def __init__(self, likelihood, channels, hidden, pixels=1, predicted=False, **kwargs):
         super().__init__(**kwargs)
         policy = {"dtype": self.dtype_policy}
         apart = channels > 1 and not likelihood.links_channels
@@ -73,6 +80,9 @@ class PixelHead(keras.layers.Layer):
 
         self.hidden = dense(hidden)
         self.output_layers = dense(likelihood.parameters_per_pixel(self.group))
+        self.likelihood = likelihood
+        self.predicted = pixels * channels if predicted else 0
+        self.links = dense(channels, use_bias=False)[1:] if predicted else []
         self.embed = dense(hidden)[1:]
         self.embed_out = dense(hidden, use_bias=False)[1:]
 
@@ -84,10 +94,21 @@ class PixelHead(keras.layers.Layer):
             layer.build((None, self.hidden_width))
         for turn, layer in enumerate(self.embed, start=1):
             layer.build((None, turn * self.group))
+        if self.predicted:
+            block = round(self.turns**0.5)
+            for turn, layer in enumerate(self.links, start=1):
+                layer.build((None, turn * self.group))
+                layer.kernel.assign(inner_kernel(block, self.group, turn))
+            for layer in self.output_layers:
+                # What an untrained network says would only blur the prediction.
+                layer.kernel.assign(FIRST_SHARE * layer.kernel)
+                layer.bias.assign(self.likelihood.first_bias(self.group))
 
-    def begin(self, features):
-        """Return what every turn reads: the features as they are."""
-        return features
+    def begin(self, features, predicted=None):
+        """Return what every turn reads: the features, and after them what is predicted."""
+        if predicted is None:
+            return features
+        return ops.concatenate([ops.cast(features, predicted.dtype), predicted], axis=-1)
 
     def parameters(self, begun, previous, turn):
         """Return the parameters of a turn's values.
@@ -97,19 +118,28 @@ class PixelHead(keras.layers.Layer):
           previous: [..., >= turn * group] in [0, 1], the position's first values.
           turn: Number of the turn, from 0.
         """
-        x = self.hidden[turn](rectify(begun))
+        n = self.predicted
+        x = self.hidden[turn](rectify(begun[..., :-n] if n else begun))
+        known = None
         if turn:
             # Cast first: 2 x - 1 in float32 is off by a bit from what it is in float64.
             known = ops.cast(previous[..., : turn * self.group], self.compute_dtype)
             seen = self.embed[turn - 1](2.0 * known - 1.0)
             x = x + self.embed_out[turn - 1](rectify(seen))
-        return widened(self.output_layers[turn](rectify(x)))
+        parameters = widened(self.output_layers[turn](rectify(x)))
+        if not n:
+            return parameters
+        start = begun.shape[-1] - n + turn * self.group
+        centre = begun[..., start : start + self.group]
+        if turn:
+            centre = centre + self.links[turn - 1](2.0 * known - 1.0)
+        return self.likelihood.around(parameters, widened(centre), self.group)
 
     def call(self, features, values):
         """Return the parameters of all turns, one after the other, in float32.
 
         Args:
-          features: [..., F].
+          features: [..., F], from `begin` where values are predicted.
           values: The position's values [..., n] in [0, 1]. Only earlier ones reach a turn.
         """
         turns = [self.parameters(features, values, turn) for turn in range(self.turns)]
@@ -154,7 +184,7 @@ class JointHead(keras.layers.Layer):
         self.hidden.build((None, input_shape[-1]))
         self.output_layer.build((None, self.hidden_width))
 
-    def begin(self, features):
+    def begin(self, features, predicted=None):
         """Return the softmax's logits, [..., 2^n]."""
         return widened(self.output_layer(rectify(self.hidden(rectify(features)))))
 

@@ -53,7 +53,8 @@ class IncrementalDecoder:
 
         A dict: `biases`, each gate's bias from z; `rows` and `pixels`, the vertical and
         horizontal caches of each layer; `contexts`, what each layer's vertical stack says to
-        the present row; `row`, the present row's values so far.
+        the present row, and last what the row above predicts, where the decoder does so; `row`, the
+        present row's values so far.
         """
         decoder = self.decoder
         z = tf.convert_to_tensor(z)
@@ -72,6 +73,8 @@ class IncrementalDecoder:
             rows.append(tf.zeros([batch, reach, width + 2 * reach, inside], dtype))
             pixels.append(tf.zeros([batch, reach, inside], dtype))
             contexts.append(tf.zeros([batch, width, 2 * layer.gate_width], dtype))
+        if decoder.predictor is not None:
+            contexts.append(tf.zeros([batch, width, values], decoder.predictor.compute_dtype))
         return {
             "biases": biases,
             "rows": rows,
@@ -266,7 +269,8 @@ class IncrementalDecoder:
           above: float32 [B, W, values] of the row above; ignored in row 0.
 
         Returns:
-          (rows, contexts): the caches, and each layer's [B, W, 2 G] for the horizontal gates.
+          (rows, contexts): the caches, and each layer's [B, W, 2 G] for the horizontal gates, and
+          last what is predicted, [B, W, values], where the decoder does so.
         """
         v = self._encode(above, row > 0)[:, None]  # [B, 1, W, values + 1]
         next_rows, contexts = [], []
@@ -281,6 +285,8 @@ class IncrementalDecoder:
             contexts.append((layer.v_to_h(gates) + bias_h)[:, 0])
             if not layer.last:
                 v = layer.finish(gates + bias_v, v, layer.expand_v, False)
+        if self.decoder.predictor is not None:
+            contexts.append(self.decoder.predictor.of_row(above, row > 0))
         return next_rows, contexts
 
     def _advance_pixel(self, pixels, contexts, column, left):
@@ -305,7 +311,10 @@ class IncrementalDecoder:
             next_pixels.append(window[:, 1:])
             gates = layer.conv_h.at(window[:, 1:] if layer.first else window)
             h = layer.finish(gates + contexts[i][:, column], h, layer.expand_h, False)
-        return self.decoder.head.begin(h), next_pixels
+        predicted = None
+        if self.decoder.predictor is not None:
+            predicted = contexts[-1][:, column] + self.decoder.predictor.of_left(left, inside)
+        return self.decoder.head.begin(h, predicted), next_pixels
 
 
 def at_row(bias, row):

@@ -5,11 +5,12 @@ import pathlib
 from keras_acn._base.errors import unknown_name
 
 _FOLDER = pathlib.Path(__file__).parent
+DEFAULT = "mnist-mini"
 
 
 def preset_names() -> list[str]:
-    """Return the presets' names, `digits`, the default, first."""
-    return sorted((path.stem for path in _FOLDER.glob("*.yaml")), key=lambda n: (n != "digits", n))
+    """Return the presets' names, the default first."""
+    return sorted((path.stem for path in _FOLDER.glob("*.yaml")), key=lambda n: (n != DEFAULT, n))
 
 
 def preset_path(name: str) -> pathlib.Path:
