@@ -22,11 +22,23 @@ from keras_acn.decoders.pixelcnn.head import JointHead, PixelHead
 
 # Floats of a layer's features in a parallel pass: 1 MiB, so that they stay in a core's cache.
 PASS_FLOATS = 2**17
+# The options of a decoder that are followed here. One with others is left to TensorFlow.
+_FOLLOWED = set(
+    "image_shape latent_dim likelihood layers filters kernel_size first_kernel_size residual "
+    "bottleneck_filters dropout output_hidden conditioning map_filters block name trainable "
+    "dtype".split()
+)
 
 
 def in_numpy(decoder: Any) -> bool:
-    """Return whether a decoder is one that `NumpyPixelCNN` evaluates: this package's own."""
-    return type(decoder) is GatedPixelCNN and type(decoder.head) in (JointHead, PixelHead)
+    """Return whether a decoder is one that `NumpyPixelCNN` evaluates: this package's own.
+
+    One that predicts pixels linearly is not.
+    """
+    if type(decoder) is not GatedPixelCNN or type(decoder.head) not in (JointHead, PixelHead):
+        return False
+    options = decoder.get_config()
+    return options.pop("prediction") == "none" and set(options) <= _FOLLOWED
 
 
 class NumpyPixelCNN:

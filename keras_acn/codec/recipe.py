@@ -358,6 +358,9 @@ def _pixelcnn(given, pixels):
     outputs = _outputs(given)
     per_turn = (filters + values + hidden + 3) * hidden + (hidden + 1) * outputs
     head = values * per_turn + (hidden + 1) * 2**8
+    if given["prediction"] == "linear":
+        # From four positions next to it, and from the values of the position itself.
+        head += 5 * values * (values + 1)
     # How many lanes' biases fit is seen to by `check_lanes`.
     features = pixels // block**2 * max(2 * wide, 2 * hidden, 2**8)
     return layers * each + first + biases + head, max(features, pixels * outputs)

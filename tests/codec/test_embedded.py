@@ -437,6 +437,25 @@ def test_the_bound_on_a_size_holds_and_is_no_waste(part, shape):
         assert [w.shape for w in again.weights] == [w.shape for w in made.weights]
 
 
+@pytest.mark.parametrize("block", [1, 4])
+def test_the_bound_holds_where_pixels_are_predicted(block):
+    family = {"name": "discretized_logistic_mixture", "components": 1}
+    options = {"filters": 1, "layers": 1, "kernel_size": 3, "first_kernel_size": 3, "block": block}
+    made = recipe._PARTS["decoder"][0].get(
+        {"name": "pixelcnn", "likelihood": family, "prediction": "linear", **options},
+        image_shape=(8, 8, 3),
+        latent_dim=1,
+    )
+    name, options = recipe._options("decoder", described(made), (8, 8, 3), 1)
+    assert sum(w.size for w in made.get_weights()) <= recipe._SIZES[name](options, 64)[0]
+    # A block of 64 x 64 colours would have 2.4 GB of such weights.
+    config = {"kind": "VAE", "codes": 0, "encoder": ["MLPEncoder", {"hidden": [1]}]}
+    given = {**described(made)[1], "image_shape": [64, 64, 3], "block": 64}
+    config |= {"prior": ["StandardNormal", {}], "decoder": [name, given]}
+    with pytest.raises(recipe._Unfit, match="more than the .* weights"):
+        recipe._build(config, (64, 64, 3), 1)
+
+
 def test_the_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     small_model().save("small.keras")

@@ -158,6 +158,10 @@ def test_decoders_that_are_not_ours_are_left_to_tensorflow():
 
     assert in_numpy(GatedPixelCNN((4, 4, 1), 2, layers=2, filters=4))
     assert not in_numpy(Mine((4, 4, 1), 2, layers=2, filters=4))
+    # Nor does it follow every option of ours.
+    grey = {"likelihood": "discretized_logistic_mixture", "layers": 2, "filters": 4}
+    assert in_numpy(GatedPixelCNN((4, 4, 1), 2, **grey))
+    assert not in_numpy(GatedPixelCNN((4, 4, 1), 2, prediction="linear", **grey))
 
 
 def test_doubtful_parameters_are_taken_from_the_steps(monkeypatch):
