@@ -173,7 +173,7 @@ CASES = {
     "pictures of two sizes": (TRAIN + "--data images:sizes", "resize"),
     "one image only": (TRAIN + "--data npy:one.npy", "image"),
     "k as large as the data": (TRAIN + "--data npy:few.npy", "codebook.k"),
-    "batch larger than the data": ("train --batch-size 5000 --out new", "--batch-size"),
+    "batch larger than the data": ("train digits --batch-size 5000 --out new", "--batch-size"),
     "everything held out": (TRAIN + "--set data.validation=5000", "validation"),
     # Folders to write to.
     "folder in use": ("train --out in-use", "not empty"),
