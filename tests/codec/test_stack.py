@@ -109,3 +109,10 @@ def test_a_meter_counts_what_is_added_and_taken():
     assert meter.bits == -64
     meter.push(stack, bits)
     assert meter.bits == 0
+
+
+def test_one_symbol_says_nothing():
+    codec, stack = categorical(np.ones((3, 1))), Stack()
+    codec.push(stack, np.zeros(3, np.int32))
+    assert stack.is_empty()
+    np.testing.assert_array_equal(codec.pop(stack), np.zeros(3, np.int32))
