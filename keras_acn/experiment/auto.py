@@ -308,10 +308,14 @@ class _Chooser:
         has_validation = self.data.validation is not None
         given = dict(self.given)
         asked = given.get("decoder", {})
-        if "likelihood" not in asked and "name" in asked:
+        if "name" in asked:
             # The merge leaves out what was chosen for a decoder of another name.
-            if "likelihood" in decoders.registry.options_of(asked["name"]):
-                given["decoder"] = {**asked, "likelihood": decoder["likelihood"]}
+            fitting = {"likelihood": decoder["likelihood"]}
+            if self.levels > 2 and self._predicts():
+                fitting["prediction"] = "linear"
+            known = decoders.registry.options_of(asked["name"])
+            fitting = {name: each for name, each in fitting.items() if name in known}
+            given["decoder"] = {**fitting, **asked}
         chosen["training"] = {
             "batch_size": min(64 if self.count >= 500 else 32, self.count),
             # Measured on patches of photographs: small PixelCNNs learn faster by the larger one.
@@ -437,7 +441,10 @@ def _described(part: Any) -> str:
         block = options.get("block", 1)
         by = f"blocks of {block} x {block}" if block > 1 else "single pixels"
         centred = " around a linear prediction" if options.get("prediction") == "linear" else ""
-        return f"PixelCNN by {by}{centred}, {options['layers']} layers of {options['filters']}"
+        # What was neither chosen here nor given is the decoder's own default.
+        layers = f", {options['layers']} layers" if "layers" in options else ""
+        filters = f" of {options['filters']}" if "filters" in options else ""
+        return f"PixelCNN by {by}{centred}{layers}{filters}"
     layers: Sequence[int] = options.get("filters") or options.get("hidden") or ()
     kind = {"conv": "convolutions", "mlp": "dense layers"}.get(name, name)
     return f"{kind} {list(layers)}" if layers else kind
