@@ -442,9 +442,9 @@ def _described(part: Any) -> str:
         by = f"blocks of {block} x {block}" if block > 1 else "single pixels"
         centred = " around a linear prediction" if options.get("prediction") == "linear" else ""
         # What was neither chosen here nor given is the decoder's own default.
-        layers = f", {options['layers']} layers" if "layers" in options else ""
-        filters = f" of {options['filters']}" if "filters" in options else ""
-        return f"PixelCNN by {by}{centred}{layers}{filters}"
+        deep = f", {options['layers']} layers" if "layers" in options else ""
+        wide = f" of {options['filters']}" if "filters" in options else ""
+        return f"PixelCNN by {by}{centred}{deep}{wide}"
     layers: Sequence[int] = options.get("filters") or options.get("hidden") or ()
     kind = {"conv": "convolutions", "mlp": "dense layers"}.get(name, name)
     return f"{kind} {list(layers)}" if layers else kind
