@@ -29,10 +29,8 @@ def acn(**codebook):
 
 
 SEARCHES = {
-    "auto": {},
-    "unique": {"unique": True},
+    "an instance, unique": {"search": ExactSearch(), "unique": True},
     "graph": {"search": {"name": "graph", "exact_below": 0}},
-    "an instance": {"search": ExactSearch()},
 }
 
 
