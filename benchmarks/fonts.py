@@ -2,7 +2,8 @@
 
     python tools/make_fonts.py root fonts.npz
     keras-acn train fonts --data npz:fonts.npz --out runs/fonts
-    python benchmarks/fonts.py runs/fonts/model.keras npz:fonts.npz [--acn runs/acn-fonts] [--picture new.png]
+    python benchmarks/fonts.py runs/fonts/model.keras npz:fonts.npz [--picture new.png]
+        [--acn runs/acn-fonts/model.keras]
 
 Accuracies are of `keras_acn.evaluation.few_shot_accuracy`: the class whose shown images make a
 query cheapest to code; and the class of the nearest shown image in pixels, in principal components
