@@ -129,19 +129,25 @@ def ours(model, images, options):
         yield row, data.report, len(images) / packing, len(images) / unpacking
 
 
-def table(options):
-    import keras_acn
+def test_images(options, limit):
+    """Returns the levels of the test images as the options ask for them, at most `limit`."""
     from keras_acn.codec.inputs import Treated, open_input
-    from keras_acn.experiment import open_run
 
-    model = open_run(options.model).model
     source = Treated(
         open_input(options.data, "test"),
         binarize=options.binarize,
         seed=options.seed,
-        limit=options.limit,
+        limit=limit,
     )
-    images = np.concatenate(list(source.blocks(4096)))
+    return np.concatenate(list(source.blocks(4096)))
+
+
+def table(options):
+    import keras_acn
+    from keras_acn.experiment import open_run
+
+    model = open_run(options.model).model
+    images = test_images(options, options.limit)
     images = images.reshape(len(images), *images.shape[1:3])
     values = images.size
     binary = int(images.max()) <= 1
@@ -231,17 +237,10 @@ def speed(options):
 def turns(options):
     from keras_acn.codec import kept, networks
     from keras_acn.codec.blocks import BlockCodec, default_lanes
-    from keras_acn.codec.inputs import Treated, open_input
     from keras_acn.experiment import open_run
 
     model = open_run(options.model).model
-    source = Treated(
-        open_input(options.data, "test"),
-        binarize=options.binarize,
-        seed=options.seed,
-        limit=options.images,
-    )
-    images = np.concatenate(list(source.blocks(4096))).reshape(-1, *model.image_shape)
+    images = test_images(options, options.images).reshape(-1, *model.image_shape)
     images, lanes = images.astype(np.uint8), options.lanes or default_lanes(model, 10_000)
     codecs, in_numpy = {}, networks.in_numpy
     for name in ("NumPy", "TensorFlow"):

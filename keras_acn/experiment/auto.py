@@ -292,8 +292,9 @@ class _Chooser:
             learned = not issubclass(self.kind, models.ACN)
             encoder["variance"] = "learned" if learned else "unit"
         decoder = sizes.decoder_of(size, self.shape, self.levels, autoregressive=autoregressive)
-        if autoregressive and self.levels > 2 and self._predicts():
-            decoder["prediction"] = "linear"
+        centred = {"prediction": "linear"} if self._predicts() else {}
+        if autoregressive:
+            decoder |= centred
         chosen: dict[str, Any] = {
             "model": {"name": self.kind.__name__, "latent_dim": latent_dim},
             "encoder": encoder,
@@ -310,9 +311,7 @@ class _Chooser:
         asked = given.get("decoder", {})
         if "name" in asked:
             # The merge leaves out what was chosen for a decoder of another name.
-            fitting = {"likelihood": decoder["likelihood"]}
-            if self.levels > 2 and self._predicts():
-                fitting["prediction"] = "linear"
+            fitting = {"likelihood": decoder["likelihood"], **centred}
             known = decoders.registry.options_of(asked["name"])
             fitting = {name: each for name, each in fitting.items() if name in known}
             given["decoder"] = {**fitting, **asked}
@@ -333,7 +332,7 @@ class _Chooser:
         """Whether a pixel can be centred on a prediction: the likelihood may be asked for."""
         asked = self.given.get("decoder", {}).get("likelihood")
         likelihood = decoders.get_likelihood(asked or "discretized_logistic_mixture")
-        return likelihood.has_centre
+        return self.levels > 2 and likelihood.has_centre
 
     def _description(self) -> str:
         shape = "x".join(map(str, self.shape))
