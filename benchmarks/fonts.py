@@ -44,7 +44,7 @@ def main() -> None:
         "class codes": class_codes(model, images),
     }
     if args.acn:
-        features["codes of the ACN"] = np.asarray(keras_acn.load_model(args.acn).encode(images))
+        features["codes of the ACN"] = keras_acn.load_model(args.acn).codes(images)
     for ways in args.ways:
         for shots in args.shots:
             result = evaluation.few_shot_accuracy(
