@@ -142,6 +142,16 @@ def test_when_few_rows_are_left_each_is_found_once(n, block, jit):
     check_search(codes, codes[own], 5, own, used, ExactSearch(block), jit)
 
 
+def test_a_codebook_is_read_once():
+    """Each reading outside XLA may copy it whole: block by block, 1,000,000 codes took seconds."""
+    codes = tf.Variable(RNG.normal(size=(9001, 3)).astype(np.float32))
+    search = ExactSearch(block=64)
+    graph = tf.function(lambda query: search(codes, query, 5)).get_concrete_function(codes[:7])
+    definition = graph.graph.as_graph_def()
+    nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
+    assert sum(node.op == "ReadVariableOp" for node in nodes) == 1
+
+
 def test_many_parts():
     """More blocks than are kept at a time, with a part and a block left over."""
     codes = RNG.normal(size=(1700, 3)).astype(np.float32)

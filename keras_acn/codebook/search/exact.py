@@ -72,12 +72,14 @@ class ExactSearch(NeighborSearch):
         rows = codes.shape[0]
         wanted = k + SLACK + (exclude is not None)
         group = _group_size(wanted)
-        center = _center(codes)  # [d]
+        # Read once: outside XLA a variable whose rows are gathered is copied at each reading.
+        values = tf.convert_to_tensor(codes)
+        center = _center(values)  # [d]
         # The one at the end meets the column of norms.
         probe = tf.concat([query - center, tf.ones_like(query[:, :1])], axis=1)  # [B, d + 1]
 
         def best(first, count):
-            maxima = self._maxima(codes, center, probe, used, first, count, group)
+            maxima = self._maxima(values, center, probe, used, first, count, group)
             score, index = best_of_columns(maxima, wanted)  # [B, wanted]
             return score, tf.where(index >= 0, index + first // group, -1)
 
