@@ -169,7 +169,11 @@ class SweepLines:
 
     def _begin(self, point: Point, folder: pathlib.Path) -> None:
         head = self._head(point)
-        print(progress.over(head) if self._terminal else head, end="", flush=True)
+        if self._terminal:
+            print(progress.over(head), end="", flush=True)
+        else:
+            # A line of its own: notes of the run, or the next run, may follow.
+            print(f"{head}  begins", flush=True)
 
     def _epochs(self, point: Point) -> list[keras.callbacks.Callback]:
         count, head = point.config.training.epochs, self._head(point)
@@ -182,13 +186,13 @@ class SweepLines:
 
     def _end(self, point: Point, run: Run, trained: bool) -> None:
         metrics = run.metrics
-        if not trained:
-            print(self._head(point), end="")
-        elif self._terminal:
-            print(progress.over("") + self._head(point), end="")
+        head = self._head(point)
+        if trained and self._terminal:
+            head = progress.over("") + head
         held_out = metrics.get("validation") or metrics.get("test") or {}
         costs = _costs(metrics["train"], held_out.get("total_nats"))
-        print(costs + (f"  {metrics['seconds']:.1f} s" if trained else "  done before"), flush=True)
+        took = f"{metrics['seconds']:.1f} s" if trained else "done before"
+        print(f"{head}{costs}  {took}", flush=True)
 
     def _head(self, point: Point) -> str:
         count = len(self._places)
