@@ -7,6 +7,7 @@ import os
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
@@ -135,7 +136,7 @@ def run_summary(run: Run, figures: Sequence[pathlib.Path] = ()) -> str:
     which = "" if kept == metrics["epochs"] else f"; the model is that of epoch {kept}, the best"
     lines.append(
         f"training   {metrics['parameters']:,} parameters, {metrics['epochs']} epochs in "
-        f"{metrics['seconds']:.1f} s{which}"
+        f"{metrics['seconds']:.1f} s{_after(metrics)}{which}"
     )
     lines.append(f"files      {run.path}/ with model.keras, history.csv, metrics.json, config.yaml")
     lines += _figure_lines(figures)
@@ -143,6 +144,15 @@ def run_summary(run: Run, figures: Sequence[pathlib.Path] = ()) -> str:
     for i, name in enumerate(names):
         lines.append(f"{'next' if i == 0 else '':<11}{command(name, run.path)}")
     return "\n".join(lines)
+
+
+def _after(metrics: Mapping[str, Any]) -> str:
+    """Return what the weights were trained for before the run began, in words."""
+    before = metrics.get("legs", [0])[:-1]
+    if not before:
+        return ""
+    each = " + ".join("unknown" if epochs is None else str(epochs) for epochs in before)
+    return f", after {each} of the model it began with"
 
 
 class SweepLines:
