@@ -7,6 +7,7 @@ import inspect
 import shutil
 import warnings
 from collections.abc import Callable
+from typing import IO
 
 # `progress(done, total)` is called now and then, with whole numbers; the last call has
 # `done == total`. What they count (images, steps, files) the function that calls says.
@@ -83,6 +84,11 @@ def over(text: str) -> str:
     A line that wraps could not be written over, as the cursor goes back by one row at most.
     """
     return f"\r\x1b[K{text[: width()]}"
+
+
+def apart(text: str, stream: IO) -> str:
+    """Return a line for `stream` that a line of work in hand on the same terminal gives way to."""
+    return f"{over('')}{text}" if stream.isatty() else text
 
 
 def width() -> int:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import click
 
 from keras_acn import __version__
-from keras_acn._base import lazy
+from keras_acn._base import lazy, progress
 from keras_acn._base.errors import DataWarning, UserError, short, unknown_name
 
 # One command a line. The help stands here so that listing the commands imports none.
@@ -184,9 +184,11 @@ def _stopped(asked: BaseException | None) -> int:
 
 def _say(message, category, filename, lineno, file=None, line=None) -> None:
     """Print a warning on a line of its own, without the place in our code that it came from."""
-    click.echo(f"Note: {' '.join(str(message).split())}", err=True)
+    note = f"Note: {' '.join(str(message).split())}"
+    click.echo(progress.apart(note, sys.stderr), err=True)
 
 
 def _fail(sentence: str, code: int = UserError.exit_code) -> int:
-    click.echo(f"Error: {short(' '.join(sentence.split()), 4000)}", err=True)
+    error = f"Error: {short(' '.join(sentence.split()), 4000)}"
+    click.echo(progress.apart(error, sys.stderr), err=True)
     return code

@@ -54,6 +54,7 @@ class _Metrics(BaseModel):
     finished: bool = False
     stopped_early: bool = False
     epochs: int = Field(0, ge=0)
+    legs: list[int | None] = Field([0], min_length=1)
     seconds: float = 0.0
     parameters: int = 0
     train: dict[str, float | None] = Field(default_factory=dict)

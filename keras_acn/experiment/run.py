@@ -174,10 +174,12 @@ def _train(
             f"in {config.data.source}. Bring them back, or begin a new run."
         )
     check_validation(config.training, data.validation is not None)
+    legs_before: list[int | None] = []
     with contextlib.nullcontext() if strategy is None else strategy.scope():
         model = build.build_model(config, data.image_shape, len(data.train))
         if config.training.start_from is not None and resume is None:
             take_weights(model, config.training.start_from)
+            legs_before = legs(open_run(config.training.start_from))
     if resume is None:
         config = build.noting_likelihood(config, model)
         tell_of_lost_values(config, data)
@@ -195,7 +197,7 @@ def _train(
         make_folder(folder / CHECKPOINT.parent)
         remove_temporaries(folder)
         if not (folder / trained_on.TRAINED_ON).exists():
-            trained_on.write(folder, data, config.data.source)
+            trained_on.write(folder, data, config.data.source, legs_before)
     with StopRequest() as request, workers.noticing_a_loss(team, folder):
         try:
             progress = restore_run(run, writes=chief)
@@ -243,6 +245,28 @@ def take_weights(model: LatentModel, source: str | os.PathLike) -> None:
     codebook, other = model.codebook, trained.codebook
     if codebook is not None and other is not None and other.size == codebook.size:
         codebook.codes.assign(other.codes)
+
+
+def legs(run: Run) -> list[int | None]:
+    """Return the epochs of the trainings, one after the other, that made a run's model.
+
+    Each began with the weights of the one before, by `training.start_from`.
+
+    Args:
+      run: The run.
+
+    Returns:
+      Their epochs up to the one that the weights are of; `None` for one of which nobody knows.
+    """
+    metrics = run.metrics if run.config is not None else {}
+    last = metrics.get("epoch_of_the_model") or metrics.get("epochs")
+    if "legs" in metrics:
+        # `last` is larger where all legs are numbered through, as in `acn-mnist`.
+        *before, final = metrics["legs"]
+        return [*before, min(final, last or final)]
+    if not metrics and run.config is not None and run.history:
+        last = run.history[-1]["epoch"]
+    return [*trained_on.legs_before(run.folder), last]
 
 
 def _take_folder(
@@ -442,12 +466,14 @@ def _figures(run: Run, progress: Progress, kept: int | None) -> dict[str, Any]:
     training, rows = run.settings.training, progress.history
     row = next((r for r in rows if r["epoch"] == kept), {})
     names = [metric.name for metric in run.model.metrics]
+    before = trained_on.legs_before(run.folder)
     early = bool(rows) and stopped_early(training, rows)
     figures: dict[str, Any] = {
         "is_code_length": run.model.is_code_length(run.data.train),
         "finished": progress.epoch >= training.epochs or early,
         "stopped_early": early and progress.epoch < training.epochs,
         "epochs": progress.epoch,
+        **({"legs": [*before, progress.epoch]} if before else {}),
         "epoch_of_the_model": kept,
         "best_epoch": best_epoch(rows),
         "train": {name: row[name] for name in names if name in row},

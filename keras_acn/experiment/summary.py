@@ -7,6 +7,7 @@ import os
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
@@ -135,7 +136,7 @@ def run_summary(run: Run, figures: Sequence[pathlib.Path] = ()) -> str:
     which = "" if kept == metrics["epochs"] else f"; the model is that of epoch {kept}, the best"
     lines.append(
         f"training   {metrics['parameters']:,} parameters, {metrics['epochs']} epochs in "
-        f"{metrics['seconds']:.1f} s{which}"
+        f"{metrics['seconds']:.1f} s{_after(metrics)}{which}"
     )
     lines.append(f"files      {run.path}/ with model.keras, history.csv, metrics.json, config.yaml")
     lines += _figure_lines(figures)
@@ -143,6 +144,15 @@ def run_summary(run: Run, figures: Sequence[pathlib.Path] = ()) -> str:
     for i, name in enumerate(names):
         lines.append(f"{'next' if i == 0 else '':<11}{command(name, run.path)}")
     return "\n".join(lines)
+
+
+def _after(metrics: Mapping[str, Any]) -> str:
+    """Return what the weights were trained for before the run began, in words."""
+    before = metrics.get("legs", [0])[:-1]
+    if not before:
+        return ""
+    each = " + ".join("unknown" if epochs is None else str(epochs) for epochs in before)
+    return f", after {each} of the model it began with"
 
 
 class SweepLines:
@@ -169,7 +179,11 @@ class SweepLines:
 
     def _begin(self, point: Point, folder: pathlib.Path) -> None:
         head = self._head(point)
-        print(progress.over(head) if self._terminal else head, end="", flush=True)
+        if self._terminal:
+            print(progress.over(head), end="", flush=True)
+        else:
+            # A line of its own: notes of the run, or the next run, may follow.
+            print(f"{head}  begins", flush=True)
 
     def _epochs(self, point: Point) -> list[keras.callbacks.Callback]:
         count, head = point.config.training.epochs, self._head(point)
@@ -182,13 +196,13 @@ class SweepLines:
 
     def _end(self, point: Point, run: Run, trained: bool) -> None:
         metrics = run.metrics
-        if not trained:
-            print(self._head(point), end="")
-        elif self._terminal:
-            print(progress.over("") + self._head(point), end="")
+        head = self._head(point)
+        if trained and self._terminal:
+            head = progress.over("") + head
         held_out = metrics.get("validation") or metrics.get("test") or {}
         costs = _costs(metrics["train"], held_out.get("total_nats"))
-        print(costs + (f"  {metrics['seconds']:.1f} s" if trained else "  done before"), flush=True)
+        took = f"{metrics['seconds']:.1f} s" if trained else "done before"
+        print(f"{head}{costs}  {took}", flush=True)
 
     def _head(self, point: Point) -> str:
         count = len(self._places)

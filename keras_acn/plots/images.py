@@ -204,11 +204,8 @@ def neighbors_picture(
         under = captions or [[""] * (1 + right.shape[1]) for _ in left]
         words = [[one, *row] for one, row in zip(own, others, strict=True)]
         captions = [
-            [
-                f"{word} \u00b7 {number}" if number else str(word)
-                for word, number in zip(*each, strict=True)
-            ]
-            for each in zip(words, under, strict=True)
+            list(zip(map(str, names), numbers, strict=True))
+            for names, numbers in zip(words, under, strict=True)
         ]
         footer = "under each image: its class" + (
             ", and the distance in code space" if distances is not None else ""

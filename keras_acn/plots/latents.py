@@ -21,17 +21,16 @@ from keras_acn.plots.arrays import (
 )
 from keras_acn.plots.line_chart import page
 from keras_acn.plots.picture import (
-    FONT_SIZE,
     INK,
     PAPER,
     TEN,
     Picture,
     class_colors,
-    font,
     sheet,
     upscale,
 )
 from keras_acn.plots.projection import project
+from keras_acn.plots.words import FONT_SIZE, font, shortened, written
 
 if TYPE_CHECKING:
     import plotnine
@@ -91,12 +90,18 @@ def scatter(
         data["label"] = pd.Categorical(labels[chosen], categories=classes)
         chart = p9.ggplot(data, p9.aes("x", "y", color="label")) + p9.geom_point(**look)
         guide: Any = p9.guide_legend(override_aes={"size": 3, "alpha": 1})
+        face = font()
         chart += p9.scale_color_manual(
-            values=class_colors(classes), name="class", guide=guide if len(classes) <= 20 else None
+            values=class_colors(classes),
+            name="class",
+            labels=[shortened(written(name), 160, face) for name in classes],
+            guide=guide if len(classes) <= 20 else None,
         )
         if len(classes) <= 20:
             # Names on the page itself: colour alone should not carry the meaning.
-            centers = _apart(_centers(data), data)
+            centers = _centers(data)
+            centers["label"] = [shortened(written(name), 110, face) for name in centers["label"]]
+            centers = _apart(centers, data)
             chart += p9.geom_label(
                 p9.aes(label="label"),
                 data=centers,
@@ -164,9 +169,10 @@ def image_scatter(
     field = np.array([size, size]) - sides
     corners = np.round(unit * [1, -1] * field + [8, top] + [0, 1] * field).astype(int)
 
-    line, face = FONT_SIZE + 6, font()
-    legend = _legend(classes if len(classes) <= 20 else (), size, face)
-    lines = 1 + len({row for row, _, _ in legend})
+    named = {name: written(name) for name in classes} if len(classes) <= 20 else {}
+    line, face = FONT_SIZE + 6, font(words=[*named.values(), title or ""])
+    legend = _legend(named, size, face)
+    lines = 1 + len({row for row, *_ in legend})
     canvas = Image.new("RGB", (size + 16, top + size + max(2, lines) * line), PAPER)
     draw = ImageDraw.Draw(canvas)
     drawn = np.empty((0, 2))
@@ -186,21 +192,22 @@ def image_scatter(
         draw.text((8, 5), title, fill=INK, font=face)
     under = f"across: {names[0]}, up: {names[1]}; {len(drawn):,} of {len(codes):,} images drawn"
     draw.text((8, top + size + 2), under, fill=INK, font=face)
-    for row, x, name in legend:
+    for row, x, name, word in legend:
         y = top + size + (1 + row) * line + 4
         draw.rectangle((x, y, x + 11, y + 11), fill=colors[name])
-        draw.text((x + 16, y - 3), name, fill=INK, font=face)
+        draw.text((x + 16, y - 3), word, fill=INK, font=face)
     return Picture(canvas, [boxes])
 
 
 def _legend(classes, width, face):
-    """Return `(row, x, name)` for each class: as many in a row as there is room for."""
+    """Return `(row, x, name, word)` for each class: as many in a row as there is room for."""
     places, row, x = [], 0, 8
-    for name in classes:
-        wide = 30 + int(face.getlength(name))
+    for name, word in classes.items():
+        word = shortened(word, width - 30, face)
+        wide = 30 + int(face.getlength(word))
         if x > 8 and x + wide > width + 8:
             row, x = row + 1, 8
-        places.append((row, x, name))
+        places.append((row, x, name, word))
         x += wide
     return places
 

@@ -12,16 +12,16 @@ from keras_acn._base import lazy
 from keras_acn._base.atomic import replacing
 from keras_acn._base.errors import UserError
 from keras_acn.plots.arrays import positive_int
+from keras_acn.plots.words import FONT_SIZE, font, parts_of, shortened, under_images, written
 
 matplotlib = lazy.module("matplotlib")
 colors = lazy.module("matplotlib.colors")
 Image = lazy.module("PIL.Image")
 ImageDraw = lazy.module("PIL.ImageDraw")
-ImageFont = lazy.module("PIL.ImageFont")
 
 CELL = 72  # pixels: what a small image is blown up to, if the sheet has room
 WIDEST = 900  # pixels: about the width of a notebook's output
-FONT_SIZE = 13
+LABEL = 240  # pixels: the most that the words on the left of rows take
 INK = (40, 40, 40)
 PAPER = (255, 255, 255)
 # Between tiles: neither black nor white images run into one another, or into the page.
@@ -127,11 +127,6 @@ def line_colors(names):
     return class_colors(names)
 
 
-def font(size=FONT_SIZE):
-    """Return the font that comes with matplotlib, the same on every machine."""
-    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
-
-
 def upscale(image, scale):
     """Repeat every pixel of an image [H, W, C] `scale` times each way, as RGB."""
     image = np.broadcast_to(image, image.shape[:2] + (3,))
@@ -168,7 +163,8 @@ def sheet(
       row_labels: A word for each row, on its left.
       column_labels: A word for each column, above it. Where words would touch, only every
         second, third, ... is written, of the rows' too.
-      captions: Words under each image, `captions[row][column]`.
+      captions: Words under each image, `captions[row][column]`, in more than one line where the
+        images are narrow; a tuple of words each begins a line there.
       footer: A line under everything.
       cell: Pixels that a small image is blown up to when `scale` is `None`.
 
@@ -181,14 +177,23 @@ def sheet(
         scale = fitting_scale(height, width, columns, cell)
     scale = positive_int(scale, "scale")
     height, width = height * scale, width * scale
-    face = font()
+    title, footer = (words and written(words) for words in (title, footer))
+    row_labels, column_labels = (
+        [written(word) for word in words or ()] for words in (row_labels, column_labels)
+    )
+    under = [parts_of(caption) for row in captions or () for caption in row]
+    around = [*row_labels, *column_labels, title or "", footer or ""]
+    face = font(words=[*around, *(word for parts in under for word in parts)])
     line = FONT_SIZE + 5
     margin = 6
     left = margin
     if row_labels:
-        left += int(max(face.getlength(str(label)) for label in row_labels)) + 8
+        row_labels = [shortened(word, LABEL, face) for word in row_labels]
+        left += int(max(map(face.getlength, row_labels))) + 8
+    words_under = under_images(captions, width, face) if captions else []
+    lines_under = max((len(each) for row in words_under for each in row), default=0)
     top = margin + (line + 2 if title else 0) + (line if column_labels else 0)
-    row_height = height + gap + (line if captions else 0)
+    row_height = height + gap + (lines_under * FONT_SIZE + line - FONT_SIZE if captions else 0)
 
     xs = [left + c * (width + gap) + (after_first if c else 0) for c in range(columns)]
     ys = [top + r * row_height for r in range(len(rows))]
@@ -215,17 +220,17 @@ def sheet(
     if footer:
         draw.text((margin, full_height - line - 1), footer, fill=INK, font=face)
     every = math.ceil(line / row_height)
-    for y, label in list(zip(ys, row_labels or (), strict=False))[::every]:
-        draw.text((left - 8, y + height // 2), str(label), fill=INK, font=face, anchor="rm")
-    column_labels = [str(label) for label in column_labels or ()]
+    for y, label in list(zip(ys, row_labels, strict=False))[::every]:
+        draw.text((left - 8, y + height // 2), label, fill=INK, font=face, anchor="rm")
     longest = max(map(face.getlength, column_labels), default=0)
     every = max(1, math.ceil((longest + 4) / (width + gap)))
     for x, label in list(zip(xs, column_labels, strict=False))[::every]:
         draw.text((x + width / 2, top - 5), label, fill=INK, font=face, anchor="ms")
-    for y, words in zip(ys, captions or (), strict=False):
-        for x, word in zip(xs, words, strict=False):
-            where = (x + width / 2, y + height + FONT_SIZE)
-            draw.text(where, shortened(str(word), width, face), fill=INK, font=face, anchor="ms")
+    for y, row in zip(ys, words_under, strict=False):
+        for x, lines in zip(xs, row, strict=False):
+            for i, words in enumerate(lines):
+                where = (x + width / 2, y + height + FONT_SIZE * (1 + i))
+                draw.text(where, words, fill=INK, font=face, anchor="ms")
     return Picture(picture, boxes)
 
 
@@ -238,12 +243,3 @@ def _frame(canvas, boxes, width):
     for left, top, right, bottom in every:
         frames[top:bottom, left:right] = False
     canvas[frames] = GAP
-
-
-def shortened(word, width, face):
-    """Return a word, cut where it is wider than `width` pixels."""
-    if face.getlength(word) <= width:
-        return word
-    while word and face.getlength(f"{word}\u2026") > width:
-        word = word[:-1]
-    return f"{word}\u2026" if word else ""

@@ -41,7 +41,7 @@ def text(model, export, table, decoder, quantize, codebook, config=None, metrics
     """
     sections = [
         f"# {export.name}",
-        _what_it_is(model, config),
+        _what_it_is(model, config, metrics),
         "## Signatures",
         "Every input and output has the batch as its first dimension, of any size from one up. "
         "A request that breaks a rule (a wrong shape, an empty batch, a NaN, values outside "
@@ -77,7 +77,7 @@ def text(model, export, table, decoder, quantize, codebook, config=None, metrics
     return "\n\n".join(sections) + "\n"
 
 
-def _what_it_is(model, config):
+def _what_it_is(model, config, metrics):
     height, width, channels = model.image_shape
     lines = [
         f"The class is `{type(model).__name__}` of keras-acn, for images of {height} x {width} x "
@@ -95,9 +95,26 @@ def _what_it_is(model, config):
     if config is not None:
         lines.append(
             f"- trained on `{config.data.source}`, binarization `{config.data.binarize}`, "
-            f"{config.training.epochs} epochs, seed {config.seed}; all of it in `config.yaml`"
+            f"{_epochs(config, metrics or {})}, seed {config.seed}; "
+            + ("the last of them" if len((metrics or {}).get("legs", [])) > 1 else "all of it")
+            + " in `config.yaml`"
         )
     return "\n".join(lines)
+
+
+def _epochs(config, metrics):
+    """Return how long a model was trained, which its config alone does not say."""
+    done = metrics.get("epochs", config.training.epochs)
+    legs = metrics.get("legs", [done])
+    if len(legs) > 1:
+        each = " + ".join("unknown" if epochs is None else str(epochs) for epochs in legs)
+        known = sum(epochs for epochs in legs if epochs is not None)
+        total = f"{known} epochs" if None not in legs else f"at least {known} epochs"
+        text = f"{total} in {len(legs)} trainings ({each}), each begun with the weights of the last"
+    else:
+        text = f"{done} epochs"
+    kept = metrics.get("epoch_of_the_model", done)
+    return text if kept in (None, done) else f"{text}, of which epoch {kept} was kept"
 
 
 def _signature(signature, tensors):

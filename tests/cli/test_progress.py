@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from keras_acn import cli
 from keras_acn._base import progress
 
 KERAS_ACN = [sys.executable, "-m", "keras_acn"]
@@ -76,3 +77,13 @@ def test_a_line_is_never_wider_than_the_terminal(columns, monkeypatch):
     line = progress.over(progress.bar("a stage", 10**9, 10**10, "much more to say " * 9))
     assert len(line.removeprefix("\r\x1b[K")) == columns - 1
     assert progress.bar("empty", 0, 0).endswith("[########################] 0/0")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_notes_and_errors_are_not_glued_to_work_in_hand(terminal, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    clear = "\r\x1b[K" if terminal else ""
+    cli._say(UserWarning("two  images\nare missing"), UserWarning, "here.py", 1)
+    cli._fail("The disk is full.")
+    said = capsys.readouterr().err
+    assert said == f"{clear}Note: two images are missing\n{clear}Error: The disk is full.\n"

@@ -98,6 +98,21 @@ def test_a_notebook_draws_and_prints_what_the_command_does(swept, tmp_path, caps
     assert capsys.readouterr().out == printed
 
 
+def test_a_run_that_begins_leaves_no_line_open_where_output_is_piped(swept, capsys):
+    from keras_acn import experiment
+
+    out, _ = swept
+    planned = experiment.sweep.plan("digits", {"latent_dim": [2], "beta": [0]})
+    (point,) = planned.points
+    hooks = experiment.SweepLines(planned).hooks()
+    hooks["on_begin"](point, out / point.name)
+    print("Note: of the data.")  # goes to the same pipe with 2>&1
+    hooks["on_end"](point, experiment.open_run(out / point.name), True)
+    begun, note, ended = capsys.readouterr().out.splitlines()
+    assert begun.startswith("[1/1] latent_dim=2,beta=0") and note == "Note: of the data."
+    assert ended.startswith("[1/1] latent_dim=2,beta=0  total ") and ended.endswith(" s")
+
+
 def test_plot_draws_a_sweeps_figures_again(swept, tmp_path, capsys):
     out, _ = swept
     assert main(["plot", str(out), "--out", str(tmp_path / "again")]) == 0

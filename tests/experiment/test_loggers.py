@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import time
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def test_mlflow_keeps_a_run_and_goes_on_with_it(tmp_path, monkeypatch):
     assert "test_total_nats" in kept.data.metrics
 
 
-def test_weights_and_biases_keeps_a_run_offline(tmp_path, monkeypatch):
+def test_weights_and_biases_keeps_a_run_offline_and_goes_on_with_it(tmp_path, monkeypatch):
     pytest.importorskip("wandb")
     for name, value in {"MODE": "offline", "DIR": str(tmp_path), "SILENT": "true"}.items():
         monkeypatch.setenv(f"WANDB_{name}", value)
@@ -60,3 +61,10 @@ def test_weights_and_biases_keeps_a_run_offline(tmp_path, monkeypatch):
     written = kept.read_bytes()
     for word in (b"epoch/total_nats", b"epoch/test_total_nats", b"model.latent_dim"):
         assert word in written
+    # Resumed, it is the same run there: another folder of it, as there is nobody to ask offline.
+    time.sleep(1.1)  # such folders are called after the second
+    experiment.train(config("wandb", 3), resume=run.folder)
+    segments = sorted((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
+    assert [each.name for each in segments] == [kept.name, kept.name]
+    assert json.loads((run.folder / "loggers.json").read_text())["wandb"] == name
+    assert b"epoch/total_nats" in segments[1].read_bytes()

@@ -1,12 +1,15 @@
 """`training.start_from`: a new run that begins with the weights of a trained model."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
 from keras_acn._base.errors import UserError
 from keras_acn.cli import main
-from keras_acn.experiment import load_config, open_run
-from keras_acn.experiment.run import take_weights, train
+from keras_acn.experiment import load_config, open_run, run_summary
+from keras_acn.experiment.run import legs, take_weights, train
 
 TINY = [
     "data.limit=60",
@@ -40,6 +43,30 @@ def test_a_step_of_no_size_leaves_the_weights_of_the_other(trained, tmp_path):
         ):
             np.testing.assert_allclose(ours, theirs, atol=1e-6)
     assert open_run(run.path).config.training.start_from == str(trained.path)
+
+
+def test_the_epochs_before_are_told(trained, tmp_path):
+    second = train(
+        config(f"training.start_from={trained.path}", "training.epochs=2"), tmp_path / "second"
+    )
+    assert second.metrics["epochs"] == 2 and second.metrics["legs"] == [1, 2]
+    assert "2 epochs in" in run_summary(second)
+    assert "after 1 of the model it began with" in run_summary(second)
+    # A model file on its own may have had any training.
+    shutil.copy(second.folder / "model.keras", tmp_path / "alone.keras")
+    third = train(config(f"training.start_from={tmp_path / 'alone.keras'}"), tmp_path / "third")
+    assert third.metrics["legs"] == [None, 1]
+    assert legs(open_run(tmp_path / "third")) == [None, 1]
+    # Where the best epoch was kept, the next training began with that one.
+    path = second.folder / "metrics.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "epoch_of_the_model": 1}))
+    assert legs(open_run(second.folder)) == [1, 1]
+    # Of a run cut short, only the history tells.
+    path.unlink()
+    assert legs(open_run(second.folder)) == [1, 2]
+    # A first training has none before.
+    assert "legs" not in trained.metrics and "after" not in run_summary(trained)
+    assert legs(open_run("acn-mnist")) == open_run("acn-mnist").metrics["legs"]
 
 
 def test_codes_come_along_where_there_are_as_many(trained):

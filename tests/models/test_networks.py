@@ -1,5 +1,7 @@
 """Keras models of the user's own as encoder, prior and decoder, whatever they return."""
 
+import tempfile
+
 import keras
 import numpy as np
 import pytest
@@ -101,6 +103,72 @@ def test_they_train_and_travel(posterior, prior, images, tmp_path):
     np.testing.assert_allclose(again.codes(IMAGES), model.codes(IMAGES), rtol=1e-6)
     want = model.evaluate(IMAGES, batch_size=8, verbose=0)
     np.testing.assert_allclose(again.evaluate(IMAGES, batch_size=8, verbose=0), want, rtol=1e-6)
+
+
+SIZES = {"image_shape": (4, 4, 1), "latent_dim": 2}
+PARTS = {
+    "encoder": ("mlp", {"name": "mlp", "hidden": [4]}, lambda: encoder("pair")),
+    "prior": ("mixture", {"name": "mixture", "hidden": [4]}, PRIORS["pair"]),
+    "decoder": ("mlp", {"name": "mlp", "hidden": [4]}, DECODERS["logits"]),
+    "codebook": ("KNNCodebook", {"k": 2}, lambda: keras_acn.KNNCodebook(k=2, search=OwnSearch())),
+}
+
+
+@keras.saving.register_keras_serializable("test_networks")
+class OwnSearch(keras_acn.codebook.ExactSearch):
+    """A search of a user's, who begins with one of the package."""
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_part_is_named_configured_or_ones_own(part):
+    """What the README says of encoder, prior, decoder and codebook."""
+    name, config, own = PARTS[part]
+    small = {"encoder": {"name": "mlp", "hidden": [4]}, "decoder": {"name": "mlp", "hidden": [4]}}
+    found = []
+    for given in (name, config, own()):
+        model = ACN(**SIZES, **{**small, "prior": {"hidden": [4]}, part: given})
+        found.append(getattr(model, part))
+        again = ACN.from_config(model.get_config())
+        assert type(getattr(again, part)) is type(found[-1])
+    assert type(found[0]) is type(found[1])
+    if part == "codebook":
+        assert isinstance(found[2].search_strategy, OwnSearch) and found[1].k == found[2].k == 2
+    else:
+        assert found[1].hidden == (4,) or list(found[1].hidden) == [4]
+        assert found[2].network is not None and type(found[2]) is not type(found[1])
+
+
+def test_a_likelihood_may_be_named_where_the_number_of_parameters_should_not_decide():
+    network = keras.Sequential([layers.Dense(16), layers.Reshape((4, 4, 1))])
+    decoder = NetworkDecoder(network, (4, 4, 1), 2, likelihood="continuous_bernoulli")
+    image = np.random.default_rng(0).random((3, 4, 4, 1)).astype(np.float32)
+    z = np.ones((3, 2), np.float32)
+    want = tfd.Independent(tfd.ContinuousBernoulli(logits=network(z)), 3).log_prob(image)
+    np.testing.assert_allclose(decoder(z).log_prob(image), want, rtol=1e-4)
+    again = NetworkDecoder.from_config(decoder.get_config())
+    assert type(again.likelihood) is type(decoder.likelihood)
+
+
+def test_a_network_keeps_the_precision_it_was_given_with(tmp_path):
+    half = keras.Sequential([layers.Flatten(), layers.Dense(2, dtype="mixed_bfloat16")])
+    model = VAE((4, 4, 1), 2, encoder=half, decoder=layers.Dense(16))
+    assert model.encoder.network.layers[-1].compute_dtype == "bfloat16"
+    assert model.encode(IMAGES[:3]).mean().dtype == "float32"
+    model.save(tmp_path / "a.keras")
+    again = keras_acn.load_model(tmp_path / "a.keras")
+    assert again.encoder.network.layers[-1].compute_dtype == "bfloat16"
+    assert again.decoder.network.compute_dtype == "float32"
+
+
+def test_a_class_that_nobody_registered_is_told():
+    class Unknown(keras.layers.Layer):
+        def call(self, x):
+            return layers.Flatten()(x)[:, :2]
+
+    with tempfile.TemporaryDirectory() as folder, pytest.raises(UserError, match="regist"):
+        model = VAE((4, 4, 1), 2, encoder=Unknown(), decoder="mlp")
+        model.save(f"{folder}/a.keras")
+        keras_acn.load_model(f"{folder}/a.keras")
 
 
 @pytest.mark.parametrize("kind", ["tensor", "pair", "a distribution"])

@@ -10,8 +10,8 @@ from sklearn.decomposition import PCA
 
 from keras_acn._base.errors import UserError
 from keras_acn.plots import latents
-from keras_acn.plots.picture import font
 from keras_acn.plots.projection import project
+from keras_acn.plots.words import font
 
 DATA = load_digits()
 LABELS = DATA.target[:300]
@@ -64,6 +64,17 @@ def test_a_class_is_named_at_one_of_its_own_points():
     for _, row in named.iterrows():
         assert [row["x"], row["y"]] in codes[np.array(list("aaaabb")) == row["label"]].tolist()
     assert sorted(named["label"]) == ["a", "b"]
+
+
+def test_long_names_of_classes_leave_room_for_the_codes():
+    names = [f"a bird of a very long name indeed, number {i}" for i in range(3)]
+    chart = latents.scatter(CODES[:9], np.repeat(names, 3))
+    (scale,) = [each for each in chart.scales if "color" in each.aesthetics]
+    for shown in (scale.labels, list(chart.layers[1]._data["label"])):
+        assert sorted(each[-1] for each in shown) == ["0", "1", "2"]
+        assert max(map(font().getlength, shown)) <= 160
+    picture = latents.image_scatter(CODES[:9], DIGITS[:9], np.repeat([n * 9 for n in names], 3))
+    assert picture.size[0] == 776
 
 
 def test_a_scatter_without_labels_and_with_too_many_codes():
@@ -225,8 +236,8 @@ def test_the_names_of_classes_do_not_cover_one_another():
 def test_a_legend_of_long_names_has_several_rows():
     face = font()
     names = [f"a rather long name {i}" for i in range(9)]
-    places = latents._legend(names, 400, face)
-    assert [name for _, _, name in places] == names
-    assert all(x + 16 + face.getlength(name) <= 416 for _, x, name in places)
-    assert [row for row, _, _ in places] == sorted(row for row, _, _ in places)
+    places = latents._legend(dict(zip(names, names, strict=True)), 400, face)
+    assert [word for *_, word in places] == names
+    assert all(x + 16 + face.getlength(word) <= 416 for _, x, _, word in places)
+    assert [row for row, *_ in places] == sorted(row for row, *_ in places)
     assert places[-1][0] > 2

@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_acn._base.errors import UserError
-from keras_acn.plots import images
+from keras_acn._base.errors import DataWarning, UserError
+from keras_acn.plots import images, words
 from keras_acn.plots.picture import (
     CELL,
     GAP,
     Picture,
     fitting_scale,
-    font,
     sheet,
-    shortened,
     upscale,
 )
+from keras_acn.plots.words import font, shortened, under_images, wrapped
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (6, 8, 8, 1), dtype=np.uint8)
@@ -158,9 +157,57 @@ def test_one_surface_has_no_gap():
     assert not (picture.to_array() == GAP).all(axis=2).any()
 
 
-def test_words_under_tiles_are_no_wider_than_the_tiles():
+def test_a_word_that_is_too_wide_loses_its_middle():
     face = font()
     assert shortened("cat", 60, face) == "cat"
-    cut = shortened("a very long name", 60, face)
-    assert cut.endswith("\u2026") and cut.startswith("a v") and face.getlength(cut) <= 60
+    cut = shortened("a very long name 17", 60, face)
+    assert cut.startswith("a v") and cut.endswith("17") and "\u2026" in cut
+    assert face.getlength(cut) <= 60
     assert shortened("wide", 3, face) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("cat", ["cat"]),
+        ("tufted titmouse", ["tufted", "titmouse"]),
+        ("golden_retriever", ["golden_", "retriever"]),
+        ("Fr\u00fchlingsb\u00e4ume", ["Fr\u00fchlingsb", "\u00e4ume"]),
+        ("\u043f\u043e\u0434\u043e\u0441\u0438\u043d\u043e\u0432\u0438\u043a", None),
+        ("n02099601-golden retriever of the north", None),
+    ],
+)
+def test_names_of_classes_are_wrapped_not_cut_off(name, lines):
+    face = font()
+    found = wrapped(name, 72, face)
+    assert lines is None or found == lines
+    assert 1 <= len(found) <= 2 and all(face.getlength(line) <= 72 for line in found)
+    assert found[0][:3] == name[:3] and found[-1][-2:] == name[-2:]
+
+
+def test_a_class_and_a_distance_share_a_line_where_there_is_room():
+    face = font()
+    short = [[("cat", ""), ("cat", "0.12")]]
+    assert under_images(short, 72, face) == [[["cat"], ["cat \u00b7 0.12"]]]
+    long = [[("great grey owl", ""), ("cat", "0.12")]]
+    assert under_images(long, 72, face) == [[["great grey", "owl"], ["cat", "0.12"]]]
+    rows = [list(IMAGES[:2])]
+    low, high = (sheet(rows, scale=9, captions=each).size[1] for each in (short, long))
+    assert high - low == 13
+
+
+def test_letters_of_the_world_are_written_in_a_font_that_has_them():
+    # An accent that a Mac stores apart is drawn with its letter.
+    assert under_images([["Cafe\u0301"]], 72, font())[0][0] == ["Caf\u00e9"]
+    own = words._letters_of(words._own())
+    letter = next(
+        chr(code)
+        for each in words.font_manager.fontManager.ttflist
+        if each.style == "normal" and ord("a") in words._letters_of(each.fname)
+        for code in sorted(words._letters_of(each.fname) - own)
+        if chr(code).isprintable() and not each.name.startswith("Last Resort")
+    )
+    assert ord(letter) in words._letters_of(font(words=["a", letter]).path)
+    assert font(words=["a"]).path == words._own()
+    with pytest.warns(DataWarning, match="No font that is installed here has all letters"):
+        font(words=["a\U0003ffff"])

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from served_process import Served
 
+from keras_acn.experiment import load_config
 from keras_acn.models import pretrained_folders
-from keras_acn.serving import warmup
+from keras_acn.serving import card, warmup
 from keras_acn.serving.export import versions
 
 FOLDERS = pretrained_folders()
@@ -55,6 +56,29 @@ def test_recorded_answers(name):
 
 
 def test_the_card_tells_what_it_is():
-    card = (latest("acn-mnist") / "assets.extra" / "model_card.md").read_text()
-    assert "28 x 28 x 1" in card and "bits/dim" in card and "50000 codes, k = 5" in card
-    assert "binarized by one fixed draw" in card
+    told = (latest("acn-mnist") / "assets.extra" / "model_card.md").read_text()
+    assert "28 x 28 x 1" in told and "bits/dim" in told and "50000 codes, k = 5" in told
+    assert "binarized by one fixed draw" in told
+    assert "171 epochs in 6 trainings (131 + 10 + 12 + 3 + 5 + 10), each begun with" in told
+
+
+@pytest.mark.parametrize(
+    ("metrics", "words"),
+    [
+        ({}, "20 epochs"),
+        ({"epochs": 12, "epoch_of_the_model": 12}, "12 epochs"),
+        ({"epochs": 12, "epoch_of_the_model": 7}, "12 epochs, of which epoch 7 was kept"),
+        (
+            {"epochs": 2, "legs": [30, 2]},
+            "32 epochs in 2 trainings (30 + 2), each begun with the weights of the last",
+        ),
+        (
+            {"epochs": 2, "legs": [None, 2]},
+            "at least 2 epochs in 2 trainings (unknown + 2), each begun with the weights of the "
+            "last",
+        ),
+    ],
+)
+def test_the_card_tells_how_long_it_was_trained(metrics, words):
+    config = load_config("digits", overrides=["training.epochs=20"])
+    assert card._epochs(config, metrics) == words
