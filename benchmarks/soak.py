@@ -9,7 +9,9 @@ the growth from there to the end.
 """
 
 import argparse
+import concurrent.futures
 import gc
+import multiprocessing
 import pathlib
 import tempfile
 import time
@@ -61,8 +63,10 @@ class Curve:
         )
 
 
-def neighbors(model, images, calls):
+def neighbors(calls):
     """Ask for neighbours, k going through 1 to 200."""
+    model = keras_acn.load_pretrained("acn-digits")
+    images = load("digits", binarize="threshold").test.arrays()[0][:50]
     curve = Curve("neighbors", "calls", calls)
     for i in range(calls):
         model.neighbors(images, k=1 + 7 * i % 200)
@@ -70,8 +74,10 @@ def neighbors(model, images, calls):
     return curve
 
 
-def files(model, images, calls):
+def files(calls):
     """Compress and decompress, as a set and as a stream in turn; a third by the model's name."""
+    model = keras_acn.load_pretrained("acn-digits")
+    images = load("digits", binarize="threshold").train.arrays()[0].astype(np.uint8)
     curve = Curve("compress and decompress", "times", calls)
     for i in range(calls):
         levels = images[: 20 + i % 30]
@@ -83,10 +89,10 @@ def files(model, images, calls):
     return curve
 
 
-def training(images, minutes, folder):
+def training(minutes):
     """Train for so many minutes, a checkpoint after each epoch."""
     curve = Curve("training", "minutes", minutes)
-    np.save(folder / "images.npy", np.concatenate([255 * images] * 8))
+    images = load("digits").train.arrays()[0]
     begin = time.monotonic()
 
     class Measure(keras.callbacks.Callback):
@@ -96,34 +102,28 @@ def training(images, minutes, folder):
             if passed > minutes:
                 self.model.stop_training = True
 
-    options = {
-        "data.source": str(folder / "images.npy"),
-        "data.test": 0.1,
-        "data.binarize": "threshold",
-    }
-    options |= {"training.epochs": 10**5}
-    config = load_config("digits", overrides=list(options.items()))
-    train(config, folder / "run", callbacks=[Measure()])
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "images.npy")
+        np.save(path, np.concatenate([images] * 8))
+        options = {"data.source": str(path), "data.test": 0.1, "training.epochs": 10**5}
+        config = load_config("digits", overrides=list(options.items()))
+        train(config, pathlib.Path(folder, "run"), callbacks=[Measure()])
     return curve
 
 
 def main():
-    """Run all three, print and draw."""
+    """Run all three side by side, each in a process of its own, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60, help="of training")
     parser.add_argument("--neighbors", type=int, default=1000, help="calls")
     parser.add_argument("--files", type=int, default=500, help="written and read")
     parser.add_argument("--out", type=pathlib.Path, help="picture of the curves")
     given = parser.parse_args()
-    model = keras_acn.load_pretrained("acn-digits")
-    data = load("digits", binarize="threshold")
-    images = data.train.arrays()[0].astype(np.uint8)
-    curves = [
-        neighbors(model, data.test.arrays()[0][:50], given.neighbors),
-        files(model, images, given.files),
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        curves.append(training(images, given.minutes, pathlib.Path(folder)))
+    parts = [(neighbors, given.neighbors), (files, given.files), (training, given.minutes)]
+    with concurrent.futures.ProcessPoolExecutor(
+        len(parts), multiprocessing.get_context("spawn")
+    ) as pool:
+        curves = [each.result() for each in [pool.submit(*part) for part in parts]]
     for curve in curves:
         warm, found = curve.warm(), curve.mebibytes
         print(
