@@ -569,7 +569,11 @@ COMMANDS = {
     "decompress --force": Command(
         ["decompress", "@/x.acn", "@/out", "--force"], before=_with_older_pictures, share=1.2
     ),
-    "plot": Command(["plot", "@/run", "--only", "losses"], before=_with_model, share=0.3),
+    "plot": Command(
+        ["plot", "@/run", "--only", "loss", "--only", "reconstructions"],
+        before=_with_model,
+        share=0.3,
+    ),
     "daydream": Command(
         ["daydream", "@/run", "--steps", "2", "--images", "1"], before=_with_model, share=0.4
     ),
@@ -581,7 +585,7 @@ COMMANDS = {
         share=0.25,
     ),
     "export": Command(
-        ["export", "@/run", "@/served"], before=_with_export, made=_served, share=0.5
+        ["export", "@/run", "@/served"], before=_with_export, made=_served, share=0.3
     ),
     "train --resume": Command(
         ["train", "--resume", "@/run", "--epochs", "3", "-q", "--no-figures"],

@@ -51,9 +51,10 @@ _LAST = ("learning_rate", "seconds")
 class _Metrics(BaseModel):
     """What is made use of in `metrics.json`; null is what is no finite number."""
 
-    finished: bool = False
+    finished: bool
     stopped_early: bool = False
-    epochs: int = Field(0, ge=0)
+    is_code_length: bool = True
+    epochs: int = Field(ge=0, le=10**8)
     legs: list[int | None] = Field([0], min_length=1)
     seconds: float = 0.0
     parameters: int = 0
@@ -204,10 +205,10 @@ class Run:
         """What `metrics.json` holds; empty where there is none."""
         path = self.folder / METRICS
         try:
-            metrics = json.loads(read_text(path)) if path.exists() else {}
+            if not path.exists():
+                return {}
+            metrics = json.loads(read_text(path))
             _Metrics.model_validate(metrics, strict=True)
-            if metrics.get("finished") and "epochs" not in metrics:
-                raise ValueError("Nobody knows after how many epochs.")
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is damaged: delete it, and resume the run.") from error
         return metrics

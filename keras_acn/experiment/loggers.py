@@ -13,8 +13,11 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from pydantic import TypeAdapter
+
 from keras_acn._base.atomic import write_text
 from keras_acn._base.errors import UserError, short
+from keras_acn._base.reading import read_text
 from keras_acn.experiment.folder import Run
 
 if TYPE_CHECKING:
@@ -58,15 +61,26 @@ def _said(error: Exception) -> str:
     return short(str(error), 200).rstrip(". ")
 
 
-def _name_of(run: Run, logger: str) -> str | None:
+def _names(run: Run) -> dict[str, str]:
+    """Return what the loggers call a run, by logger.
+
+    Raises:
+      UserError: If the file that says so is damaged.
+    """
     path = run.folder / NAMES
-    return json.loads(path.read_text()).get(logger) if path.exists() else None
+    if not path.exists():
+        return {}
+    try:
+        return TypeAdapter(dict[str, str]).validate_json(read_text(path))
+    except ValueError as error:
+        raise UserError(
+            f"{path} is damaged: delete it, and the run is logged under a new name."
+        ) from error
 
 
 def _keep_name(run: Run, logger: str, name: str) -> None:
-    path = run.folder / NAMES
-    names = json.loads(path.read_text()) if path.exists() else {}
-    write_text(path, json.dumps({**names, logger: name}, indent=2) + "\n")
+    names = {**_names(run), logger: name}
+    write_text(run.folder / NAMES, json.dumps(names, indent=2) + "\n")
 
 
 @contextlib.contextmanager
@@ -74,7 +88,7 @@ def _mlflow(run: Run) -> Iterator[keras.callbacks.Callback]:
     import mlflow
     import mlflow.keras
 
-    known = _name_of(run, "mlflow")
+    known = _names(run).get("mlflow")
     nested = mlflow.active_run() is not None
     try:
         if known is not None:
@@ -111,7 +125,7 @@ def _wandb(run: Run) -> Iterator[keras.callbacks.Callback]:
     import wandb
     from wandb.integration.keras import WandbMetricsLogger
 
-    known = _name_of(run, "wandb")
+    known = _names(run).get("wandb")
     try:
         begun = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "keras-acn"),

@@ -1,10 +1,12 @@
 """What may stand in a run's YAML: the sections, their options, and what those may be."""
 
+import json
 import typing
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from keras_acn._base.errors import UserError, did_you_mean, short
 from keras_acn.experiment import yaml
@@ -46,6 +48,22 @@ class Section(BaseModel):
     """A mapping with known keys and checked values."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value, info):
+        # Python takes true for 1, and so would pydantic.
+        if isinstance(value, bool):
+            wanted = _types_in(cls.model_fields[info.field_name].annotation)
+            if bool not in wanted and wanted & {int, float}:
+                kind = "int_type" if int in wanted else "float_type"
+                raise PydanticCustomError(kind, "true and false are no numbers")
+        return value
+
+
+def _types_in(annotation: Any) -> set[Any]:
+    inner = typing.get_args(annotation)
+    return {annotation}.union(*map(_types_in, inner)) if inner else {annotation}
 
 
 class Options(Section):
@@ -352,7 +370,9 @@ def user_error(validation_error: ValidationError, model: type[BaseModel]) -> Use
         )
     if kind == "missing":
         return UserError(f"{name} is missing: give it a value.")
-    shown = "a section" if isinstance(value, dict) else f'"{short(value)}"'
+    # As it is written in YAML.
+    said = json.dumps(value) if value is None or isinstance(value, bool) else value
+    shown = "a section" if isinstance(value, dict) else f'"{short(said)}"'
     if kind == "literal_error":
         known = context["expected"].replace("'", '"')
         near = did_you_mean(value, known.replace('"', "").replace(" or ", ", ").split(", "))

@@ -200,7 +200,7 @@ class SweepLines:
         if trained and self._terminal:
             head = progress.over("") + head
         held_out = metrics.get("validation") or metrics.get("test") or {}
-        costs = _costs(metrics["train"], held_out.get("total_nats"))
+        costs = _costs(metrics.get("train") or {}, held_out.get("total_nats"))
         took = f"{metrics['seconds']:.1f} s" if trained else "done before"
         print(f"{head}{costs}  {took}", flush=True)
 
@@ -240,7 +240,8 @@ def sweep_summary(
 
 def _costs(costs: Mapping[str, float], held_out: float | None, brief: bool = False) -> str:
     total, reconstruction, kl = (
-        f"{costs[name]:.2f}" for name in ("total_nats", "reconstruction_nats", "kl_nats")
+        f"{_number(costs.get(name)):.2f}"
+        for name in ("total_nats", "reconstruction_nats", "kl_nats")
     )
     line = f"  total {total} nats (reconstruction {reconstruction}, KL {kl})"
     if brief:

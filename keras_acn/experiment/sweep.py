@@ -192,7 +192,8 @@ def table(out: str | os.PathLike) -> list[Row]:
         row |= {k: metrics[k] for k in ("epochs", "finished") if k not in row}
         # A training loss has no bits per dimension.
         hidden = () if metrics.get("is_code_length", True) else ("bits_per_dim",)
-        row |= {name: metrics["train"].get(name) for name in COSTS if name not in hidden}
+        trained = metrics.get("train") or {}
+        row |= {name: trained.get(name) for name in COSTS if name not in hidden}
         prefix, split = ("val", "validation") if metrics.get("validation") else ("test", "test")
         held_out = metrics.get(split) or {}
         row |= {

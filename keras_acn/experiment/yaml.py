@@ -13,6 +13,7 @@ _MOST_CHARACTERS = 1_000_000
 _MOST_VALUES = 100_000
 _DEEPEST = 50
 _LARGEST = 2**63
+_NEVER_IN_FILES = re.compile("[\0\ud800-\udfff]")
 
 
 class _Loader(yaml.SafeLoader):
@@ -31,6 +32,12 @@ class _Loader(yaml.SafeLoader):
         self.depth -= 1
         return node
 
+    def construct_yaml_int(self, node):
+        text = self.construct_scalar(node).replace("_", "")
+        if re.fullmatch(r"[-+]?\d+", text):
+            return int(text)  # 010 is ten
+        return super().construct_yaml_int(node)
+
     def construct_mapping(self, node, deep=False):
         seen = set()
         for key_node, _ in node.value:
@@ -47,19 +54,37 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# A name such as 2001-01-01 is text, like any other.
+_TAG = "tag:yaml.org,2002:"
+# A name such as 2001-01-01 is text, like any other, and so is =. Numbers are as YAML 1.2 has them:
+# YAML 1.1 reads 010 as eight, and 1:30 as ninety.
 _Loader.yaml_implicit_resolvers = {
-    first: [each for each in resolvers if each[0] != "tag:yaml.org,2002:timestamp"]
+    first: [
+        each
+        for each in resolvers
+        if each[0] not in (f"{_TAG}timestamp", f"{_TAG}value", f"{_TAG}int", f"{_TAG}float")
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-
+_INT = (
+    f"{_TAG}int",
+    re.compile(r"^([-+]?(\d[\d_]*|0b[01_]+|0x[\da-fA-F_]+))$", re.ASCII),
+    list("-+0123456789"),
+)
 # YAML 1.1 wants a dot and a signed exponent in a float, and reads 1e-3 as text.
 _FLOAT = (
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    f"{_TAG}float",
+    re.compile(
+        r"^([-+]?((\d[\d_]*\.[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)?|\d[\d_]*[eE][-+]?\d+|\.(inf|Inf|INF))"
+        r"|\.(nan|NaN|NAN))$",
+        re.ASCII,
+    ),
     list("-+0123456789."),
 )
+_Loader.add_implicit_resolver(*_INT)
 _Loader.add_implicit_resolver(*_FLOAT)
+
+
+_Loader.add_constructor(f"{_TAG}int", _Loader.construct_yaml_int)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -126,7 +151,10 @@ def _check_plain(value: Any, count: list[int]) -> None:
     elif isinstance(value, int):
         if abs(value) >= _LARGEST:
             raise UserError("holds a number of more than 19 digits: give a smaller one.")
-    elif value is not None and not isinstance(value, (str, float)):
+    elif isinstance(value, str):
+        if _NEVER_IN_FILES.search(value):
+            raise UserError("holds a character that no file can hold (\\0 or half a character).")
+    elif value is not None and not isinstance(value, float):
         raise UserError(
             f"holds a {type(value).__name__}: there are only text, numbers, true, false, null, "
             "lists and sections."

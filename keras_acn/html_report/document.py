@@ -23,6 +23,7 @@ from keras_acn.evaluation.tables import LABELS
 from keras_acn.figures import FIGURES, draw
 from keras_acn.figures.subject import Source, Subject
 from keras_acn.html_report.code_map import address, code_map, sheets_of
+from keras_acn.html_report.evaluated import read_evaluation
 from keras_acn.plots.picture import class_colors, line_colors
 
 PROJECTIONS = ("tsne", "pca")
@@ -300,40 +301,37 @@ def _evaluation(name: str, subject: Subject) -> str:
     """Return the table of what `keras-acn evaluate` has found, where the run's folder holds it."""
     if subject.run is None:
         return ""
-    try:
-        found = json.loads((subject.run.folder / "evaluation.json").read_text(encoding="utf-8"))
-        costs, bound = found["code_length"]["costs"], found.get("importance_weighted")
-    except (OSError, ValueError, KeyError, TypeError):
+    found = read_evaluation(subject.run)
+    if found is None or found.code_length is None:  # such as what --few-shot prints
         return ""
     rows = [
         [
             LABELS.get(words, words.removesuffix("_nats").replace("_", " ")),
-            f"{_number(cost.get('nats'), '.2f')} ± {_number(cost.get('standard_error'), '.2f')}",
-            _number(cost.get("bits_per_dim"), ".4f"),
-            str(cost.get("kind", "")),
+            f"{_number(cost.nats, '.2f')} ± {_number(cost.standard_error, '.2f')}",
+            _number(cost.bits_per_dim, ".4f"),
+            cost.kind,
         ]
-        for words, cost in costs.items()
+        for words, cost in found.code_length.costs.items()
     ]
-    if found["code_length"].get("set_nats") is not None:
-        of_set = _number(found["code_length"]["set_nats"], ".2f")
+    if found.code_length.set_nats is not None:
+        of_set = _number(found.code_length.set_nats, ".2f")
         rows.append(["set: unordered - ln(N!)/N", of_set, "", "code length"])
-    if bound:
+    if (bound := found.importance_weighted) is not None:
         rows.append(
             [
-                f"importance-weighted bound, {bound['samples']} samples",
-                f"{_number(bound['nats'], '.2f')} ± {_number(bound['standard_error'], '.2f')}",
+                f"importance-weighted bound, {bound.samples} samples",
+                f"{_number(bound.nats, '.2f')} ± {_number(bound.standard_error, '.2f')}",
                 "",
                 "bound",
             ]
         )
     head = _row([f"{name}, test images", "Nats", "Bits/dim", "Kind"], head=True)
-    probes = found.get("probes") or {}
-    linear = (probes.get("codes") or {}).get("accuracy")
     told = ""
-    if linear is not None:
-        told = f"A linear classifier on the codes is right for {linear:.1%} of the test images"
-        near = probes.get("knn_accuracy")
-        told += f", {probes['knn_neighbors']} neighbours for {near:.1%}." if near else "."
+    if (probes := found.probes) is not None and probes.codes.accuracy is not None:
+        share = f"{probes.codes.accuracy:.1%}"
+        told = f"A linear classifier on the codes is right for {share} of the test images"
+        near = probes.knn_accuracy
+        told += f", {probes.knn_neighbors} neighbours for {near:.1%}." if near else "."
     return (
         '<div class="wide"><table><caption>As <code>keras-acn evaluate</code> measured it, with '
         f"standard errors. {html.escape(told)}</caption><thead>{head}</thead>"

@@ -8,6 +8,7 @@ from keras_acn.serving.signatures import DEFAULT
 
 FILE = "model_card.md"
 
+_COSTS = ("total_nats", "reconstruction_nats", "kl_nats")
 _TENSORS = {
     "image": "an image, [height, width, channels], values in [0, 1]",
     "image_bytes": "a PNG or JPEG file, as bytes",
@@ -163,14 +164,18 @@ def _figures(metrics):
     for part in ("train", "validation", "test"):
         values = (metrics or {}).get(part)
         if isinstance(values, dict) and "total_nats" in values:
-            rows.append(
-                f"| {part} | {values['total_nats']:.2f} | {values['reconstruction_nats']:.2f} | "
-                f"{values['kl_nats']:.2f} | "
-                + (f"{values['bits_per_dim']:.4f} |" if is_code_length else "")
-            )
+            cells = [_cell(values, name, 2) for name in _COSTS]
+            cells += [_cell(values, "bits_per_dim", 4)] * is_code_length
+            rows.append(f"| {part} | {' | '.join(cells)} |")
     if not rows:
         return ""
     names = ["nats per image", "total", "reconstruction", "KL", *["bits/dim"] * is_code_length]
     head = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
     note = [] if is_code_length else ["", "These nats are a training loss, and no code length."]
     return "\n".join(["At the end of training:", "", *head, *rows, *note])
+
+
+def _cell(values, name, digits):
+    """Return a cost as text; of one that is no finite number, or was not noted, a dash."""
+    value = values.get(name)
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -10,10 +10,13 @@ import pytest
 from keras_acn._base.errors import UserError, short
 from keras_acn._base.lock import holder
 from keras_acn.cli import main
-from keras_acn.experiment import load_config, yaml
+from keras_acn.experiment import load_config, loggers, sweep, yaml
 from keras_acn.experiment.checkpoint import read
 from keras_acn.experiment.folder import Run, open_run
-from keras_acn.experiment.sweep import read_sweep
+from keras_acn.experiment.summary import SweepLines
+from keras_acn.experiment.sweep import COSTS, read_sweep
+from keras_acn.html_report.evaluated import read_evaluation
+from keras_acn.serving import card
 
 NINES = "9" * 5000
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -40,6 +43,13 @@ VALUES = {
     "long text": "x" * 200_000,
     "infinity": "1e400",
     "a list as a key": "{? [a, b] : 1}",
+    "a truth": "true",
+    "another truth": "yes",
+    "minutes and seconds": "1:30",
+    "hours, minutes and seconds": "190:20:30.15",
+    "an equals sign": "=",
+    "a zero character": '"\\0"',
+    "half a character": '"\\ud800"',
 }
 
 
@@ -83,6 +93,16 @@ def test_names_that_nothing_has(key):
         refused(lambda value=value: load_config("digits", overrides=[f"{key}={value}"]))
     near = refused(lambda: load_config("digits", overrides=["trainning=null"]))
     assert 'Did you mean "training"?' in near
+
+
+def test_a_leading_zero_makes_no_other_number():
+    config = load_config("digits", overrides=["training.epochs=010", "model.beta=08.5"])
+    assert config.training.epochs == 10 and config.model.beta == 8.5
+
+
+@pytest.mark.parametrize("text", ["1:30", "010", "=", "0b1", "1_0", "1e3", "yes", "~", ".inf"])
+def test_text_that_looks_like_a_value_comes_back_as_text(text):
+    assert yaml.parse(yaml.dump({"a": text}), "It") == {"a": text}
 
 
 def test_dates_are_text():
@@ -140,18 +160,69 @@ def test_a_checkpoint_that_tells_nonsense_is_damaged(change, tmp_path):
         *('{"epochs": "x"}', '{"epochs": -1}', "[]", "5", '{"train": 5}', '{"finished": 3}'),
         *('{"train": {"loss": "x"}}', '{"finished": true}', "[" * 10_000 + "]" * 10_000, "{"),
         *('{"seconds": "x"}', '{"test": [1]}', '{"codebook": null}', ""),
+        *('{"finished": true, "epochs": 2, "seconds": []}', '{"seconds": 2.0}', '{"epochs": 2}'),
+        '{"finished": true, "epochs": 2, "is_code_length": 3}',
     ],
-    ids=range(14),
+    ids=range(18),
 )
 def test_figures_that_are_nonsense_are_damaged(text, tmp_path):
     (tmp_path / "metrics.json").write_text(text)
     run = Run(tmp_path, tmp_path, tmp_path / "model.keras", None)
     assert "is damaged" in refused(lambda: run.metrics)
-    (tmp_path / "metrics.json").write_text('{"epochs": 2, "train": {"loss": null, "kl_nats": 1}}')
+    (tmp_path / "metrics.json").write_text(
+        '{"finished": true, "epochs": 2, "train": {"loss": null, "kl_nats": 1}}'
+    )
     assert run.metrics["epochs"] == 2
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "metrics.json", "history.csv", "sweep.yaml"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[]", "{", "[" * 10_000, '{"code_length": []}', '{"code_length": {"costs": [1]}}'),
+        *('{"code_length": {"costs": {"a": 5}}}', '{"importance_weighted": {"nats": 1}}'),
+        *('{"probes": {"codes": 1}}', '{"probes": {"knn_accuracy": "x"}}', ""),
+    ],
+    ids=range(10),
+)
+def test_a_report_says_that_an_evaluation_is_damaged(text, tmp_path):
+    run = Run(tmp_path, tmp_path, tmp_path / "model.keras", None)
+    assert read_evaluation(run) is None
+    (tmp_path / "evaluation.json").write_text(text)
+    assert "is damaged" in refused(lambda: read_evaluation(run))
+    (tmp_path / "evaluation.json").write_text('{"code_length": {"costs": {"a": {"nats": null}}}}')
+    assert read_evaluation(run).code_length.costs["a"].nats is None
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"mlflow": 5}', "[" * 10_000])
+def test_names_that_loggers_cannot_have_given(text, tmp_path):
+    run = Run(tmp_path, tmp_path, tmp_path / "model.keras", None)
+    loggers._keep_name(run, "mlflow", "a")
+    loggers._keep_name(run, "wandb", "b")
+    assert loggers._names(run) == {"mlflow": "a", "wandb": "b"}
+    (tmp_path / "loggers.json").write_text(text)
+    assert "is damaged" in refused(lambda: loggers._names(run))
+
+
+@pytest.mark.parametrize("costs", [{}, {"train": {}}, {"train": dict.fromkeys(COSTS)}])
+def test_costs_that_were_not_noted(costs, tmp_path, capsys):
+    run = tmp_path / "sweep" / "beta=1"
+    run.mkdir(parents=True)
+    config = load_config("digits")
+    (run / "config.yaml").write_text(config.to_yaml())
+    (run / "metrics.json").write_text(json.dumps({"finished": True, "epochs": 50, **costs}))
+    planned = sweep.plan("digits", {"beta": [1]})
+    sweep.write_sweep(run.parent, planned)
+    (row,) = sweep.table(run.parent)
+    assert row["finished"] and row["total_nats"] is None
+    SweepLines(planned).hooks()["on_end"](planned.points[0], open_run(run), False)
+    assert "total nan nats" in capsys.readouterr().out
+    assert "- | - |" in card._figures({"train": {"total_nats": 1.0, **costs.get("train", {})}})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config.yaml", "metrics.json", "history.csv", "sweep.yaml", "evaluation.json", "loggers.json"],
+)
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 def test_pipes_and_devices_in_a_run_folder(name, kind, tmp_path):
     (tmp_path / "config.yaml").write_text("format: 1\n")
@@ -161,6 +232,7 @@ def test_pipes_and_devices_in_a_run_folder(name, kind, tmp_path):
 
     def read_all():
         run = open_run(tmp_path)
+        read_evaluation(run), loggers._names(run)
         return run.metrics, run.history, read_sweep(tmp_path)
 
     refused(read_all)
