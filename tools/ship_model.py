@@ -40,7 +40,7 @@ def main():
     bare.set_weights(model.get_weights())
     bare.save(folder / "model.keras")
     # Paths that only this machine has stay here.
-    training = run.config.training.model_copy(update={"start_from": None})
+    training = run.config.training.model_copy(update={"start_from": None, "start_parts": None})
     config = run.config.model_copy(update={"training": training})
     if args.source:
         data = run.config.data.model_copy(update={"source": args.source})

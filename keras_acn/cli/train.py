@@ -59,7 +59,8 @@ tf_config = lazy.module("keras_acn.experiment.cluster.tf_config")
     "--start-from",
     metavar="MODEL",
     type=words.MODEL,
-    help="Begin a new run with the weights of a trained model of the same parts.",
+    help="Begin a new run with the weights of a trained model of the same parts, or of those "
+    "named by --set training.start_parts=[encoder].",
 )
 @count_option(
     "--workers",

@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -178,7 +178,7 @@ def _train(
     with contextlib.nullcontext() if strategy is None else strategy.scope():
         model = build.build_model(config, data.image_shape, len(data.train))
         if config.training.start_from is not None and resume is None:
-            take_weights(model, config.training.start_from)
+            take_weights(model, config.training.start_from, parts=config.training.start_parts)
             legs_before = legs(open_run(config.training.start_from))
     if resume is None:
         config = build.noting_likelihood(config, model)
@@ -221,24 +221,29 @@ def _train(
     return run
 
 
-def take_weights(model: LatentModel, source: str | os.PathLike) -> None:
+def take_weights(
+    model: LatentModel, source: str | os.PathLike, *, parts: Sequence[str] | None = None
+) -> None:
     """Give a model the weights of a trained one, and its codes where there are as many.
 
     Args:
       model: A model.
       source: As for `open_run`.
+      parts: The parts that take their weights, such as `["encoder", "decoder"]`; `None` for all
+        of them.
 
     Raises:
       UserError: If there is no such model, or its parts are of another kind or size.
     """
     trained = open_run(source).model
-    for name in ("encoder", "prior", "decoder", "class_encoder"):
+    for name in ("encoder", "prior", "decoder", "class_encoder") if parts is None else parts:
         part, other = (getattr(each, name, None) for each in (model, trained))
         shapes = [[tuple(w.shape) for w in each.weights] if each else [] for each in (part, other)]
         if type(part) is not type(other) or shapes[0] != shapes[1]:
             raise UserError(
                 f"The {name.replace('_', ' ')} of {source} is of another kind or size than the "
-                "one that is asked for: give both the same options."
+                "one that is asked for: give both the same options, or name the parts to begin "
+                "with in training.start_parts."
             )
         if part is not None and other is not None:
             part.set_weights(other.get_weights())

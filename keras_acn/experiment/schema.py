@@ -187,6 +187,7 @@ class TrainingSection(Section):
     Attributes:
       start_from: A trained model (a run, a `.keras` file or a name) whose weights the first epoch
         begins with.
+      start_parts: Those of its parts whose weights are taken; all by default.
       minutes: Minutes for which the options that a configuration leaves open are chosen.
       epochs: Passes over the training images.
       steps_per_epoch: Batches of an epoch, where that is not to be a pass.
@@ -215,6 +216,9 @@ class TrainingSection(Section):
     """
 
     start_from: str | None = None
+    start_parts: list[Literal["encoder", "prior", "decoder", "class_encoder"]] | None = Field(
+        None, min_length=1
+    )
     minutes: float | None = Field(None, gt=0, lt=1e5)
     epochs: int = Field(20, ge=1)
     steps_per_epoch: int | None = Field(None, ge=1)
@@ -242,6 +246,15 @@ class TrainingSection(Section):
     checkpoint_minutes: float = Field(10, ge=0)
     snapshots_every: int = Field(0, ge=0)
     loggers: list[Literal["mlflow", "wandb"]] = []
+
+    @model_validator(mode="after")
+    def _parts_of_some_model(self):
+        if self.start_parts is not None and self.start_from is None:
+            raise UserError(
+                "training.start_parts names parts of the model in training.start_from: give "
+                "--start-from MODEL as well."
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_schedule_of_the_kl(self):

@@ -8,7 +8,7 @@ import pytest
 
 from keras_acn._base.errors import UserError
 from keras_acn.cli import main
-from keras_acn.experiment import load_config, open_run, run_summary
+from keras_acn.experiment import build, load_config, open_run, run_summary
 from keras_acn.experiment.run import legs, take_weights, train
 
 TINY = [
@@ -83,6 +83,23 @@ def test_other_parts_are_refused_in_a_sentence(change, what, trained, tmp_path):
     with pytest.raises(UserError, match=f"The {what} of .* is of another kind or size"):
         train(config(f"training.start_from={trained.path}", change), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_some_parts_of_another_kind_of_model(trained):
+    changed = ["model.name=VAE", "codebook=null", "prior=null"]
+    vae = build.build_model(config(*changed, "seed=9"), (8, 8, 1), 60)
+    decoder = vae.decoder.get_weights()
+    take_weights(vae, trained.path, parts=["encoder"])
+    for ours, theirs in zip(
+        vae.encoder.get_weights(), trained.model.encoder.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    for ours, before in zip(vae.decoder.get_weights(), decoder, strict=True):
+        np.testing.assert_array_equal(ours, before)
+    with pytest.raises(UserError, match="The prior .* in training.start_parts"):
+        take_weights(vae, trained.path)
+    with pytest.raises(UserError, match="give --start-from MODEL as well"):
+        config("training.start_parts=[encoder]")
 
 
 def test_the_command_takes_it_and_refuses_it_beside_resume(trained, tmp_path, capsys):
