@@ -296,13 +296,12 @@ def _painted(images, levels, options):
     return total
 
 
-def as_pictures(images: np.ndarray, levels: int, most: int = MOST_SIDE) -> Iterator[Image.Image]:
+def as_pictures(images: np.ndarray, levels: int) -> Iterator[Image.Image]:
     """Yield images as tiles of one picture, or of a few where one is too large.
 
     Args:
       images: Levels, uint8 `[N, H, W, C]`, of 1 or 3 channels.
       levels: 2 or 256.
-      most: Pixels of a side at most.
 
     Example:
       >>> images = np.zeros((100, 28, 28, 1), np.uint8)
@@ -312,8 +311,8 @@ def as_pictures(images: np.ndarray, levels: int, most: int = MOST_SIDE) -> Itera
     from PIL import Image
 
     count, height, width, channels = images.shape
-    columns = min(max(1, most // width), max(1, math.isqrt(count * height // width)))
-    at_most = columns * max(1, most // height)
+    columns = min(max(1, MOST_SIDE // width), max(1, math.isqrt(count * height // width)))
+    at_most = columns * max(1, MOST_SIDE // height)
     for start in range(0, count, at_most):
         part = images[start : start + at_most]
         rows = -(-len(part) // columns)
