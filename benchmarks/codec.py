@@ -1,17 +1,19 @@
 """Compressed sizes and speeds: this package beside general-purpose and image compressors.
 
     python benchmarks/codec.py --data idx:DIR [--model acn-mnist] [--limit N] [--lanes N]
-        [--rows stream set set:seen set:both set:kept tour] [--turn] [--no-decode] [--no-others]
+        [--rows stream set set:seen set:both set:kept set:seen:inside8 tour] [--turn]
+        [--no-decode] [--no-others] [--only-others] [--singly 100]
     python benchmarks/codec.py --speed [--images 4096]
     python benchmarks/codec.py --turns --data idx:DIR [--model acn-mnist] [--images 512]
 
 The first prints bits per pixel from the sizes of files, of the test images binarized by a draw
 from a seed (`--binarize none` for 8-bit models and their images as they are). Ours are decoded
-again, compared, and timed both ways, unless `--no-decode`. A row of ours is a mode, and after a
-colon whose codes the prior is made of, or that the order is kept. `--turn` turns the images by a
-quarter, which makes them data that the model was not trained on. The others are given the same
-bits: packed, eight pixels a byte, or a pixel a byte; and, where they take images, image by image or
-as one big one; whichever is smallest.
+again, compared, and timed both ways, unless `--no-decode`. A row of ours is a mode, and after
+colons whose codes the prior is made of, that the order is kept, and that the model is inside the
+file, at so many bits a weight. `--turn` turns the images by a quarter, which makes them data that
+the model was not trained on. The others are given the same bits: packed, eight pixels a byte, or a
+byte a value; and, where they take images, as tiles of one picture, or a file each (estimated from
+some); in their order or sorted; whichever is smallest.
 
 The second times coding with feed-forward and PixelCNN decoders that were not trained, which
 changes no time but that of the latents, on noise.
@@ -22,77 +24,88 @@ side can be compared. Seconds are those of the processor, of all threads togethe
 """
 
 import argparse
-import bz2
-import gzip
+import functools
+import importlib.util
 import io
-import lzma
+import os
+import shutil
+import subprocess
+import tempfile
 import time
 
 import numpy as np
 
 
-def image_files(images, binary, **options):
-    """Returns the bytes of images one by one, and as one big image: `(sum, one)`."""
+def others(images, binary, singly):
+    """Yields `(name, {way: bytes})` of the compressors that are installed.
+
+    Args:
+      images: Levels, uint8 `[N, H, W, C]`.
+      binary: Whether they are zeros and ones.
+      singly: How many images are tried as a file each; what all would take is estimated from them.
+    """
+    from keras_acn.codec.rivals import as_pictures, rivals
+
+    levels = 2 if binary else 256
+    for rival in rivals(images, levels):
+        yield rival.name, {rival.form: rival.size}
+    rows = images.reshape(len(images), -1)
+    sets = {"": images, ", sorted": images[np.lexsort(rows.T[::-1])]}
+    for name, size in image_formats().items():
+        ways = {
+            f"one picture{order}": sum(map(size, as_pictures(array, levels)))
+            for order, array in sets.items()
+        }
+        some = images[:: -(-len(images) // singly)][:singly] if singly else []
+        if len(some):
+            alone = sum(size(each) for one in some for each in as_pictures(one[None], levels))
+            ways["a file each"] = round(alone * len(images) / len(some))
+        yield name, ways
+
+
+def image_formats():
+    """Returns functions from a Pillow image to the bytes of a lossless file."""
+    found = {}
+    if importlib.util.find_spec("oxipng"):
+        import oxipng
+
+        found["PNG by oxipng -o 6"] = lambda image: len(
+            oxipng.optimize_from_memory(by_pillow(image, format="PNG"), level=6)
+        )
+    found["WebP lossless -m 6"] = lambda image: len(
+        by_pillow(image.convert("RGB"), format="WEBP", lossless=True, quality=100, method=6)
+    )
+    for name, program, back, options in (
+        ("JPEG XL, cjxl -d 0 -e 9", "cjxl", "djxl", "-d 0 -e 9"),
+        ("AVIF, avifenc -l -s 4", "avifenc", "avifdec", "-l -s 4 -j 1"),
+    ):
+        if shutil.which(program) and shutil.which(back):
+            found[name] = functools.partial(by_program, program, back, options.split())
+    return found
+
+
+def by_pillow(image, **options):
+    out = io.BytesIO()
+    image.save(out, **options)
+    return out.getvalue()
+
+
+def by_program(program, back, options, image):
+    """Returns the bytes of the file that a program writes, once it has been read and compared."""
     from PIL import Image
 
-    def size(array):
-        image = Image.fromarray(array)
-        out = io.BytesIO()
-        if binary and options["format"] == "PNG":
-            image = image.convert("1")
-        image.save(out, **options)
-        return out.tell()
-
-    count, height, width = images.shape
-    across = int(np.ceil(np.sqrt(count)))
-    big = np.zeros((-(-count // across) * across, height, width), np.uint8)
-    big[:count] = images
-    big = big.reshape(-1, across, height, width).swapaxes(1, 2).reshape(-1, across * width)
-    # WebP ends at 16,383 pixels: several big images then.
-    most = 16_380
-    parts = [
-        big[top : top + most, left : left + most]
-        for top in range(0, big.shape[0], most)
-        for left in range(0, big.shape[1], most)
-    ]
-    return sum(map(size, images)), sum(map(size, parts))
-
-
-def others(images, binary):
-    """Yields `(name, {way: bytes})` of the compressors that are installed."""
-    raw = {"a byte a pixel": images.tobytes()}
-    if binary:
-        raw["packed"] = np.packbits(images > 0).tobytes()
-    for name, pack in (
-        ("gzip -9", lambda content: gzip.compress(content, 9)),
-        ("bz2 -9", lambda content: bz2.compress(content, 9)),
-        ("xz -9e", lambda content: lzma.compress(content, preset=9 | lzma.PRESET_EXTREME)),
-        ("zstd -22", zstandard),
-    ):
-        sizes = {way: pack(content) for way, content in raw.items()}
-        yield name, {way: len(packed) for way, packed in sizes.items() if packed is not None}
-    for name, options in (
-        ("PNG", {"format": "PNG", "optimize": True}),
-        ("WebP lossless", {"format": "WEBP", "lossless": True, "quality": 100, "method": 6}),
-        ("JPEG XL lossless", {"format": "JXL", "lossless": True, "effort": 9}),
-    ):
-        try:
-            if options["format"] == "JXL":
-                import pillow_jxl  # noqa: F401 (makes Pillow know the format)
-            one_by_one, one = image_files(images, binary, **options)
-        except (ImportError, KeyError, OSError) as error:
-            yield f"{name} ({type(error).__name__})", {}
-            continue
-        yield name, {"image by image": one_by_one, "one image": one}
-
-
-def zstandard(content):
-    """Returns the content packed by zstd, or `None` where it is not installed."""
-    try:
-        import zstandard as library
-    except ImportError:
-        return None
-    return library.ZstdCompressor(level=22).compress(content)
+    with tempfile.TemporaryDirectory() as folder:
+        ending = {"cjxl": "jxl", "avifenc": "avif"}[program]
+        given, made, seen = (f"{folder}/{name}" for name in ("a.png", f"a.{ending}", "b.png"))
+        (image.convert("L") if image.mode == "1" else image).save(given)
+        for command in ([program, *options, given, made], [back, made, seen]):
+            subprocess.run(command, check=True, capture_output=True)
+        with Image.open(seen) as again:
+            if not np.array_equal(
+                np.asarray(again.convert("RGB")), np.asarray(image.convert("RGB"))
+            ):
+                raise SystemExit(f"What {program} wrote is not lossless.")
+        return os.path.getsize(made)
 
 
 def ours(model, images, options):
@@ -101,9 +114,11 @@ def ours(model, images, options):
 
     associative = getattr(model, "codebook", None) is not None
     usual = ["stream", "set:kept", "set", *["set:seen", "set:both", "tour"] * associative]
-    for row in options.rows or usual:
-        mode, _, what = row.partition(":")
-        keep_order, codes = what == "kept", what if what in ("seen", "both") else "training"
+    for row in [] if options.only_others else options.rows or usual:
+        mode, *what = row.split(":")
+        keep_order = "kept" in what
+        codes = next((each for each in what if each in ("seen", "both")), "training")
+        inside = next((each[6:] for each in what if each.startswith("inside")), None)
         # All is in the time: graphs, and the priors of the training codes.
         began = time.perf_counter()
         data = codec.compress(
@@ -113,6 +128,8 @@ def ours(model, images, options):
             keep_order=keep_order,
             codes=codes,
             lanes=options.lanes,
+            embed_model=inside is not None,
+            weight_bits=int(inside) if inside else None,
             verify=False,
         )
         packing = time.perf_counter() - began
@@ -120,7 +137,7 @@ def ours(model, images, options):
             yield row, data.report, len(images) / packing, float("nan")
             continue
         began = time.perf_counter()
-        again = codec.decompress(data, model)
+        again = codec.decompress(data, None if inside is not None else model)
         unpacking = time.perf_counter() - began
         if mode == "stream" or keep_order:
             assert np.array_equal(again, images)
@@ -148,7 +165,7 @@ def table(options):
 
     model = open_run(options.model).model
     images = test_images(options, options.limit)
-    images = images.reshape(len(images), *images.shape[1:3])
+    images = images.reshape(len(images), *model.image_shape)
     values = images.size
     binary = int(images.max()) <= 1
     if options.turn:
@@ -170,13 +187,16 @@ def table(options):
         )
     if options.no_others:
         return
-    for name, sizes in others(images * 255 if binary else images, binary):
-        if not sizes:
-            print(f"{name:<28}{'not installed':>12}")
-            continue
+    for name, sizes in others(images, binary, options.singly):
         way = min(sizes, key=sizes.get)
-        print(f"{name:<28}{sizes[way]:>12,}{8 * sizes[way] / values:>12.4f}   {way}", flush=True)
-    print("BB-ANS (Townsend et al. 2019, as published)      0.19")
+        rest = ", ".join(f"{other} {sizes[other]:,}" for other in sizes if other != way)
+        print(
+            f"{name:<28}{sizes[way]:>12,}{8 * sizes[way] / values:>12.4f}   {way}"
+            + (f" ({rest})" if rest else ""),
+            flush=True,
+        )
+    if binary and images.shape[1:3] == (28, 28):
+        print("BB-ANS (Townsend et al. 2019, MNIST, as published)   0.19")
 
 
 def speed(options):
@@ -281,6 +301,8 @@ def main():
     parser.add_argument("--turn", action="store_true")
     parser.add_argument("--no-decode", action="store_true")
     parser.add_argument("--no-others", action="store_true")
+    parser.add_argument("--only-others", action="store_true")
+    parser.add_argument("--singly", type=int, default=100, help="images tried as a file each")
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--turns", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)

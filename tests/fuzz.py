@@ -357,6 +357,7 @@ def _parse_acn(path):
             keep_order=header.keep_order,
             nearest=max(1, header.nearest),
             codes=header.codes,
+            cut=header.cut,
         )
         out = io.BytesIO()
         images = NpyWriter(out, header.array_shape, np.dtype(header.values.dtype))

@@ -95,6 +95,7 @@ def header_of(
         values=values,
         writer=__version__,
         codes=codes,
+        cut=True,
         format=FORMAT_WITH_MODEL if embedded else FORMAT,
     )
 
@@ -115,6 +116,7 @@ def codec_of(header: Header, model: Any, tell: Tell | None = None) -> BlockCodec
         keep_order=header.keep_order,
         nearest=max(1, header.nearest),
         codes=header.codes,
+        cut=header.cut,
         progress=progress,
     )
 

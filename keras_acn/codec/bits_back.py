@@ -168,6 +168,7 @@ def image_step(
     pixels: Callable[[np.ndarray], Codec],
     prior: Any,
     costs: Costs | None = None,
+    cut: bool = True,
 ) -> Codec:
     """Return the codec of `Images`, one of each lane, by bits-back.
 
@@ -182,12 +183,13 @@ def image_step(
       pixels: Takes latents z `[n, d]`, returns the codec r(x|z) of levels `[n, H, W, C]`.
       prior: The prior of n latents: `prior.on(grid)` is its codec.
       costs: Where to add what a step costs, pushed or popped.
+      cut: Whether no latent is drawn far from its posterior's mean: see `near_gaussian`.
     """
 
     def posterior(opening, x):
         if opening:
             return grid.coarse().means(x.mean)
-        return grid.normal(x.mean, x.stddev)
+        return grid.normal(x.mean, x.stddev, cut)
 
     def likelihood(opening, cells):
         given = pixels((grid.coarse() if opening else grid).values(cells))

@@ -72,6 +72,7 @@ class BlockCodec:
       nearest: Codes that are taken to matter at a z.
       codes: `"training"`, `"seen"` or `"both"`: whose codes the prior of an image is made of. Of
         no meaning where the model's prior knows no other image.
+      cut: Whether no latent is drawn far from its posterior's mean: not so in older files.
       progress: Called while the priors of the training codes are worked out, with how many
         are, and their number.
 
@@ -97,6 +98,7 @@ class BlockCodec:
         keep_order: bool = False,
         nearest: int = NEAREST,
         codes: str = CODES[0],
+        cut: bool = True,
         progress: Progress | None = None,
     ):
         kind = MODES[mode]
@@ -131,6 +133,7 @@ class BlockCodec:
                 progress(index.num_codes, index.num_codes)  # where they were there already
         self.mode = kind(self.networks, index)
         self._keeps_order = keep_order and kind.reorders
+        self._cut = cut
 
     def encode(
         self,
@@ -229,7 +232,7 @@ class BlockCodec:
             pixels = self._pixels
             if extents is not None:
                 pixels = functools.partial(pixels, extents=extents[rows[t]])
-            return image_step(grid, self.networks.encode, pixels, prior, costs)
+            return image_step(grid, self.networks.encode, pixels, prior, costs, self._cut)
 
         def push(stack, arrivals):
             done, teacher = 0, learned()

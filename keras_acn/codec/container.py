@@ -83,6 +83,7 @@ class Header:
       writer: Version of the package that wrote the file.
       codes: `"training"`, `"seen"` or `"both"`: whose codes an image's prior is made of. Of no
         meaning where a prior knows no other image.
+      cut: Whether no latent is drawn far from its posterior's mean: not so in older files.
       format: Version of the format: 1 or 2; 3 of a file with its model inside.
 
     Example:
@@ -112,6 +113,7 @@ class Header:
     values: PixelValues
     writer: str
     codes: str = CODES[0]
+    cut: bool = False
     format: int = FORMAT
 
     @property
@@ -127,7 +129,8 @@ class Header:
 
     def to_bytes(self) -> bytes:
         """Return the header with magic, version, length and checksum."""
-        flags = self.keep_order | self.has_channel_axis << 1 | CODES.index(self.codes) << 2
+        flags = self.keep_order | self.has_channel_axis << 1 | self.cut << 4
+        flags |= CODES.index(self.codes) << 2
         body = struct.pack("<BB", MODES.index(self.mode), flags) + self.fingerprint
         body += b"".join(_text(each) for each in (self.model_name, self.values.dtype, self.writer))
         numbers = [getattr(self, name) for name in _NUMBERS]
@@ -157,9 +160,12 @@ class Header:
         known = MODES_OF_FORMAT_1 if version == 1 else MODES
         if version < 1 or mode >= len(known):
             raise body.damaged()
-        keep_order, has_channel_axis, codes = flags & 1, flags >> 1 & 1, flags >> 2
+        keep_order, has_channel_axis, codes = flags & 1, flags >> 1 & 1, flags >> 2 & 3
+        cut, unknown = flags >> 4 & 1, flags >> 5
         learns = LEARNS[known[mode]] and version > 1
         if (keep_order and known[mode] == "stream") or codes >= (len(CODES) if learns else 1):
+            raise body.damaged()
+        if unknown or (cut and version == 1):
             raise body.damaged()
         fingerprint = body.take(16)
         name, dtype, writer = body.text(), body.text(), body.text()
@@ -178,6 +184,7 @@ class Header:
             values=_values(body, dtype),
             writer=writer,
             codes=CODES[codes],
+            cut=bool(cut),
             format=version,
         )
         if not body.at_end() or (shape[2] != 1 and not header.has_channel_axis):

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from keras_acn._base.errors import UserError
-from keras_acn.codec.stack import Codec, gaussian
+from keras_acn.codec.stack import Codec, gaussian, near_gaussian
 
 # Cells in one standard deviation of a typical posterior. A cell of a quarter adds
 # (1/4)**2 / 12 = 0.5 % to the variance of the posterior's noise, and takes it off the KL.
@@ -103,9 +103,16 @@ class LatentGrid:
         """Return the cells, int32, nearest to a mean in cells."""
         return np.clip(np.rint(mean), -self.reach, self.reach).astype(np.int32)
 
-    def normal(self, mean: np.ndarray, stddev: np.ndarray) -> Codec:
-        """Return the codec of cells, int32 `[n, d]`, by their mass under N(mean, stddev^2)."""
-        return gaussian(*self.gaussian(mean, stddev), self.reach)
+    def normal(self, mean: np.ndarray, stddev: np.ndarray, cut: bool = True) -> Codec:
+        """Return the codec of cells, int32 `[n, d]`, by their mass under N(mean, stddev^2).
+
+        Args:
+          mean: float64 `[n, d]`.
+          stddev: The same.
+          cut: Whether cells far from the mean are left out: see `near_gaussian`.
+        """
+        kind = near_gaussian if cut else gaussian
+        return kind(*self.gaussian(mean, stddev), self.reach)
 
     def means(self, mean: np.ndarray) -> Codec:
         """Return the codec of the cells nearest to means `[n, d]`, which both sides know."""

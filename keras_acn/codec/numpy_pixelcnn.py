@@ -11,17 +11,20 @@ and the positions to the left, and runs the same layers on one row, and on one p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from keras_acn.codec.threads import side_by_side
 from keras_acn.decoders.pixelcnn import GatedPixelCNN
 from keras_acn.decoders.pixelcnn.blocks import from_blocks, to_blocks
 from keras_acn.decoders.pixelcnn.head import JointHead, PixelHead
 
-# Floats of a layer's features in a parallel pass: 1 MiB, so that they stay in a core's cache.
-PASS_FLOATS = 2**17
+# Floats of a layer's features in a pass over whole images, and in one over a row of them: what is
+# made of them, ten times as much, then stays in a core's cache.
+PASS_FLOATS, ROW_FLOATS = 2**15, 2**14
 # The options of a decoder that are followed here. One with others is left to TensorFlow.
 _FOLLOWED = set(
     "image_shape latent_dim likelihood layers filters kernel_size first_kernel_size residual "
@@ -67,8 +70,9 @@ class NumpyPixelCNN:
         ]
         joint = isinstance(decoder.head, JointHead)
         self._head = _JointHead(decoder.head) if joint else _PixelHead(decoder.head)
-        floats = self.grid_shape[0] * self.grid_shape[1] * decoder.filters
-        self._pass = max(1, PASS_FLOATS // floats)
+        height, width = self.grid_shape[:2]
+        self._pass = max(1, PASS_FLOATS // (height * width * decoder.filters))
+        self._row_pass = max(1, ROW_FLOATS // (width * decoder.filters))
 
     def parameters(self, z: np.ndarray, images: np.ndarray) -> np.ndarray:
         """Return the output family's parameters, float64 `[n, H, W, P]`.
@@ -77,11 +81,13 @@ class NumpyPixelCNN:
           z: float64 `[n, d]`.
           images: `[n, H, W, C]` in [0, 1].
         """
-        drawn, found = self._drawn(z), []
-        for at in range(0, len(z), self._pass):
-            part = slice(at, at + self._pass)
-            grid = to_blocks(images[part], self.block, np)
-            found.append(self._parallel(grid, drawn[part]))
+        drawn = self._drawn(z)
+
+        def parallel(part):
+            return self._parallel(to_blocks(images[part], self.block, np), drawn[part])
+
+        with side_by_side() as each:
+            found = each(parallel, _parts(len(z), self._pass))
         return from_blocks(np.concatenate(found), self.block, np)
 
     def _drawn(self, z):
@@ -101,14 +107,20 @@ class NumpyPixelCNN:
         turns = [self._head.parameters(begun, values, turn) for turn in range(self.turns)]
         return np.concatenate(turns, axis=-1)
 
-    def begin(self, z: np.ndarray) -> dict[str, Any]:
-        """Return the state before the first row of images with latents z `[n, d]`."""
+    def begin(self, z: np.ndarray, each: Callable[..., Any]) -> dict[str, Any]:
+        """Return the state before the first row of images.
+
+        Args:
+          z: Their latents, float64 `[n, d]`.
+          each: From `side_by_side`, for as long as the state is used.
+        """
         _, width, _ = self.grid_shape
         rows = [
             np.zeros((len(z), layer.reach, width + 2 * layer.reach, layer.inside))
             for layer in self._layers
         ]
-        return {"drawn": self._drawn(z), "rows": rows}
+        contexts = [np.zeros((len(z), width, layer.wide)) for layer in self._layers]
+        return {"drawn": self._drawn(z), "rows": rows, "contexts": contexts, "each": each}
 
     def next_row(self, state: dict[str, Any], row: int, above: np.ndarray) -> None:
         """Bring a state to a row.
@@ -120,15 +132,23 @@ class NumpyPixelCNN:
         """
         drawn = state["drawn"]
         drawn = drawn if drawn.shape[1] == 1 else drawn[:, row : row + 1]
-        v, state["contexts"] = _encoded(above[:, None], row > 0), []
-        for i, layer in enumerate(self._layers):
-            new = _padded(layer.reduced_v(v), 0, layer.reach)
-            window = np.concatenate([state["rows"][i], new], axis=1)
-            state["rows"][i] = window[:, 1:]
-            gates, context = layer.vertical(window[:, 1:] if layer.first else window, drawn)
-            state["contexts"].append(context[:, 0])
-            if not layer.last:
-                v = layer.finished(gates, v, layer.expand_v)
+        known = _encoded(above[:, None], row > 0)
+
+        def bring(part):
+            v = known[part]
+            for layer, rows, contexts in zip(
+                self._layers, state["rows"], state["contexts"], strict=True
+            ):
+                new = _padded(layer.reduced_v(v), 0, layer.reach)
+                window = np.concatenate([rows[part], new], axis=1)
+                rows[part] = window[:, 1:]
+                seen = window[:, 1:] if layer.first else window
+                gates, context = layer.vertical(seen, drawn[part])
+                contexts[part] = context[:, 0]
+                if not layer.last:
+                    v = layer.finished(gates, v, layer.expand_v)
+
+        state["each"](bring, _parts(len(above), self._row_pass))
         state["pixels"] = [
             np.zeros((len(above), layer.reach, layer.inside)) for layer in self._layers
         ]
@@ -191,8 +211,8 @@ class _Layer:
         self._reduce_v, self._reduce_h = _dense(layer.reduce_v), _dense(layer.reduce_h)
         self.expand_v, self.expand_h = _dense(layer.expand_v), _dense(layer.expand_h)
         kernel, across = _array(layer.conv_v.conv.kernel), _Dense(layer.v_to_h)
-        self._rows, self._columns, self.inside, self._wide = kernel.shape
-        kernel, bias = kernel.reshape(-1, self._wide), _array(layer.conv_v.conv.bias)
+        self._rows, self._columns, self.inside, self.wide = kernel.shape
+        kernel, bias = kernel.reshape(-1, self.wide), _array(layer.conv_v.conv.bias)
         bias_v, bias_h = bias, bias @ across.kernel + across.bias
         kernel = np.concatenate([kernel, kernel @ across.kernel], axis=1)
         self._picked = None
@@ -202,9 +222,9 @@ class _Layer:
             kernel = np.concatenate([kernel, np.concatenate(shares, axis=1)])
         bias = np.concatenate([bias_v, bias_h])
         # The last vertical stack has no gates.
-        needed = slice(self._wide if self.last else 0, None)
+        needed = slice(self.wide if self.last else 0, None)
         self._kernel_v, self._bias_v = np.ascontiguousarray(kernel[:, needed]), bias[needed]
-        self._kernel_h = _array(layer.conv_h.conv.kernel).reshape(-1, self._wide)
+        self._kernel_h = _array(layer.conv_h.conv.kernel).reshape(-1, self.wide)
 
     def reduced_v(self, v):
         return v if self._reduce_v is None else self._reduce_v(v)
@@ -232,7 +252,7 @@ class _Layer:
         ]
         out = _product([*taps, drawn] if self._picked is None else taps, self._kernel_v)
         out += self._bias_v
-        gates, context = (None if self.last else out[..., : self._wide]), out[..., -self._wide :]
+        gates, context = (None if self.last else out[..., : self.wide]), out[..., -self.wide :]
         if self._picked is not None:
             context += drawn[..., self._picked[1]]
             if gates is not None:
@@ -333,6 +353,11 @@ def _log_sum(x):
         return x
     most = x.max(axis=-1, keepdims=True)
     return most + np.log(np.exp(x - most).sum(axis=-1, keepdims=True))
+
+
+def _parts(count, size):
+    """Return slices of so many images each."""
+    return [slice(at, min(at + size, count)) for at in range(0, count, size)]
 
 
 def _dense(layer):

@@ -11,6 +11,7 @@ from keras_acn.codec.decisions import Decide
 from keras_acn.codec.edges import filled, inside, is_whole, sources
 from keras_acn.codec.networks import Compiled, Networks
 from keras_acn.codec.stack import Codec, bernoulli
+from keras_acn.codec.threads import side_by_side
 from keras_acn.decoders.pixelcnn.blocks import from_blocks, to_blocks
 
 # Where a parameter is this near to where its rounding changes, the parallel pass may round
@@ -192,18 +193,19 @@ class PixelByPixel:
         steps, units = self._steps, self.networks.units
         height, width, values = self.networks.decoder.grid_shape
         finish = self.networks.pixels.rounded if rounded else lambda params: params
-        state = steps.begin(z)
         blank = np.zeros((len(z), width, values), np.float32)
-        for row in range(height):
-            steps.next_row(state, row, units(levels[:, row - 1]) if row else blank)
-            for column in range(width):
-                left = units(levels[:, row, column - 1]) if column else blank[:, 0]
-                begun = steps.next_position(state, column, left)
+        with side_by_side() as each:
+            state = steps.begin(z, each)
+            for row in range(height):
+                steps.next_row(state, row, units(levels[:, row - 1]) if row else blank)
+                for column in range(width):
+                    left = units(levels[:, row, column - 1]) if column else blank[:, 0]
+                    begun = steps.next_position(state, column, left)
 
-                def params(known, begun=begun):
-                    return finish(steps.turn(begun, units(known)))
+                    def params(known, begun=begun):
+                        return finish(steps.turn(begun, units(known)))
 
-                yield levels[:, row, column], params
+                    yield levels[:, row, column], params
 
     def _in_order(self, params, levels):
         """Return the bits that `_pop` will read, and their probabilities: `[positions, D, n]`."""
@@ -252,7 +254,7 @@ class TensorFlowSteps:
         self._pixel = Compiled(self._next_pixel)
         self._turns = [Compiled(self._of.parameters) for _ in range(self._head.turns)]
 
-    def begin(self, z):
+    def begin(self, z, each):
         return dict(self._init(self._filled(z)))
 
     def next_row(self, state, row, above):

@@ -12,6 +12,7 @@ import math
 import shutil
 import subprocess
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from keras_acn.codec.planes import split
 from keras_acn.codec.values import PixelValues
 from keras_acn.data.readers.base import SCAN, Source
 from keras_acn.data.readers.exact import Picture
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # WebP's limit, which keeps a PNG readable everywhere too.
 MOST_SIDE = 16_383
@@ -283,12 +287,32 @@ def _painters():
 
 def _painted(images, levels, options):
     """Return the bytes of images as tiles of one picture, or of a few where one is too large."""
+    total = 0
+    for picture in as_pictures(images, levels):
+        image = picture.convert("RGB") if options["format"] == "WEBP" else picture
+        out = io.BytesIO()
+        image.save(out, **options)
+        total += out.tell()
+    return total
+
+
+def as_pictures(images: np.ndarray, levels: int) -> Iterator[Image.Image]:
+    """Yield images as tiles of one picture, or of a few where one is too large.
+
+    Args:
+      images: Levels, uint8 `[N, H, W, C]`, of 1 or 3 channels.
+      levels: 2 or 256.
+
+    Example:
+      >>> images = np.zeros((100, 28, 28, 1), np.uint8)
+      >>> [(picture.mode, picture.size) for picture in as_pictures(images, levels=2)]
+      [('1', (280, 280))]
+    """
     from PIL import Image
 
     count, height, width, channels = images.shape
     columns = min(max(1, MOST_SIDE // width), max(1, math.isqrt(count * height // width)))
     at_most = columns * max(1, MOST_SIDE // height)
-    total = 0
     for start in range(0, count, at_most):
         part = images[start : start + at_most]
         rows = -(-len(part) // columns)
@@ -298,11 +322,4 @@ def _painted(images, levels, options):
         picture = picture.reshape(rows * height, columns * width, channels)
         picture = picture * np.uint8(255 // (levels - 1))
         image = Image.fromarray(picture[..., 0] if channels == 1 else picture)
-        if levels == 2 and channels == 1:
-            image = image.convert("1")
-        if options["format"] == "WEBP":
-            image = image.convert("RGB")
-        out = io.BytesIO()
-        image.save(out, **options)
-        total += out.tell()
-    return total
+        yield image.convert("1") if levels == 2 and channels == 1 else image

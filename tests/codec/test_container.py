@@ -35,6 +35,18 @@ BLOCKS = [
 END = End(bytes(range(16, 32)), 12345, 678)
 
 
+def test_flags_tell_how_latents_are_drawn():
+    cut = dataclasses.replace(HEADER, cut=True)
+    assert Header.read(Reader(cut.to_bytes(), "x.acn")) == cut
+    # Files of before have no such flag, and none that is not known is passed over.
+    assert HEADER.to_bytes()[7] ^ cut.to_bytes()[7] == 16
+    assert Header.read(Reader(HEADER.to_bytes(), "x.acn")).cut is False
+    body = bytearray(HEADER.to_bytes()[:-4])
+    body[7] |= 32
+    with pytest.raises(UserError, match="damaged"):
+        Header.read(Reader(bytes(body) + struct.pack("<I", zlib.crc32(body)), "x.acn"))
+
+
 def whole():
     parts = [HEADER.to_bytes(), *(each.to_bytes() for each in BLOCKS), END.to_bytes()]
     return b"".join(parts)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from keras_acn._base.errors import UserError
 from keras_acn.codec.grid import LatentGrid
@@ -48,6 +49,37 @@ def test_nothing_is_out_of_bounds():
     assert np.abs(cells).max() <= 16
     codec.push(stack, cells)
     np.testing.assert_array_equal(stack.words(), before)
+
+
+def test_no_latent_is_drawn_far_from_its_mean():
+    # An empty stack reads as zeros, which draw the least cell that there is, or nearly so.
+    grid, rng = LatentGrid((2, 2, 2), 4000), np.random.default_rng(0)
+    mean = rng.uniform(-100, 100, (500, 3))
+    stddev = np.exp(rng.uniform(-3, 4, (500, 3)))
+    given_mean, given_stddev = grid.gaussian(mean, stddev)
+    for cut in (True, False):
+        cells = grid.normal(mean, stddev, cut).pop(Stack())
+        far = ((given_mean - cells) / given_stddev).max()
+        assert far < 9 + 2 / given_stddev.min() if cut else far > 1000
+
+
+def test_cells_near_their_means_come_back_and_cost_their_mass():
+    grid, rng = LatentGrid((3, 3), 100), np.random.default_rng(0)
+    # Some reach beyond the end of the grid, and are on all of it.
+    mean, stddev = rng.uniform(-9, 9, (3000, 2)), np.exp(rng.uniform(-3, -0.5, (3000, 2)))
+    words = rng.integers(1, 2**32, 6000, dtype=np.uint64).astype(np.uint32)
+    near, stack = grid.normal(mean, stddev), Stack(words)
+    cells = near.pop(stack)
+    taken = 32 * len(words) - stack.bits
+    assert np.abs(cells).max() <= 100
+    near.push(stack, cells)
+    np.testing.assert_array_equal(stack.words(), words)
+    m, s = grid.gaussian(mean, stddev)
+    mass = norm.cdf((cells + 0.5 - m) / s) - norm.cdf((cells - 0.5 - m) / s)
+    mass /= norm.cdf((100.5 - m) / s) - norm.cdf((-100.5 - m) / s)
+    assert abs(taken + np.log2(mass).sum()) < 0.001 * taken
+    with pytest.raises(UserError, match="damaged"):
+        grid.normal(np.zeros((1, 2)), np.full((1, 2), 0.1)).push(stack, np.array([[0, 50]]))
 
 
 def test_a_damaged_grid_is_refused():

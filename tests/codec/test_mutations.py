@@ -42,6 +42,7 @@ def quick(monkeypatch):
             keep_order=header.keep_order,
             nearest=max(1, header.nearest),
             codes=header.codes,
+            cut=header.cut,
         )
 
     names = {}

@@ -29,6 +29,9 @@ CASES = {
     "pixelcnn-set": ("acn-pixelcnn", 20, {"mode": "set"}),
     "vae-logistic-set": ("vae-conv-logistic", 20, {"mode": "set"}),
     "vae-categorical-set": ("vae-mlp-categorical", 20, {"mode": "set"}),
+    # Since latents are drawn near their means only; those above are without.
+    "mlp-set-near": ("acn-mlp", 20, {"mode": "set"}),
+    "vae-logistic-stream-near": ("vae-conv-logistic", 20, {"mode": "stream"}),
 }
 
 
