@@ -31,8 +31,8 @@ def test_every_preset_builds_its_model(name):
         assert model.encoder.variance == "unit"
         assert model.prior.hidden == (512, 512, 512) and model.prior.activation == "tanh"
         assert model.codebook.k == 5
-        # From 0.05 to 1 over the first epochs.
-        assert float(model.beta(0)) == pytest.approx(0.05)
+        # It rises to 1, in colour from less, as codes have little to add to the neighbours there.
+        assert float(model.beta(0)) == pytest.approx(0.02 if shape[-1] == 3 else 0.05)
         assert float(model.beta(10**6)) == 1.0
 
 
