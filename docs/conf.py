@@ -39,13 +39,25 @@ napoleon_attr_annotations = False
 
 
 def before_napoleon(app, what, name, obj, options, lines):
-    """Say of indented blocks of docstrings that they are code, as their readers see."""
-    for number, line in enumerate(lines[:-2]):
-        following = lines[number + 2]
-        deeper = len(following) - len(following.lstrip()) > len(line) - len(line.lstrip())
-        is_code = deeper and not lines[number + 1].strip() and not following.lstrip()[:3] == ">>>"
-        if is_code and line.endswith(":"):
-            lines[number] = line + ":"
+    """Say of indented blocks of docstrings that they are code, as their readers see.
+
+    A block follows an empty line and stands deeper than the paragraph before, which may end in a
+    colon, in a full stop, or in the middle of a sentence that a formula is part of.
+    """
+    marked = []
+    for number, line in enumerate(lines):
+        marked.append(line)
+        if number + 2 >= len(lines) or not line.strip() or lines[number + 1].strip():
+            continue
+        following, indent = lines[number + 2], len(line) - len(line.lstrip())
+        deeper = len(following) - len(following.lstrip()) > indent
+        if not deeper or not following.strip() or following.lstrip()[:3] == ">>>":
+            continue
+        if line.endswith(":"):
+            marked[-1] = line + ":"
+        else:
+            marked += ["", " " * indent + "::"]
+    lines[:] = marked
 
 
 def after_napoleon(app, what, name, obj, options, lines):
