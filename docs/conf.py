@@ -11,6 +11,7 @@ sys.path.insert(0, str(HERE))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import generate  # noqa: E402
+from docutils import nodes  # noqa: E402
 
 import keras_acn  # noqa: E402
 
@@ -22,6 +23,8 @@ source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "keras-acn"
+html_static_path = ["style"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_copyright = False
 # Two hyphens begin an option here.
@@ -115,10 +118,29 @@ def links_to_the_top(app, docname, source):
     source[0] = re.sub(pattern, lambda name: f"]({there}{name[1].lower()}.md", source[0])
 
 
+def unbroken(app, docname, source):
+    """Keep a number, its error and its unit on one line: 91.6 ± 0.9, 96.5 %."""
+    pieces = re.split(r"(^ *```.*?^ *```|`[^`\n]*`)", source[0], flags=re.M | re.S)
+    pieces[::2] = [
+        re.sub(r"(?<=\d) (?=%)", "\u00a0", text.replace(" ± ", "\u00a0±\u00a0"))
+        for text in pieces[::2]
+    ]
+    source[0] = "".join(pieces)
+
+
+def mark_long_code(app, doctree):
+    """Mark code in lines of which a word is wider than a telephone: see `style/site.css`."""
+    for each in doctree.findall(nodes.literal):
+        if any(len(word) > 38 for word in each.astext().split()):
+            each["classes"].append("long")
+
+
 def setup(app):
     """Make the generated pages before Sphinx looks for pages."""
     generate.write(HERE / "_generated")
     app.connect("source-read", links_to_the_top)
+    app.connect("source-read", unbroken)
+    app.connect("doctree-read", mark_long_code)
     app.connect("autodoc-skip-member", skip_others)
     app.connect("autodoc-process-signature", signature_of_init)
     app.connect("autodoc-process-docstring", before_napoleon, priority=100)
