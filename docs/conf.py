@@ -11,6 +11,7 @@ sys.path.insert(0, str(HERE))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import generate  # noqa: E402
+from docutils import nodes  # noqa: E402
 
 import keras_acn  # noqa: E402
 
@@ -22,6 +23,8 @@ source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "keras-acn"
+html_static_path = ["style"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_copyright = False
 # Two hyphens begin an option here.
@@ -39,13 +42,25 @@ napoleon_attr_annotations = False
 
 
 def before_napoleon(app, what, name, obj, options, lines):
-    """Say of indented blocks of docstrings that they are code, as their readers see."""
-    for number, line in enumerate(lines[:-2]):
-        following = lines[number + 2]
-        deeper = len(following) - len(following.lstrip()) > len(line) - len(line.lstrip())
-        is_code = deeper and not lines[number + 1].strip() and not following.lstrip()[:3] == ">>>"
-        if is_code and line.endswith(":"):
-            lines[number] = line + ":"
+    """Say of indented blocks of docstrings that they are code, as their readers see.
+
+    A block follows an empty line and stands deeper than the paragraph before, which may end in a
+    colon, in a full stop, or in the middle of a sentence that a formula is part of.
+    """
+    marked = []
+    for number, line in enumerate(lines):
+        marked.append(line)
+        if number + 2 >= len(lines) or not line.strip() or lines[number + 1].strip():
+            continue
+        following, indent = lines[number + 2], len(line) - len(line.lstrip())
+        deeper = len(following) - len(following.lstrip()) > indent
+        if not deeper or not following.strip() or following.lstrip()[:3] == ">>>":
+            continue
+        if line.endswith(":"):
+            marked[-1] = line + ":"
+        else:
+            marked += ["", " " * indent + "::"]
+    lines[:] = marked
 
 
 def after_napoleon(app, what, name, obj, options, lines):
@@ -103,10 +118,29 @@ def links_to_the_top(app, docname, source):
     source[0] = re.sub(pattern, lambda name: f"]({there}{name[1].lower()}.md", source[0])
 
 
+def unbroken(app, docname, source):
+    """Keep a number, its error and its unit on one line: 91.6 ± 0.9, 96.5 %."""
+    pieces = re.split(r"(^ *```.*?^ *```|`[^`\n]*`)", source[0], flags=re.M | re.S)
+    pieces[::2] = [
+        re.sub(r"(?<=\d) (?=%)", "\u00a0", text.replace(" ± ", "\u00a0±\u00a0"))
+        for text in pieces[::2]
+    ]
+    source[0] = "".join(pieces)
+
+
+def mark_long_code(app, doctree):
+    """Mark code in lines of which a word is wider than a telephone: see `style/site.css`."""
+    for each in doctree.findall(nodes.literal):
+        if any(len(word) > 38 for word in each.astext().split()):
+            each["classes"].append("long")
+
+
 def setup(app):
     """Make the generated pages before Sphinx looks for pages."""
     generate.write(HERE / "_generated")
     app.connect("source-read", links_to_the_top)
+    app.connect("source-read", unbroken)
+    app.connect("doctree-read", mark_long_code)
     app.connect("autodoc-skip-member", skip_others)
     app.connect("autodoc-process-signature", signature_of_init)
     app.connect("autodoc-process-docstring", before_napoleon, priority=100)

@@ -88,6 +88,37 @@ def generate():
     return module
 
 
+def test_indented_blocks_of_docstrings_are_code():
+    """Run what `docs/conf.py` does to a docstring before Sphinx reads it."""
+    tree = ast.parse((ROOT / "docs" / "conf.py").read_text())
+    wanted = [each for each in tree.body if getattr(each, "name", "") == "before_napoleon"]
+    names = {}
+    exec(compile(ast.Module(wanted, []), "conf.py", "exec"), names)
+    text = """The loss is
+
+        a + b
+
+    for all. Three lines of it:
+
+        x = 1
+        y = 2
+
+    Args:
+      x: A number
+        in two lines.
+      y: Another.
+
+    Example:
+
+      >>> 1
+      1"""
+    lines = textwrap.dedent("    " + text).splitlines()
+    names["before_napoleon"](None, "class", "A", None, None, lines)
+    assert lines[:6] == ["The loss is", "", "::", "", "    a + b", ""]
+    assert lines[6:8] == ["for all. Three lines of it::", ""]
+    assert "\n".join(lines).count("::") == 2
+
+
 def test_every_command_and_option_is_on_the_page(generate):
     page = generate.commands_page()
     for name in generate.COMMANDS:

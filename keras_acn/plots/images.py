@@ -184,7 +184,9 @@ def neighbors_picture(
             f"The neighbors have shape {list(right.shape[2:])} an image, the queries "
             f"{list(left.shape[1:])}: give both at one size and number of channels."
         )
-    captions = footer = None
+    under: list[list[str]] = [[""] * (1 + right.shape[1]) for _ in left]
+    captions: Sequence[Sequence[object]] | None = None
+    footer = None
     if distances is not None:
         distances = as_array(distances, "distances")
         if distances.shape != right.shape[:2]:
@@ -192,7 +194,7 @@ def neighbors_picture(
                 f"The distances must have shape {list(right.shape[:2])}, one for each neighbor, "
                 f"not {list(distances.shape)}."
             )
-        captions = [["", *(f"{d:.2f}" for d in row)] for row in distances]
+        captions = under = [["", *(f"{d:.2f}" for d in row)] for row in distances]
         footer = "under each neighbour: its distance in code space"
     if class_names is not None:
         own, others = (np.asarray(each) for each in class_names)
@@ -201,7 +203,6 @@ def neighbors_picture(
                 f"The class names must have the shapes {list(left.shape[:1])} and "
                 f"{list(right.shape[:2])}, not {list(own.shape)} and {list(others.shape)}."
             )
-        under = captions or [[""] * (1 + right.shape[1]) for _ in left]
         words = [[one, *row] for one, row in zip(own, others, strict=True)]
         captions = [
             list(zip(map(str, names), numbers, strict=True))

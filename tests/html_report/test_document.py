@@ -158,6 +158,17 @@ def test_a_browser_shows_it_from_disk_and_its_map_answers(tmp_path, capsys):
         page.size(390, 844, dark=True)
         page.until("document.querySelector('.map').getBoundingClientRect().width < 390")
         page.until("document.documentElement.scrollWidth <= 390")
+        # A table's note is read without scrolling, and no axis's name lies on its numbers.
+        assert page.value(
+            "[...document.querySelectorAll('caption')].every("
+            "(each) => each.getBoundingClientRect().right <= 390)"
+        )
+        assert page.value(
+            "[...document.querySelectorAll('.chart, .map')].every((plot) => {"
+            "const name = plot.querySelector('.ytitle').getBoundingClientRect().right;"
+            "return [...plot.querySelectorAll('.ytick text')].every("
+            "(each) => each.getBoundingClientRect().left >= name); })"
+        )
         page.until("document.querySelector('.map')._fullLayout.paper_bgcolor === '#14171b'")
         page.click("#theme")
         page.until("document.querySelector('.map')._fullLayout.paper_bgcolor === '#ffffff'")

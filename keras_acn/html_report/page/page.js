@@ -34,8 +34,10 @@
   const chart = document.getElementById("chart");
   const parts = { "": "training", val_: "validation", test_: "test" };
   const dashes = { "": "solid", val_: "dash", test_: "dot" };
+  // Of a single epoch there is no line to tell parts by.
+  const symbols = { "": "circle", val_: "circle-open", test_: "diamond-open" };
   const drawCurves = () => {
-    const traces = [], layout = { ...paint(), margin: { t: 40, r: 15, b: 45, l: 50 }, annotations: [] };
+    const traces = [], layout = { ...paint(), margin: { t: 40, r: 15, b: 50, l: 70 }, annotations: [] };
     const terms = Object.entries(data.terms);
     terms.forEach(([term, words], place) => {
       const n = place ? place + 1 : "";
@@ -46,13 +48,18 @@
           traces.push({
             x: run.history.epoch || y.map((_, i) => i + 1), y, mode: y.length > 1 ? "lines" : "markers",
             name: `${run.name}, ${part}`, legendgroup: `${run.name}${part}`, showlegend: place === 0,
-            line: { color: run.color, dash: dashes[prefix], width: 2 }, marker: { color: run.color },
+            line: { color: run.color, dash: dashes[prefix], width: 2 }, marker: { color: run.color, symbol: symbols[prefix], size: 9 },
             xaxis: `x${n}`, yaxis: `y${n}`,
           });
         }
       }
-      layout[`xaxis${n}`] = axis({ title: { text: "epoch" }, anchor: `y${n}` });
-      layout[`yaxis${n}`] = axis({ title: { text: place ? "" : "nats per image" }, anchor: `x${n}` });
+      const last = Math.max(...traces.map((trace) => trace.x[trace.x.length - 1]));
+      layout[`xaxis${n}`] = axis({
+        title: { text: "epoch", standoff: 8 }, anchor: `y${n}`, ...(last <= 10 ? { dtick: 1 } : {}),
+      });
+      layout[`yaxis${n}`] = axis({
+        title: { text: place ? "" : "nats per image", standoff: 12 }, anchor: `x${n}`,
+      });
       layout.annotations.push({
         text: words, xref: `x${n} domain`, yref: `y${n} domain`, x: 0, y: 1, yshift: 24,
         xanchor: "left", showarrow: false, font: { size: 15 },
@@ -140,10 +147,10 @@
         marker: { size: size + 9, symbol: "x", color: color("--ink") } },
     ];
     const layout = () => ({
-      ...paint(), margin: { t: 10, r: 10, b: 40, l: 45 }, showlegend: false, dragmode: "pan",
+      ...paint(), margin: { t: 10, r: 10, b: 52, l: 64 }, showlegend: false, dragmode: "pan",
       hovermode: "closest", uirevision: "kept",
-      xaxis: axis({ title: { text: map.axes[0] }, zeroline: false }),
-      yaxis: axis({ title: { text: map.axes[1] }, zeroline: false, scaleanchor: "x" }),
+      xaxis: axis({ title: { text: map.axes[0], standoff: 6 }, zeroline: false }),
+      yaxis: axis({ title: { text: map.axes[1], standoff: 8 }, zeroline: false, scaleanchor: "x" }),
     });
     const draw = () => Plotly.react(plot, traces(), layout(), { ...quiet, scrollZoom: true });
     draw();
