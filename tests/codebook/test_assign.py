@@ -31,9 +31,11 @@ def test_unique_picks_one_after_another(rows, k, seed):
     """Of lists that were made for all at once, and are searched again where too little is left."""
     rng = np.random.default_rng(seed)
     batch, length = 10, 4
-    # What each query prefers: all want much the same rows, and each has itself ruled out.
+    # What each query prefers: all want much the same rows, the last ones or the first ones, and
+    # each has itself ruled out.
+    common = np.arange(rows) * (-1) ** (seed + 1)
     order = [
-        [int(row) for row in np.argsort(np.arange(rows) + 3 * rng.random(rows)) if row != b]
+        [int(row) for row in np.argsort(common + 3 * rng.random(rows)) if row != b]
         for b in range(batch)
     ]
 
