@@ -288,6 +288,26 @@ def _parse_run(path):
     return run.metrics if path.suffix == ".json" else read_history(path)
 
 
+def _parse_evaluation(path):
+    from keras_acn.experiment.folder import Run
+    from keras_acn.html_report.evaluated import read_evaluation
+
+    read_evaluation(Run(path.parent, path.parent, path.parent / "model.keras", None))
+
+
+def _sweep_seeds():
+    from keras_acn.experiment import load_config, yaml
+
+    base = load_config("digits").model_dump(exclude={"versions"}, exclude_none=True)
+    return [yaml.dump({"options": ["model.beta", "seed"], "base": base}).encode()]
+
+
+def _parse_sweep(path):
+    from keras_acn.experiment.sweep import read_sweep, swept
+
+    read_sweep(path.parent), swept(path.parent)
+
+
 def _parse_snapshots(path):
     from keras_acn.experiment.snapshots import read_snapshots
 
@@ -304,12 +324,11 @@ def _parse_model(path):
     load_model(path)
 
 
-def _acn_seeds(*forms):
+def _acn_seeds(*forms, kinds=("mlp", "vae")):
     def seeds():
         folders = [GOLDEN if form == 1 else GOLDEN / f"format-{form}" for form in forms]
         files = [path for folder in folders for path in sorted(folder.glob("*.acn"))]
-        # What is fast to decode.
-        return [path.read_bytes() for path in files if path.stem.startswith(("mlp", "vae"))]
+        return [path.read_bytes() for path in files if path.stem.startswith(kinds)]
 
     return seeds
 
@@ -387,6 +406,13 @@ PARSERS = {
         reworded,
         _parse_run,
     ),
+    "evaluation": Parser(
+        "evaluation.json",
+        lambda: [(HERE.parent / "saved_models/acn-digits/evaluation.json").read_bytes()],
+        reworded,
+        _parse_evaluation,
+    ),
+    "sweep": Parser("sweep.yaml", _sweep_seeds, reworded, _parse_sweep),
     "history": Parser("history.csv", lambda: [b"epoch,loss\n1,2.5\n2,1.5\n"], reworded, _parse_run),
     "snapshots": Parser(
         "originals.npz",
@@ -396,6 +422,10 @@ PARSERS = {
     ),
     "keras": Parser("model.keras", _model_seeds, archived, _parse_model, share=0.1),
     "acn": Parser("x.acn", _acn_seeds(1, 2), resealed, _parse_acn, share=0.5),
+    # Slower to decode.
+    "acn-pixelcnn": Parser(
+        "x.acn", _acn_seeds(1, 2, kinds=("pixelcnn",)), resealed, _parse_acn, share=0.05
+    ),
     "acn-model": Parser("x.acn", _acn_seeds(3), resealed, _parse_acn, share=0.1),
 }
 

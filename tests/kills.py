@@ -95,8 +95,10 @@ def content(path: pathlib.Path) -> object:
                         else None
                     )
                 )
-        # Keras numbers objects by where they are in memory.
-        return re.sub(r'"shared_object_id": \d+', "", config), arrays
+        # Keras numbers objects by where they are in memory, and names by how many there were in
+        # the process: one that goes on with a sweep has made fewer.
+        config = re.sub(r'"shared_object_id": \d+', "", config)
+        return re.sub(r'("name": "[a-z_]+?)_\d+"', r'\1"', config), arrays
     if kind == ".npz":
         with np.load(io.BytesIO(data)) as archive:
             arrays = {name: archive[name] for name in archive.files}

@@ -24,9 +24,11 @@ from keras_acn._base.errors import CannotWrite, UserError, short
 
 # .NAME.<digits of the process>-<of the machine>-<at random>.tmp.SUFFIX; the first two are missing
 # in the names of version 0.1.0.
-_TEMPORARY = re.compile(r"\..+\.(?:([0-9a-f]+)-([0-9a-f]{8})-)?[0-9a-f]{12}\.tmp(\.[^.]+)?")
+_TEMPORARY = re.compile(r"\..+\.(?:([0-9a-f]+)-([0-9a-f]{8})-)?([0-9a-f]{12})\.tmp(\.[^.]+)?")
 # What a process on another machine has not touched for so long, it has forgotten.
 _FORGOTTEN_S = 24 * 3600
+# By how much the clock of a disk elsewhere may be behind that of this machine.
+_CLOCKS_S = 60
 # What the system answers where a disk is full, read-only or broken, whatever was asked for; and
 # what it answers of a path, which must then be the one that is written.
 _OF_THE_DISK = (
@@ -47,6 +49,8 @@ _FIXES = {
 }
 # Folders that this process has cleared.
 _cleared: set[str] = set()
+# The first of the digits at random, by process: a fork has others.
+_tokens: dict[int, str] = {}
 
 
 def temporary_beside(path: str | os.PathLike) -> pathlib.Path:
@@ -56,7 +60,7 @@ def temporary_beside(path: str | os.PathLike) -> pathlib.Path:
     them are random, as threads share a process number.
     """
     path = pathlib.Path(path)
-    who = f"{os.getpid():x}-{_machine()}-{uuid.uuid4().hex[:12]}"
+    who = f"{os.getpid():x}-{_machine()}-{_token()}{uuid.uuid4().hex[:6]}"
     # A name has at most 255 bytes.
     stem = path.stem.encode()[:150].decode(errors="ignore")
     return path.with_name(f".{stem}.{who}.tmp{path.suffix}")
@@ -67,24 +71,50 @@ def _machine() -> str:
     return f"{zlib.crc32(socket.gethostname().encode()):08x}"
 
 
+def _token() -> str:
+    """Return digits that tell this process from an earlier one of the same number.
+
+    In a container that is started again every process has its number again.
+    """
+    return _tokens.setdefault(os.getpid(), uuid.uuid4().hex[:6])
+
+
 def _is_abandoned(path: pathlib.Path) -> bool:
     """Return whether a path is temporary, and nobody is going to finish it."""
     match = _TEMPORARY.fullmatch(path.name)
     if match is None:
         return False
-    process, machine = match[1], match[2]
-    if machine == _machine():
-        try:
-            os.kill(int(process, 16), 0)
-        except (ProcessLookupError, OverflowError):
-            return True
-        except PermissionError:
-            return False
-        return False
+    number, machine, digits = match[1], match[2], match[3]
     try:
-        return time.time() - path.stat().st_mtime > _FORGOTTEN_S
+        changed = path.lstat().st_mtime
     except OSError:
         return False
+    if machine != _machine():
+        return time.time() - changed > _FORGOTTEN_S
+    process = int(number, 16)
+    if process == os.getpid():
+        return not digits.startswith(_token())
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        pass
+    # Another process may have been given the number since.
+    began = _began(process)
+    return began is not None and changed < began - _CLOCKS_S
+
+
+def _began(process: int) -> float | None:
+    """Return when a process began, in seconds since 1970; `None` where nobody says."""
+    try:
+        told = pathlib.Path(f"/proc/{process}/stat").read_text()
+        # After the name, which may hold anything, the 20th word: hundredths since the start.
+        ticks = int(told.rpartition(")")[2].split()[19])
+        start = pathlib.Path("/proc/stat").read_text().partition("btime ")[2].split()[0]
+        return int(start) + ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def is_temporary(path: str | os.PathLike) -> bool:
@@ -326,7 +356,8 @@ class NewFolder:
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Write the text file at `path`, replacing it in one step."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # Names of files need not be UTF-8. What is none is written as JSON and YAML escape it.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def check_folder(path: str | os.PathLike, fix: str = "choose another --out") -> pathlib.Path:

@@ -21,6 +21,7 @@ LOCK = ".lock"
 _PATIENCE_S = 1.0
 # What file systems that have no locks answer.
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -73,7 +74,8 @@ class FolderLock(contextlib.AbstractContextManager):
     def _take(self) -> bool:
         path = self.folder / LOCK
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            # A link in a folder from elsewhere would have another file written over.
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINKS, 0o666)
         except OSError as error:
             reason = (error.strerror or "unknown reason").lower()
             raise UserError(

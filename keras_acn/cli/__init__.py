@@ -107,6 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _say
             warnings.simplefilter("default", DataWarning)
+            # What NumPy says of numbers beyond its own is no sentence: a result shows them.
+            warnings.filterwarnings("ignore", r"[a-z ]+ encountered in \w+", RuntimeWarning)
             result = command_line.main(args=argv, prog_name="keras-acn", standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:

@@ -85,7 +85,8 @@ class CodeLengths:
         values = self.per_image.get(name)
         if values is None or len(values) < 2:
             return None
-        return float(np.std(values, ddof=1) / math.sqrt(len(values)))
+        with np.errstate(invalid="ignore", over="ignore"):  # of costs that are infinite
+            return float(np.std(values, ddof=1) / math.sqrt(len(values)))
 
     @property
     def ordering_bound_nats(self) -> float:

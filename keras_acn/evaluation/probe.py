@@ -144,7 +144,8 @@ def principal_components(
     train, test = (np.asarray(each).reshape(len(each), -1) for each in (train, test))
     if len(train) < 2:  # Nothing varies.
         return np.zeros((len(train), 1)), np.zeros((len(test), 1))
-    pca = PCA(min(components, *train.shape), random_state=check_seed(seed)).fit(train)
+    with np.errstate(invalid="ignore"):  # the shares of a variance of zero
+        pca = PCA(min(components, *train.shape), random_state=check_seed(seed)).fit(train)
     return pca.transform(train), pca.transform(test)
 
 

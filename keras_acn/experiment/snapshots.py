@@ -150,14 +150,16 @@ def read_snapshots(
 
 def _frames(folder: pathlib.Path) -> list[dict[str, Any]]:
     originals = _arrays(folder / _ORIGINALS, originals=4, labels=1)["originals"]
-    return [
-        {
-            "epoch": int(path.stem),
-            "originals": originals,
-            **_arrays(path, reconstructions=4, codes=2),
-        }
-        for path in sorted(folder.glob("[0-9]*.npz"))
-    ]
+    frames: list[dict[str, Any]] = []
+    for path in sorted(folder.glob("[0-9]*.npz")):
+        if not path.stem.isdecimal():
+            continue  # somebody's copy
+        arrays = _arrays(path, reconstructions=4, codes=2)
+        codes = frames[0]["codes"].shape if frames else arrays["codes"].shape
+        if arrays["reconstructions"].shape != originals.shape or arrays["codes"].shape != codes:
+            raise _damaged(path)
+        frames.append({"epoch": int(path.stem), "originals": originals, **arrays})
+    return frames
 
 
 def _arrays(path: pathlib.Path, **axes: int) -> dict[str, np.ndarray]:
@@ -166,9 +168,16 @@ def _arrays(path: pathlib.Path, **axes: int) -> dict[str, np.ndarray]:
         arrays = read_arrays(path)
         if {name: array.ndim for name, array in arrays.items()} != axes:
             raise ValueError("They are no arrays of a snapshot.")
+        for name, array in arrays.items():
+            if name != "labels" and not (array.dtype.kind in "biuf" and np.isfinite(array).all()):
+                raise ValueError("They are no numbers.")
         return arrays
     except UserError:
         raise
     except Exception as error:
         # Damaged archives raise errors of zipfile's, zlib's and NumPy's.
-        raise UserError(f"The snapshot {path} is damaged: delete it.") from error
+        raise _damaged(path) from error
+
+
+def _damaged(path: pathlib.Path) -> UserError:
+    return UserError(f"The snapshot {path} is damaged: delete it.")

@@ -13,7 +13,7 @@ import pathlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from keras_acn._base import lazy
 from keras_acn._base.atomic import make_folder, remove_temporaries, write_text
@@ -227,7 +227,8 @@ def read_sweep(out: str | os.PathLike) -> tuple[list[str], Config]:
         raise UserError(f"{out} holds no sweep, as it has no {SWEEP}.")
     stored = yaml.read(path)
     try:
-        return list(stored["options"]), absolute(Config.model_validate(stored["base"]))
+        options = TypeAdapter(list[str]).validate_python(stored["options"])
+        return options, absolute(Config.model_validate(stored["base"]))
     except (KeyError, TypeError, ValidationError) as error:
         raise UserError(f"{path} is damaged: choose another --out.") from error
 

@@ -13,7 +13,8 @@ _MOST_CHARACTERS = 1_000_000
 _MOST_VALUES = 100_000
 _DEEPEST = 50
 _LARGEST = 2**63
-_NEVER_IN_FILES = re.compile("[\0\ud800-\udfff]")
+# U+DC80 to U+DCFF are how Python has the bytes of a file's name that is no UTF-8.
+_NEVER_IN_FILES = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
 
 
 class _Loader(yaml.SafeLoader):

@@ -168,7 +168,8 @@ def latent_grid(subject: Subject) -> Any:
 
 def traversal(subject: Subject) -> Any:
     """Two latents moved about the mean code: those named, or the two that vary most."""
-    codes = subject.codes
+    # In float32 the squares of what is far out would overflow.
+    codes = subject.codes.astype(np.float64)
     if codes.shape[1] < 2:
         return None
     dims: Sequence[int] | None = subject.dims

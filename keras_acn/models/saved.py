@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import math
 import pathlib
@@ -34,13 +35,19 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # Weights are stored as they are. Packed again, they do not shrink by more than this.
 _MOST_PACKED, _ALWAYS_ALLOWED = 100, 2**26
 _DEEPEST = 64
+# Names in a file of weights. A group that others hold twice over is walked twice.
+_MOST_NAMES = 20_000
 # How Keras writes plain values, and the rooms and kinds of its own classes that a model may have.
 _PLAIN = (
     *("__tuple__", "__numpy__", "__tensor__", "__keras_tensor__", "__ellipsis__"),
     *("__slice__", "__bytes__"),
 )
 _KERAS = re.compile(r"keras(\.src)?(\.[a-z_0-9]+)*")
-_NOT_KERAS = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+_NOT_KERAS = (
+    *("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"),
+    # Their vocabulary may be a file of any name, or an address, which they read at once.
+    *("StringLookup", "IntegerLookup", "TextVectorization"),
+)
 # Values are looked at by so many at a time.
 _BLOCK = 2**22
 _building = threading.local()
@@ -183,16 +190,12 @@ def _check_classes(config: Any) -> None:
 
 def _check_class(each: dict) -> None:
     name, module = each["class_name"], each.get("module")
+    if name == "function":
+        _check_function(each)
+        return
     if name in _PLAIN or _registered(each.get("registered_name")) is not None:
         return
     if isinstance(name, str) and module is None and _registered(name) is not None:
-        return
-    if name == "function":
-        inner = each.get("config")
-        if _registered(inner) is None and not callable(
-            getattr(keras.activations, inner, None) if isinstance(inner, str) else None
-        ):
-            raise _Fault(f'it names the function "{short(inner)}", which nobody registered')
         return
     if isinstance(name, str) and (module is None or isinstance(module, str)):
         of_keras = module is None or _KERAS.fullmatch(module)
@@ -204,6 +207,22 @@ def _check_class(each: dict) -> None:
         "module that registers it (keras.saving.register_keras_serializable) before the file is "
         "opened"
     )
+
+
+def _check_function(each: dict) -> None:
+    """Refuse a function that is neither registered nor an activation of Keras.
+
+    Keras looks for it in the module that the file names, whatever that is, and imports it.
+    """
+    inner, module = each.get("config"), each.get("module")
+    if _registered(inner) is not None:
+        return
+    of_keras = module in (None, "builtins") or (
+        isinstance(module, str) and _KERAS.fullmatch(module) is not None
+    )
+    known = isinstance(inner, str) and callable(getattr(keras.activations, inner, None))
+    if not (of_keras and known):
+        raise _Fault(f'it names the function "{short(inner)}", which nobody registered')
 
 
 def _is_of_keras(name: str) -> bool:
@@ -246,7 +265,7 @@ def _check_weights(file: bytes) -> int:
     total = 0
     try:
         with h5py.File(io.BytesIO(file), "r") as weights:
-            for name, dataset in _datasets(weights, "", 0, h5py):
+            for name, dataset in _datasets(weights, "", 0, h5py, itertools.count(1)):
                 if dataset.is_virtual or dataset.external:
                     raise _Fault(f"its weight {short(name)} lies in another file")
                 total += dataset.nbytes
@@ -268,17 +287,21 @@ def _check_weights(file: bytes) -> int:
     return total
 
 
-def _datasets(group: Any, path: str, depth: int, h5py: Any) -> Iterator[tuple[str, Any]]:
+def _datasets(
+    group: Any, path: str, depth: int, h5py: Any, seen: Iterator[int]
+) -> Iterator[tuple[str, Any]]:
     if depth > _DEEPEST:
         raise _Fault(f"its {WEIGHTS} is nested more than {_DEEPEST} deep")
     for name in group:
+        if next(seen) > _MOST_NAMES:
+            raise _Fault(f"its {WEIGHTS} has more than {_MOST_NAMES:,} names")
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             raise _Fault(f"its weight {short(f'{path}{name}')} lies somewhere else")
         each = group[name]
         if isinstance(each, h5py.Dataset):
             yield f"{path}{name}", each
         else:
-            yield from _datasets(each, f"{path}{name}/", depth + 1, h5py)
+            yield from _datasets(each, f"{path}{name}/", depth + 1, h5py, seen)
 
 
 def _is_finite(dataset: Any) -> bool:

@@ -375,7 +375,9 @@ def _ends(span, center):
     except (TypeError, ValueError):
         ends = np.full(3, np.nan)
     if ends.shape == () and np.isfinite(ends) and ends > 0:
-        return center - ends, center + ends
+        # Codes are float32.
+        most = float(np.finfo(np.float32).max)
+        return np.clip([center - ends, center + ends], -most, most)
     if ends.shape == (2,) and np.isfinite(ends).all() and ends[0] < ends[1]:
         return ends
     raise UserError(f"`span` must be a number above zero or a pair (low, high), not {span!r}.")

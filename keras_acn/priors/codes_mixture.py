@@ -216,8 +216,13 @@ class MixtureOfCodes:
         return self._in_blocks(self._all_terms, z, self.num_codes)
 
     def truncation_nats(self, z):
-        """Return what leaving terms out adds to -log p(z), in nats, at least 0: `[B]`."""
-        return np.asarray(self.exact_log_prob(z)) - np.asarray(self.log_prob(z))
+        """Return what leaving terms out adds to -log p(z), in nats, at least 0: `[B]`.
+
+        NaN for a z that is so far from all codes that its probability is zero either way.
+        """
+        exact, truncated = np.asarray(self.exact_log_prob(z)), np.asarray(self.log_prob(z))
+        with np.errstate(invalid="ignore"):
+            return exact - truncated
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Return `[count, d]` samples of p(z), float32: a code at random, then its prior."""

@@ -2,11 +2,13 @@
 
 import os
 import subprocess
+import sys
 import tempfile
 import time
 
 import pytest
 
+from keras_acn._base import atomic
 from keras_acn._base.atomic import (
     NewFolder,
     folder_beside,
@@ -77,6 +79,34 @@ def test_writers_clear_what_the_dead_have_left_beside(tmp_path, monkeypatch):
         left_behind(tmp_path / name, monkeypatch).touch()
     write_text(tmp_path / "new", "text")
     assert os.listdir(tmp_path) == ["new"]
+
+
+def test_what_an_earlier_process_of_the_same_number_left(tmp_path, monkeypatch):
+    """In a container that is started again, process 1 is process 1 again."""
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "_tokens", {})
+        temporary_beside(tmp_path / "x.acn").touch()
+    mine = temporary_beside(tmp_path / "y.acn")
+    mine.touch()
+    write_text(tmp_path / "new", "text")
+    assert sorted(os.listdir(tmp_path)) == sorted(["new", mine.name])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says when a process began")
+def test_a_number_that_was_given_to_another_process(tmp_path, monkeypatch):
+    other = subprocess.Popen(["sleep", "60"])
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: other.pid)
+            old, new = temporary_beside(tmp_path / "old"), temporary_beside(tmp_path / "new")
+        for each in (old, new):
+            each.touch()
+        os.utime(old, (time.time() - 600,) * 2)
+        remove_temporaries(tmp_path)
+        assert os.listdir(tmp_path) == [new.name]
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_a_folder_for_files_that_go_into_another(tmp_path, monkeypatch):

@@ -6,12 +6,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
 
 import keras_acn
+import keras_acn.cli.presets as presets
 from keras_acn import UserError, experiment
+from keras_acn._base.errors import DataWarning
 from keras_acn.cli import COMMANDS, main
 
 TINY = ["--batch-size", "10", "--epochs", "1", "--no-figures"]
@@ -232,3 +235,15 @@ def test_the_documented_line_gives_a_script(shell):
     environment = {**os.environ, "_KERAS_ACN_COMPLETE": f"{shell}_source"}
     done = subprocess.run(PRESETS[:-1], capture_output=True, text=True, env=environment)
     assert "_keras_acn_completion" in done.stdout, done.stderr
+
+
+def test_what_numpy_says_of_its_arithmetic_is_no_sentence(monkeypatch, capsys):
+    def names():
+        with np.errstate(all="warn"):
+            np.float32(3e38) * np.float32(10), np.zeros(1) / 0
+        warnings.warn("This is one.", DataWarning, stacklevel=1)
+        return ["digits"]
+
+    monkeypatch.setattr(presets.preset_lib, "preset_names", names)
+    assert main(["presets"]) == 0
+    assert capsys.readouterr().err == "Note: This is one.\n"

@@ -1,5 +1,7 @@
 """Bits-back against its equation, and the costs that are told of it."""
 
+import types
+
 import numpy as np
 import pytest
 from codec_models import noise, small_model
@@ -93,6 +95,23 @@ def test_lane_bits_of_a_file_whose_last_step_is_an_opening(monkeypatch):
     expected = net[-1] - np.mean(net[:-1])
     assert coded.lane_bits == pytest.approx(max(0.0, expected))
     np.testing.assert_array_equal(job.decode(coded.block), images[coded.order])
+
+
+@pytest.mark.parametrize("more, opens", [(-2.0, True), (2.0, False)])
+def test_a_step_opens_where_the_stack_holds_less_than_its_latents_take(more, opens):
+    """They take the entropy of their cells' masses; and a few bits of each image are spared."""
+    rng = np.random.default_rng(0)
+    grid = LatentGrid((2, 0, 3, 1), 400)
+    mean, stddev = rng.normal(size=(5, 4)) * 3, rng.uniform(0.6, 4, (5, 4))
+    stddev[:, 3] = 1e-6  # of one cell, which takes nothing
+    mean[:, 3] = 1.0
+    x = room.Images(np.zeros((5, 1, 1, 1), np.uint8), mean, stddev)
+    centre, spread = grid.gaussian(mean, stddev)
+    edges = np.arange(-400, 402) - 0.5
+    mass = np.diff(stats.norm.cdf(edges[:, None, None], centre, spread), axis=0)
+    taken = special.entr(mass).sum() / np.log(2)
+    stack = types.SimpleNamespace(bits=taken + room.SPARE_BITS * 5 + more)
+    assert room._too_little(stack, grid, x) is opens
 
 
 def test_openings_only(monkeypatch):

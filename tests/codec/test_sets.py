@@ -8,7 +8,7 @@ import pytest
 from codec_models import as_set, noise, small_model
 
 from keras_acn import codec
-from keras_acn.codec.arrivals import FromASet, canonical_order
+from keras_acn.codec.arrivals import FromASet, InRows, canonical_order
 from keras_acn.codec.bits_back import Images
 from keras_acn.codec.blocks import BlockCodec
 from keras_acn.codec.container import MODES
@@ -118,6 +118,23 @@ def test_any_multiset_comes_out_as_it_went_in(seed):
     np.testing.assert_array_equal(stack.words(), words)
     np.testing.assert_array_equal(receiver.levels(), levels)
     assert receiver.unpaid_bits == pytest.approx(sender.unpaid_bits, abs=1e-9)
+
+
+@pytest.mark.parametrize("arrivals", [InRows, FromASet])
+def test_a_sender_knows_what_a_receiver_has(arrivals):
+    """After each step of the one, and before that step of the other."""
+    rng = np.random.default_rng(0)
+    levels = np.sort(rng.integers(0, 8, 20).astype(np.uint8)).reshape(-1, 1, 1, 1)
+    rows, stack, steps = np.split(np.arange(20), [3, 9, 15]), Stack(), []
+    sender = arrivals(Images(levels, np.zeros((20, 1)), np.ones((20, 1))))
+    for i in reversed(range(4)):
+        taken = sender.take(stack, rows[i])
+        steps.append((i, taken, levels[sender.there(rows[:i])]))
+    receiver = arrivals(Images.room(20, (1, 1, 1), 1))
+    for i, images, left in reversed(steps):
+        np.testing.assert_array_equal(receiver.images.levels[receiver.there(rows[:i])], left)
+        receiver.put(stack, rows[i], images)
+    np.testing.assert_array_equal(receiver.levels(), levels)
 
 
 def test_the_choices_take_the_bits_of_the_multisets_orders():

@@ -288,6 +288,13 @@ def test_ordering_bound():
     assert ordering_bound_nats(7) == pytest.approx(special.gammaln(8) / 7)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("costs", [[1.0, math.inf], [math.inf, math.inf], [1e300, -1e300]])
+def test_costs_beyond_numbers_have_an_error_without_a_warning(costs):
+    lengths = CodeLengths({"reconstruction_nats": np.array(costs)}, 784, None)
+    assert not math.isfinite(lengths.standard_error("reconstruction_nats"))
+
+
 def test_a_gap_above_the_bound_is_told():
     def lengths(gap):
         ordered = np.array([70.0, 80.0, 90.0])

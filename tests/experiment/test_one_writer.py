@@ -138,3 +138,14 @@ def test_the_lock_waits_for_who_only_asks(tmp_path):
     threading.Thread(target=lambda: (time.sleep(0.2), os.close(descriptor))).start()
     with FolderLock(tmp_path):
         pass
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path):
+    """A folder from elsewhere may hold one, to a file that must not be written over."""
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(mine)
+    with pytest.raises(UserError, match="cannot be written to"), FolderLock(tmp_path / "run"):
+        pass
+    assert mine.read_text() == "mine"

@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from keras_acn._base.atomic import write_text
 from keras_acn._base.errors import UserError, short
 from keras_acn._base.lock import holder
 from keras_acn.cli import main
@@ -236,6 +237,21 @@ def test_pipes_and_devices_in_a_run_folder(name, kind, tmp_path):
         return run.metrics, run.history, read_sweep(tmp_path)
 
     refused(read_all)
+
+
+@pytest.mark.parametrize("options", ["[3]", "abc", "{a: 1}", "[[a]]", "null"])
+def test_a_sweep_of_what_is_no_option_is_damaged(options, tmp_path):
+    (tmp_path / "sweep.yaml").write_text(f"options: {options}\nbase: {{}}\n")
+    assert "is damaged" in refused(lambda: read_sweep(tmp_path))
+
+
+def test_names_of_files_that_are_no_text(tmp_path):
+    name = os.fsdecode(b"/data/\xff.npy")
+    write_text(tmp_path / "data.json", json.dumps({"source": name}, ensure_ascii=False))
+    assert json.loads((tmp_path / "data.json").read_text())["source"] == name
+    config = load_config("digits", overrides=[("data.source", name)])
+    write_text(tmp_path / "config.yaml", config.to_yaml())
+    assert load_config(file=tmp_path / "config.yaml").data.source == name
 
 
 def test_a_lock_that_is_a_pipe(tmp_path):

@@ -99,7 +99,20 @@ def test_without_labels_and_without_a_folder(tmp_path):
     vae.fit(IMAGES, epochs=1, verbose=0, callbacks=[snapshots])
     frames, labels = read_snapshots(tmp_path / "frames")
     assert labels is None and len(frames) == 2
-    (tmp_path / "frames" / "000001.npz").write_bytes(b"no array")
+    (tmp_path / "frames" / "000001 (copy).npz").write_bytes(b"somebody's")
+    assert len(read_snapshots(tmp_path / "frames")[0]) == 2
+    last = tmp_path / "frames" / "000001.npz"
+    good = dict(np.load(last))
+    for name, array in (
+        ("codes", good["codes"][:5]),
+        ("codes", np.full_like(good["codes"], np.nan)),
+        ("codes", good["codes"].astype(str)),
+        ("reconstructions", good["reconstructions"][:, :4]),
+    ):
+        np.savez(last, **{**good, name: array})
+        with pytest.raises(UserError, match="000001.npz is damaged"):
+            read_snapshots(tmp_path / "frames")
+    last.write_bytes(b"no array")
     with pytest.raises(UserError, match="000001.npz is damaged"):
         read_snapshots(tmp_path / "frames")
 

@@ -82,6 +82,25 @@ def named(module, name, registered=None):
     return lambda config: config["config"].update(encoder=part)
 
 
+def called(module, function):
+    """A function that is named as one of a module, under the name of a class that is known."""
+
+    def change(config):
+        part = {"module": module, "class_name": "function", "config": function}
+        config["config"]["encoder"] = {**part, "registered_name": config["registered_name"]}
+
+    return change
+
+
+def doubling(weights):
+    """Each group holds the next one twice: a few names, and 2**60 ways to the last."""
+    group = weights
+    for _ in range(60):
+        group["a"] = inner = weights.create_group(None)
+        group["b"] = inner
+        group = inner
+
+
 def deep(config):
     config["config"]["x"] = json.loads("[" * 500 + "]" * 500)
 
@@ -107,6 +126,13 @@ HOSTILE = {
     "a shell": (lambda p: with_config(p, named("os", "system")), "os.system"),
     "a module": (lambda p: with_config(p, named("not_installed.x", "Y", "Y")), "registers it"),
     "a function": (lambda p: with_config(p, named("builtins", "function", "function")), "function"),
+    "a function of the system": (lambda p: with_config(p, called("os", "system")), '"system"'),
+    "a module under a known name": (
+        lambda p: with_config(p, called("antigravity", "relu")),
+        'function "relu"',
+    ),
+    "a file of words": (lambda p: with_config(p, named("keras.layers", "StringLookup")), "Lookup"),
+    "groups that double": (lambda p: with_weights(p, doubling), "20,000 names"),
     "Lambda": (lambda p: with_config(p, named("keras.layers", "Lambda")), "Lambda"),
     "a loader": (lambda p: with_config(p, named("keras.layers", "TFSMLayer")), "TFSMLayer"),
     "a download": (lambda p: with_config(p, named("keras.utils", "get_file")), "get_file"),

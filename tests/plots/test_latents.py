@@ -162,6 +162,17 @@ def test_a_traversal_moves_around_its_code():
     np.testing.assert_allclose(pair[1, :, 0], [-4, 0, 4], atol=0.03)
 
 
+def test_a_traversal_stays_within_what_codes_can_be():
+    seen = []
+
+    def decode(z):
+        seen.append(z)
+        return shown_code(np.zeros_like(z))
+
+    latents.traversal(decode, np.full(4, 3e38), dims=(0, 3), n=3, span=6e38)
+    assert np.isfinite(seen[0]).all() and seen[0].dtype == np.float32
+
+
 def test_one_value_and_many_images_are_fine():
     assert latents.grid(shown_code, 2, n=1).boxes[0][0] is not None
     picture = latents.grid(lambda z: np.zeros((len(z), 28, 28, 1)), 2)
