@@ -27,7 +27,7 @@ def in_batches(
       function: Takes a tensor `[b, ...]` for each array, b at most `size`, and after them,
         where there is a seed, an int32 `[2]` stateless seed; returns a tensor `[b, ...]`,
         or a structure of them.
-      *arrays: NumPy `[N, ...]`, N at least 1.
+      *arrays: NumPy `[N, ...]`, N at least 1, or what has a length and gives such rows.
       size: Rows of a batch.
       seed: The stateless seed of the batch that begins at row i is `[seed, i]`; none by
         default.

@@ -15,7 +15,7 @@ from keras_acn._base.errors import UserError
 from keras_acn.data import streams
 from keras_acn.data.arguments import as_image_set, unpacked
 from keras_acn.data.checks import check_images
-from keras_acn.data.image_set import ImageSet
+from keras_acn.data.image_set import ImageSet, UnitRows
 from keras_acn.data.indexed import check_batch_spec, count_rows, from_arrays
 
 if TYPE_CHECKING:
@@ -93,6 +93,14 @@ class Batches:
                 # What was gone through once is gone: from here on, the batches are these.
                 self.dataset, self.once = self.images.dataset(batch_size), False
         return self.images
+
+    def image_rows(self) -> np.ndarray | UnitRows:
+        """Return the images of `all_images`, to be asked for by rows where that spares memory.
+
+        Raises:
+          UserError: If the dataset is empty or has no end.
+        """
+        return self.all_images() if self.images is None else self.images.unit_rows()
 
     def all_images(self) -> np.ndarray:
         """Return all images in the order they come in, `[N, H, W, C]`, as evaluation sees them.

@@ -190,7 +190,9 @@ def to_unit(images: Any, white: int | None = None) -> np.ndarray:
     images = np.asarray(images)
     if white is None:
         white = white_of([images])
-    return images.astype(np.float32) / np.float32(white)
+    unit = images.astype(np.float32)
+    unit /= np.float32(white)
+    return unit
 
 
 def is_black_and_white(images: np.ndarray, white: int = 1) -> bool:

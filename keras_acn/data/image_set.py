@@ -18,6 +18,31 @@ from keras_acn.data.transform import by_draw, by_threshold, check_binarize, draw
 tf = lazy.module("tensorflow")
 
 
+class UnitRows:
+    """Images in [0, 1] that are made when their rows are asked for.
+
+    As float32 all of them would take four times the memory of their bytes.
+
+    Args:
+      array: `[N, H, W, C]`.
+      white: The number that stands for white in it.
+
+    Example:
+      >>> rows = UnitRows(np.full([3, 1, 1, 1], 51, np.uint8), 255)
+      >>> len(rows), rows[1:].shape, float(rows[0].item())
+      (3, (2, 1, 1, 1), 0.20000000298023224)
+    """
+
+    def __init__(self, array: np.ndarray, white: int):
+        self.array, self.white = array, white
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        return to_unit(self.array[rows], self.white)
+
+
 class ImageSet:
     """Images of one part of a data set, held in memory, with their labels if any.
 
@@ -217,6 +242,10 @@ class ImageSet:
           and int32 `[N]` or `None`.
         """
         return to_unit(*self._fixed()), self.labels
+
+    def unit_rows(self) -> UnitRows:
+        """Return the images of `arrays`, of which only the rows that are asked for are made."""
+        return UnitRows(*self._fixed())
 
     def steps_per_epoch(self, batch_size: int, drop_remainder: bool = False) -> int:
         """Return how many batches an epoch has.

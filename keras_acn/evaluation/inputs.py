@@ -30,6 +30,10 @@ def images_and_labels(
     """
     if part is None:
         raise UserError(f"There are no {word} images: evaluation needs a training and a test part.")
+    if hasattr(part, "unit_rows"):
+        unit, labels = part.unit_rows(), part.labels
+        rows = some_rows(len(unit), limit, seed)
+        return unit[rows], None if labels is None else np.asarray(labels)[rows]
     if hasattr(part, "arrays"):
         images, labels = part.arrays()
     elif isinstance(part, tuple):

@@ -703,7 +703,8 @@ class LatentModel(KerasMethods):
     def codes(self, images: Any, batch_size: int = 256) -> np.ndarray:
         """Return the codes c(x), the posterior means, as float32 `[N, latent_dim]`."""
         encode = self.graph("codes", self.codes_batch)
-        codes = in_batches(encode, self._images(images), size=batch_size)
+        rows = self._as_batches(images).image_rows()
+        codes = in_batches(encode, rows, size=batch_size)
         return np.asarray(codes, np.float32)
 
     def reconstruct(

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_acn
 from keras_acn._base.errors import UserError
 from keras_acn.data import ImageSet
+from keras_acn.evaluation.inputs import images_and_labels
 
 
 def numbered(count, labels=True, **options):
@@ -201,3 +203,14 @@ def test_keras_fit_crosses_epochs_on_one_iterator():
         verbose=0,
     )
     assert len(seen.history["loss"]) == 2
+
+
+def test_codes_and_evaluation_make_floats_of_the_rows_at_hand_alone(monkeypatch):
+    images = ImageSet(np.random.default_rng(0).integers(0, 256, (40, 4, 4, 1), np.uint8))
+    model = keras_acn.VAE((4, 4, 1), latent_dim=2, seed=0)
+    codes = model.codes(images)
+    np.testing.assert_array_equal(images.unit_rows()[3:5], images.arrays()[0][3:5])
+    monkeypatch.setattr(ImageSet, "arrays", lambda self: pytest.fail("all images as floats"))
+    np.testing.assert_array_equal(model.codes(images), codes)
+    few, _ = images_and_labels(images, 7, 0, "test")
+    assert few.shape == (7, 4, 4, 1) and few.dtype == np.float32
