@@ -10,13 +10,14 @@ version = re.search(
     r'__version__ = "([^"]+)"', (here / "keras_acn" / "__init__.py").read_text()
 ).group(1)
 
-# Models of more bytes than these are in a checkout and in the source distribution alone; the wheel
-# then says where they are (keras_acn/_base/shipped.py).
+# Models of more bytes than these, and those named, are in a checkout and in the source distribution
+# alone; the wheel then says where they are (keras_acn/_base/shipped.py).
 LARGEST_MODEL = 10_000_000
+LEFT_OUT = ["acn-photos"]
 too_large = [
     f"{path.parent.name}/{path.name}"
     for path in (here / "saved_models").glob("*/model.keras")
-    if path.stat().st_size > LARGEST_MODEL
+    if path.stat().st_size > LARGEST_MODEL or path.parent.name in LEFT_OUT
 ]
 
 setup(
