@@ -135,6 +135,8 @@ def train(
             require_free(resume, "The run", "wait for it to end")
         before = experiment.open_run(resume)
         if before.finished and settings.training.epochs == before.config.training.epochs:
+            if team is None or team.is_chief:
+                folder_lib.clear_leftovers(resume)
             click.echo(
                 f"The run {resume} is finished, after {before.metrics['epochs']} epochs: raise "
                 "--epochs to go on."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import functools
@@ -17,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, Field
 
 from keras_acn._base import lazy
-from keras_acn._base.atomic import check_folder, is_temporary, write_text
+from keras_acn._base.atomic import check_folder, is_temporary, remove_temporaries, write_text
 from keras_acn._base.errors import DataWarning, UserError, did_you_mean
-from keras_acn._base.lock import LOCK, require_free
+from keras_acn._base.lock import LOCK, FolderLock, require_free
 from keras_acn._base.reading import read_text
 from keras_acn._base.shell import command, expanded
 from keras_acn._base.shipped import pretrained_folders, require_weights
@@ -274,6 +275,15 @@ def _saved_model(name: str | os.PathLike) -> pathlib.Path:
         f'There is no model "{name}": give a run folder, a .keras file or the name of a saved '
         f"model.{did_you_mean(name, folders)}"
     )
+
+
+def clear_leftovers(folder: str | os.PathLike) -> None:
+    """Remove what a process that was killed as it ended a run has left: its lock, half a file.
+
+    Where another process writes the folder, or nobody can, nothing is done.
+    """
+    with contextlib.suppress(UserError, OSError), FolderLock(folder):
+        remove_temporaries(folder)
 
 
 def new_folder(out: str | os.PathLike | None, config: Config) -> pathlib.Path:

@@ -139,6 +139,8 @@ def _train(
         if (finished := open_run(folder)).finished and (
             finished.settings.training.epochs == config.training.epochs
         ):
+            if chief:
+                remove_temporaries(folder)
             return finished
     elif config is None:
         raise UserError("There is nothing to train: give a config, or a run to resume.")

@@ -24,7 +24,7 @@ from keras_acn._base.shell import expanded
 from keras_acn.experiment import grid as grid_lib
 from keras_acn.experiment import yaml
 from keras_acn.experiment.config import absolute, load_config
-from keras_acn.experiment.folder import CONFIG, Run, is_unused, open_run
+from keras_acn.experiment.folder import CONFIG, Run, clear_leftovers, is_unused, open_run
 from keras_acn.experiment.grid import Plan, Point
 from keras_acn.experiment.grid import plan as plan
 from keras_acn.experiment.schema import Config
@@ -265,6 +265,8 @@ def _train_all(
             finally:
                 # Models are in circles of references, and the next one needs the memory.
                 gc.collect()
+        else:
+            clear_leftovers(folder)
         if on_end is not None:
             on_end(point, open_run(folder), trained)
     if diverged:

@@ -10,9 +10,11 @@ import time
 import pytest
 
 from keras_acn import experiment
+from keras_acn._base.atomic import temporary_beside
 from keras_acn._base.errors import UserError
 from keras_acn._base.lock import LOCK, FolderInUse, FolderLock, holder
 from keras_acn.cli import main
+from keras_acn.experiment import grid, sweep
 from keras_acn.experiment.folder import new_folder
 
 TINY = ["data.limit=40", "encoder.hidden=[4]", "decoder.hidden=[4]", "model.latent_dim=2"]
@@ -113,6 +115,27 @@ def test_what_a_kill_leaves_of_a_new_folder_counts_for_nothing(tmp_path):
     ):
         with pytest.raises(UserError, match="is not empty"):
             use()
+
+
+@pytest.mark.slow
+def test_what_a_kill_at_the_very_end_of_a_run_leaves_is_cleared(tmp_path, monkeypatch):
+    """Going on trains nothing there, and cleans up all the same; a sweep likewise."""
+    planned = grid.plan("digits", {"seed": [1]}, overrides=TINY)
+    sweep.run(planned, tmp_path / "sweep")
+    run = tmp_path / "sweep" / planned.points[0].name
+    before = {each.name for each in run.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: 99_999_999)  # no process has so high a number
+        half = temporary_beside(run / "metrics.json")
+    for go_on in (
+        lambda: experiment.train(resume=run),
+        lambda: main(["train", "--resume", str(run)]),
+        lambda: sweep.run(planned, tmp_path / "sweep"),
+    ):
+        (run / LOCK).write_text("process 1 on a machine")
+        half.touch()
+        go_on()
+        assert {each.name for each in run.iterdir()} == before
 
 
 @pytest.mark.slow
