@@ -41,10 +41,10 @@ def side_by_side() -> Iterator[Callable[[Callable[[Any], Any], Sequence[Any]], l
 
 def _each(pool, threads, function, parts):
     results = [None] * len(parts)
-    todo = iter(range(len(parts)))
+    left = iter(range(len(parts)))
 
     def work():
-        for place in todo:
+        for place in left:
             results[place] = function(parts[place])
 
     others = [pool.submit(work) for _ in range(min(threads, len(parts)) - 1)]

@@ -703,8 +703,7 @@ class LatentModel(KerasMethods):
     def codes(self, images: Any, batch_size: int = 256) -> np.ndarray:
         """Return the codes c(x), the posterior means, as float32 `[N, latent_dim]`."""
         encode = self.graph("codes", self.codes_batch)
-        rows = self._as_batches(images).image_rows()
-        codes = in_batches(encode, rows, size=batch_size)
+        codes = in_batches(encode, self._image_rows(images), size=batch_size)
         return np.asarray(codes, np.float32)
 
     def reconstruct(
@@ -724,7 +723,7 @@ class LatentModel(KerasMethods):
             ("reconstruct", sample),
             lambda x, key: self.reconstruct_batch(x, Noise(key), sample),
         )
-        return in_batches(reconstruct, self._images(images), size=batch_size, seed=seed)
+        return in_batches(reconstruct, self._image_rows(images), size=batch_size, seed=seed)
 
     def daydream(
         self, images: Any, steps: int = 30, sample: bool = True, seed: int = 0
@@ -786,8 +785,11 @@ class LatentModel(KerasMethods):
 
     def _images(self, images):
         """Return whatever images or batches of them as float32 `[N, H, W, C]`, in their order."""
-        batches = self._as_batches(images)
-        return np.asarray(batches.all_images(), np.float32)
+        return np.asarray(self._as_batches(images).all_images(), np.float32)
+
+    def _image_rows(self, images):
+        """Return the same, float32 rows that need not all be there at once."""
+        return self._as_batches(images).image_rows()
 
     # -- the same in the graph, on one batch; served models answer by these ------------
 

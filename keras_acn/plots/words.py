@@ -6,7 +6,7 @@ import functools
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from keras_acn._base import lazy
 from keras_acn._base.errors import DataWarning
@@ -62,12 +62,8 @@ def shortened(word, width, face):
     """
     if face.getlength(word) <= width:
         return word
-    for kept in range(len(word) - 1, 0, -1):
-        head, tail = word[: (kept + 1) // 2], word[len(word) - kept // 2 :]
-        cut = f"{head.rstrip()}{ELLIPSIS}{tail.lstrip()}"
-        if face.getlength(cut) <= width:
-            return cut
-    return ""
+    fitting = (cut for cut in _without_middle(word) if face.getlength(cut) <= width)
+    return next(fitting, "")
 
 
 def wrapped(word: str, width: int, face, most: int = 2) -> list[str]:
@@ -79,9 +75,8 @@ def wrapped(word: str, width: int, face, most: int = 2) -> list[str]:
     lines = _filled(word, width, face)
     if len(lines) > most:
         # From both ends, as much as the lines hold.
-        for kept in range(len(word) - 1, 0, -1):
-            head, tail = word[: (kept + 1) // 2], word[len(word) - kept // 2 :]
-            lines = _filled(f"{head.rstrip()}{ELLIPSIS}{tail.lstrip()}", width, face)
+        for cut in _without_middle(word):
+            lines = _filled(cut, width, face)
             if len(lines) <= most:
                 break
     return [line for line in lines if face.getlength(line) <= width][:most]
@@ -104,6 +99,13 @@ def under_images(captions: Sequence[Sequence[object]], width: int, face) -> list
         [[line for word in each if word for line in wrapped(word, width, face)] for each in row]
         for row in pieces
     ]
+
+
+def _without_middle(word: str) -> Iterator[str]:
+    """Yield a word with ever more of its middle left out."""
+    for kept in range(len(word) - 1, 0, -1):
+        head, tail = word[: (kept + 1) // 2], word[len(word) - kept // 2 :]
+        yield f"{head.rstrip()}{ELLIPSIS}{tail.lstrip()}"
 
 
 def _filled(word: str, width: int, face) -> list[str]:
