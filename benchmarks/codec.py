@@ -27,13 +27,10 @@ import argparse
 import functools
 import importlib.util
 import io
-import os
-import shutil
-import subprocess
-import tempfile
 import time
 
 import numpy as np
+from _image_programs import by_program, is_there
 
 
 def others(images, binary, singly):
@@ -75,12 +72,12 @@ def image_formats():
     found["WebP lossless -m 6"] = lambda image: len(
         by_pillow(image.convert("RGB"), format="WEBP", lossless=True, quality=100, method=6)
     )
-    for name, program, back, options in (
-        ("JPEG XL, cjxl -d 0 -e 9", "cjxl", "djxl", "-d 0 -e 9"),
-        ("AVIF, avifenc -l -s 4", "avifenc", "avifdec", "-l -s 4 -j 1"),
+    for name, program, options in (
+        ("JPEG XL, cjxl -d 0 -e 9", "cjxl", "-d 0 -e 9"),
+        ("AVIF, avifenc -l -s 4", "avifenc", "-l -s 4 -j 1"),
     ):
-        if shutil.which(program) and shutil.which(back):
-            found[name] = functools.partial(by_program, program, back, options.split())
+        if is_there(program):
+            found[name] = functools.partial(by_program, program, options.split())
     return found
 
 
@@ -88,24 +85,6 @@ def by_pillow(image, **options):
     out = io.BytesIO()
     image.save(out, **options)
     return out.getvalue()
-
-
-def by_program(program, back, options, image):
-    """Returns the bytes of the file that a program writes, once it has been read and compared."""
-    from PIL import Image
-
-    with tempfile.TemporaryDirectory() as folder:
-        ending = {"cjxl": "jxl", "avifenc": "avif"}[program]
-        given, made, seen = (f"{folder}/{name}" for name in ("a.png", f"a.{ending}", "b.png"))
-        (image.convert("L") if image.mode == "1" else image).save(given)
-        for command in ([program, *options, given, made], [back, made, seen]):
-            subprocess.run(command, check=True, capture_output=True)
-        with Image.open(seen) as again:
-            if not np.array_equal(
-                np.asarray(again.convert("RGB")), np.asarray(image.convert("RGB"))
-            ):
-                raise SystemExit(f"What {program} wrote is not lossless.")
-        return os.path.getsize(made)
 
 
 def ours(model, images, options):

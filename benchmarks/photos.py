@@ -13,22 +13,17 @@ unordered: each image by itself, its latents coded by the mixture over the train
 from __future__ import annotations
 
 import argparse
+import functools
 import io
 import math
-import os
-import pathlib
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable
 
 import numpy as np
+from _image_programs import by_program, is_there
 from PIL import Image
 
 import keras_acn
 from keras_acn import evaluation
-
-DECODERS = {"cjxl": "djxl", "avifenc": "avifdec"}
 
 
 def main() -> None:
@@ -73,13 +68,13 @@ def formats() -> dict[str, Callable[[np.ndarray], int]]:
             image, "WEBP", lossless=True, quality=100, method=6
         ),
     }
-    programs = {
-        "JPEG XL (cjxl -d 0 -e 9)": ("cjxl", "jxl", ["-d", "0", "-e", "9"]),
-        "AVIF (avifenc -l -s 0)": ("avifenc", "avif", ["-l", "-s", "0", "-j", "1"]),
-    }
-    for name, (program, ending, options) in programs.items():
-        if shutil.which(program) and shutil.which(DECODERS[program]):
-            found[name] = by_program(program, ending, options)
+    for name, program, options in (
+        ("JPEG XL (cjxl -d 0 -e 9)", "cjxl", "-d 0 -e 9"),
+        ("AVIF (avifenc -l -s 0)", "avifenc", "-l -s 0 -j 1"),
+    ):
+        if is_there(program):
+            write = functools.partial(by_program, program, options.split())
+            found[name] = lambda image, write=write: write(Image.fromarray(image))
     return found
 
 
@@ -89,21 +84,6 @@ def by_pillow(image: np.ndarray, form: str, **options) -> int:
     Image.fromarray(image).save(file, form, **options)
     check(image, np.asarray(Image.open(file)), form)
     return len(file.getvalue())
-
-
-def by_program(program: str, ending: str, options: list[str]) -> Callable[[np.ndarray], int]:
-    """Return a function from a picture to the bytes of the file that a program writes."""
-
-    def size(image: np.ndarray) -> int:
-        with tempfile.TemporaryDirectory() as folder:
-            given, made, back = (os.path.join(folder, n) for n in ("a.png", f"a.{ending}", "b.png"))
-            Image.fromarray(image).save(given)
-            subprocess.run([program, given, made, *options], check=True, capture_output=True)
-            subprocess.run([DECODERS[program], made, back], check=True, capture_output=True)
-            check(image, np.asarray(Image.open(back).convert("RGB")), program)
-            return pathlib.Path(made).stat().st_size
-
-    return size
 
 
 def check(image: np.ndarray, back: np.ndarray, by: str) -> None:
