@@ -74,13 +74,13 @@ class TestCosts(keras.callbacks.Callback):
         callbacks: Iterable[keras.callbacks.Callback] = (),
     ):
         super().__init__()
-        self.images = images
-        self.batch_size = batch_size
+        # One for all epochs: TensorFlow keeps something of each dataset for good.
+        self.batches = images.dataset(batch_size)
         self.callbacks = list(callbacks)
 
     def on_epoch_end(self, epoch, logs=None):
         costs = self.model.evaluate(
-            self.images.dataset(self.batch_size),
+            self.batches,
             callbacks=self.callbacks,
             verbose=0,
             return_dict=True,

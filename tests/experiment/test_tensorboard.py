@@ -1,13 +1,16 @@
 """What TensorBoard reads: the images of every epoch, and the codes for its projector."""
 
 import pathlib
+from unittest import mock
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+from keras_acn.data import load
 from keras_acn.experiment import load_config, tensorboard
+from keras_acn.experiment.callbacks import TestCosts
 from keras_acn.experiment.run import train
 
 OVERRIDES = ["data.limit=40", "encoder.hidden=[8]", "decoder.hidden=[8]", "prior.hidden=[8]"]
@@ -74,6 +77,25 @@ def test_of_many_codes_a_random_part_is_shown(run, tmp_path, monkeypatch):
     rows = [int(np.abs(every - code).sum(axis=1).argmin()) for code in codes]
     assert len(set(rows)) == 7
     np.testing.assert_allclose(codes, every[rows], rtol=1e-4, atol=1e-5)
+
+
+def test_no_summary_is_asked_for_between_epochs(tmp_path, monkeypatch):
+    # Each would leave memory behind, and a run asks for thousands a minute.
+    pytest.importorskip("tensorboard")
+    asked = []
+    monkeypatch.setattr(tf.summary, "scalar", lambda name, *_, **__: asked.append(name))
+    scalars = tensorboard.Scalars(tmp_path)
+    scalars.on_train_batch_end(0, {"loss": 1.0})
+    assert asked == []
+
+
+def test_the_test_split_is_one_dataset_for_all_epochs():
+    costs = TestCosts(load("digits").test, batch_size=50)
+    asked = []
+    costs.set_model(mock.Mock(evaluate=lambda images, **_: asked.append(images) or {"loss": 1.0}))
+    logs = {}
+    costs.on_epoch_end(0, logs), costs.on_epoch_end(1, logs)
+    assert asked[0] is asked[1] and logs == {"test_loss": 1.0}
 
 
 def test_nothing_is_written_where_tensorboard_is_absent(tmp_path, monkeypatch):
