@@ -1,12 +1,12 @@
 """Compressed sizes and speeds: this package beside general-purpose and image compressors.
 
-    python benchmarks/codec.py --data idx:DIR [--model acn-mnist] [--limit N] [--lanes N]
-        [--rows stream set set:seen set:both set:kept set:seen:inside8 tour] [--turn]
+    python benchmarks/codec.py --data idx:DIR [--split test] [--model acn-mnist] [--limit N]
+        [--lanes N] [--rows stream set set:seen set:both set:kept set:seen:inside8 tour] [--turn]
         [--no-decode] [--no-others] [--only-others] [--singly 100]
     python benchmarks/codec.py --speed [--images 4096]
     python benchmarks/codec.py --turns --data idx:DIR [--model acn-mnist] [--images 512]
 
-The first prints bits per pixel from the sizes of files, of the test images binarized by a draw
+The first prints bits per pixel from the sizes of files, of a split's images binarized by a draw
 from a seed (`--binarize none` for 8-bit models and their images as they are). Ours are decoded
 again, compared, and timed both ways, unless `--no-decode`. A row of ours is a mode, and after
 colons whose codes the prior is made of, that the order is kept, and that the model is inside the
@@ -125,12 +125,12 @@ def ours(model, images, options):
         yield row, data.report, len(images) / packing, len(images) / unpacking
 
 
-def test_images(options, limit):
-    """Returns the levels of the test images as the options ask for them, at most `limit`."""
+def chosen_images(options, limit):
+    """Returns the levels of a split's images as the options ask for them, at most `limit`."""
     from keras_acn.codec.inputs import Treated, open_input
 
     source = Treated(
-        open_input(options.data, "test"),
+        open_input(options.data, options.split),
         binarize=options.binarize,
         seed=options.seed,
         limit=limit,
@@ -143,7 +143,7 @@ def table(options):
     from keras_acn.experiment import open_run
 
     model = open_run(options.model).model
-    images = test_images(options, options.limit)
+    images = chosen_images(options, options.limit)
     images = images.reshape(len(images), *model.image_shape)
     values = images.size
     binary = int(images.max()) <= 1
@@ -239,7 +239,7 @@ def turns(options):
     from keras_acn.experiment import open_run
 
     model = open_run(options.model).model
-    images = test_images(options, options.images).reshape(-1, *model.image_shape)
+    images = chosen_images(options, options.images).reshape(-1, *model.image_shape)
     images, lanes = images.astype(np.uint8), options.lanes or default_lanes(model, 10_000)
     codecs, in_numpy = {}, networks.in_numpy
     for name in ("NumPy", "TensorFlow"):
@@ -271,6 +271,7 @@ def turns(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="idx:DIR, npy:FILE, ...")
+    parser.add_argument("--split", default="test", choices=["train", "test"])
     parser.add_argument("--model", default="acn-mnist")
     parser.add_argument("--binarize", default="static", choices=["none", "threshold", "static"])
     parser.add_argument("--seed", type=int, default=1)
