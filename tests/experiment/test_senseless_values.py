@@ -23,6 +23,13 @@ NINES = "9" * 5000
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)
 )
+# PyYAML copies what `<<` names: 30 times more with each line, and 100 million at once.
+MERGES = "a0: &a0 {x: 1}\n" + "".join(
+    f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 30)}]}}\n" for i in range(1, 8)
+)
+WIDE_MERGE = (
+    "a: &a {" + ", ".join(f"k{i}: 1" for i in range(200)) + "}\nb: {<<: [" + "*a, " * 1000 + "]}\n"
+)
 VALUES = {
     "a date": "2001-99-99",
     "a tagged number": "!!int x",
@@ -79,13 +86,21 @@ def test_values_that_make_no_sense(name, option, tmp_path):
         *("trainning:\n", "trainning: null\n", "null: 3\n", "x" * 200_000 + ": 1\n"),
         *("preset: " + "x" * 200_000, f"format: {NINES}\n", "format: []\n", LAUGHS),
         *("# " + "x" * 1_000_000, "a: 1\n---\nb: 2\n", "%TAG x\n", "<<: 5\n"),
+        *(MERGES, WIDE_MERGE, "a: &a\n  <<: *a\n", "a: &a {<<: [*a, *a]}\n"),
     ],
-    ids=range(17),
+    ids=range(21),
 )
 def test_files_that_make_no_sense(text, tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(text)
     refused(lambda: load_config(file=file))
+
+
+def test_sections_that_are_brought_in_by_name(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("codebook: &c {k: 3}\nprior: {<<: {components: 2}, components: 4}\n")
+    config = load_config(file=file)
+    assert config.codebook.k == 3 and config.prior.as_dict() == {"components": 4}
 
 
 @pytest.mark.parametrize("key", ["trainning", "x" * 200_000, "." * 5000, "a." * 5000 + "b"])
