@@ -35,6 +35,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # Weights are stored as they are. Packed again, they do not shrink by more than this.
 _MOST_PACKED, _ALWAYS_ALLOWED = 100, 2**26
 _DEEPEST = 64
+_TOO_LARGE = "its config describes larger networks than it has weights of"
 # Names in a file of weights. A group that others hold twice over is walked twice.
 _MOST_NAMES = 20_000
 # How Keras writes plain values, and the rooms and kinds of its own classes that a model may have.
@@ -83,7 +84,7 @@ def load_model(path, compile=True):
     damaged = f"{path} is damaged, or no model of keras_acn"
     try:
         values = _check_archive(path, LatentModel)
-        with _one_at_a_time, _no_more_weights_than(values):
+        with no_more_weights_than(values, _Fault(_TOO_LARGE)):
             model = keras.saving.load_model(path, compile=compile, safe_mode=True)
             _check_use(model)
     except _Fault as fault:
@@ -357,25 +358,26 @@ def _check_use(model: Any) -> None:
 
 
 @contextlib.contextmanager
-def _no_more_weights_than(values: int) -> Iterator[None]:
-    """A context in which layers of this thread may have so many values, and no more.
+def no_more_weights_than(values: int, fault: Exception) -> Iterator[None]:
+    """A context in which layers of this thread may have so many values; else `fault` is raised.
 
     Else a config could ask for any amount of memory before its weights are seen not to fit.
     """
-    add_weight = keras.Layer.add_weight
 
     def counted(layer, shape=None, *args, **kwargs):
         left = getattr(_building, "left", None)
         if left is not None:
             _building.left = left - math.prod(int(each) for each in shape or ())
             if _building.left < 0:
-                raise _Fault("its config describes larger networks than it has weights of")
+                raise fault
         return add_weight(layer, shape, *args, **kwargs)
 
-    keras.Layer.add_weight = counted
-    _building.left = values
-    try:
-        yield
-    finally:
-        _building.left = None
-        keras.Layer.add_weight = add_weight
+    with _one_at_a_time:
+        add_weight = keras.Layer.add_weight
+        keras.Layer.add_weight = counted
+        before, _building.left = getattr(_building, "left", None), values
+        try:
+            yield
+        finally:
+            _building.left = before
+            keras.Layer.add_weight = add_weight

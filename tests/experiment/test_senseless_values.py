@@ -11,7 +11,7 @@ from keras_acn._base.atomic import write_text
 from keras_acn._base.errors import UserError, short
 from keras_acn._base.lock import holder
 from keras_acn.cli import main
-from keras_acn.experiment import load_config, loggers, sweep, yaml
+from keras_acn.experiment import build, load_config, loggers, sweep, yaml
 from keras_acn.experiment.checkpoint import read
 from keras_acn.experiment.folder import Run, open_run
 from keras_acn.experiment.summary import SweepLines
@@ -94,6 +94,22 @@ def test_files_that_make_no_sense(text, tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(text)
     refused(lambda: load_config(file=file))
+
+
+@pytest.mark.parametrize(
+    "setting,told",
+    [
+        ("model.latent_dim=1000000000000", "memory that this machine has"),
+        ("encoder.hidden=[9223372036854775807]", "memory that this machine has"),
+        ("prior.components=1000000000000", "memory that this machine has"),
+        ("encoder={name: conv, convolutions: 1000000000}", "at most 1,000"),
+        ("decoder={name: pixelcnn, layers: 1000000000}", "at most 1,000"),
+    ],
+)
+def test_networks_that_no_machine_holds(setting, told):
+    config = load_config("digits", overrides=[setting])
+    with pytest.raises(UserError, match=told):
+        build.build_model(config, (8, 8, 1), 200)
 
 
 def test_sections_that_are_brought_in_by_name(tmp_path):
