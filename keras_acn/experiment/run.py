@@ -142,6 +142,11 @@ def _train(
             if chief:
                 remove_temporaries(folder)
             return finished
+        if (folder / MODEL).exists() and not (folder / CHECKPOINT).exists():
+            raise UserError(
+                f"The run {folder} has a model, and no {CHECKPOINT} to go on from: bring that "
+                f"back, or begin a new run with its weights by --set training.start_from={folder}."
+            )
     elif config is None:
         raise UserError("There is nothing to train: give a config, or a run to resume.")
     else:
