@@ -10,18 +10,21 @@ from typing import Any
 from keras_acn._base.errors import UserError, short
 
 SEEDS = 2**31
+# More layers one after the other than any network has, and building each takes a while.
+MOST_LAYERS = 1_000
 
 
-def check_count(value: Any, what: str, least: int = 0) -> int:
+def check_count(value: Any, what: str, least: int = 0, most: int | None = None) -> int:
     """Return `value` as an int.
 
     Args:
       value: What the user gave.
       what: What it is, as the subject of the error's sentence.
       least: The smallest number allowed.
+      most: The largest one; by default any.
 
     Raises:
-      UserError: If it is not a whole number, or is less than `least`.
+      UserError: If it is not a whole number, or is less than `least` or more than `most`.
     """
     try:
         if isinstance(value, bool):
@@ -33,6 +36,8 @@ def check_count(value: Any, what: str, least: int = 0) -> int:
         ) from None
     if number < least:
         raise UserError(f"{what} must be at least {least}, not {short(number)}.")
+    if most is not None and number > most:
+        raise UserError(f"{what} must be at most {most:,}, not {short(number)}.")
     return number
 
 
