@@ -46,7 +46,10 @@ TARGETS = {
     "codebook/assign.py": ("", "codebook/test_assign.py"),
     "decoders/families/bernoulli.py": ("", "decoders/test_likelihood.py -k bernoulli or binary"),
     "decoders/families/categorical.py": ("", "decoders/test_likelihood.py -k categorical"),
-    "decoders/families/logistic.py": ("", "decoders/test_likelihood.py -k logistic or linked"),
+    "decoders/families/logistic.py": (
+        "",
+        "decoders/test_likelihood.py decoders/test_prediction.py -k logistic or linked or moved",
+    ),
     "decoders/families/continuous.py": ("", "decoders/test_continuous.py"),
     "decoders/families/base.py": ("", "decoders/test_likelihood.py"),
     "decoders/pixelcnn/blocks.py": ("", "decoders/test_blocks.py"),
