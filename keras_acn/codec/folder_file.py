@@ -18,9 +18,9 @@ import numpy as np
 from keras_acn._base.errors import UserError
 from keras_acn._base.varint import varint
 from keras_acn.codec.container import DIGEST_SIZE, FORMAT_OF_FOLDER, MAGIC, Header, Reader
-from keras_acn.codec.embedded import squeezed, unsqueezed
 from keras_acn.codec.index import MAX_INDEX, Index
 from keras_acn.codec.planes import Tiling, join, rest_bytes
+from keras_acn.codec.sections import squeezed, unsqueezed
 from keras_acn.data.readers.exact import Picture
 
 INDEX, TILES, REST, END = b"I", b"T", b"R", b"E"
