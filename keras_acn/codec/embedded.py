@@ -174,7 +174,9 @@ class Packed:
         """
         reader = Reader(content, name)
         bits = reader.take(1)[0]
-        config, *sections = (unsqueezed(reader, most) for most in (MAX_CONFIG, *[MAX_SECTION] * 4))
+        config, *sections = (
+            unsqueezed(reader, most, "The weights") for most in (MAX_CONFIG, *[MAX_SECTION] * 4)
+        )
         if bits not in WEIGHT_BITS or not reader.at_end():
             raise reader.damaged()
         try:

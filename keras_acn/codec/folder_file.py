@@ -212,7 +212,7 @@ def read_folder(content: bytes | BinaryIO, name: str) -> FolderFile:
         raise UserError(f"{name} holds an array, no folder: decompress it to an .npy file.")
     if reader.take(1) != INDEX:
         raise reader.damaged()
-    content_of_index = unsqueezed(reader, MAX_INDEX)
+    content_of_index = unsqueezed(reader, MAX_INDEX, "The names of the pictures")
     reader.checksum()
     index, index_bytes = Index.read(content_of_index, name), reader.place()
     tiles, tiles_bytes, rest_bytes = None, 0, 0
@@ -287,7 +287,7 @@ class _RestReader:
                 if self.at_end():
                     raise Reader(b"", self._file.name).damaged()
                 reader = Reader(self._file.rest[self._next], self._file.name)
-                self._chunk = memoryview(unsqueezed(reader, CHUNK))
+                self._chunk = memoryview(unsqueezed(reader, CHUNK, "The pixels"))
                 self._next += 1
             parts.append(self._chunk[:size])
             self._chunk = self._chunk[size:]

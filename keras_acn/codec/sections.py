@@ -53,8 +53,13 @@ def squeezed(content: bytes) -> bytes:
     return varint(len(content)) + bytes([best]) + size + packed[best]
 
 
-def unsqueezed(reader: Reader, most: int) -> bytes:
+def unsqueezed(reader: Reader, most: int, what: str) -> bytes:
     """Read a section of at most so many bytes, once unpacked.
+
+    Args:
+      reader: At the section's beginning.
+      most: The bytes.
+      what: What they are, in the plural, for a file that takes more memory than is allowed.
 
     Raises:
       UserError: If it has more, or is damaged.
@@ -62,7 +67,7 @@ def unsqueezed(reader: Reader, most: int) -> bytes:
     size = reader.number(most)
     if not size:
         return b""
-    require_memory(size, f"The weights in {reader.name}")
+    require_memory(size, f"{what} in {reader.name}")
     method = reader.take(1)[0]
     content = reader.take(reader.number(reader.left()))
     if method >= len(_UNPACKERS):
