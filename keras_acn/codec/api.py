@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import io
 import math
-import numbers
 import os
 import pathlib
 import time
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from keras_acn._base.atomic import require_room
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn._base.progress import Progress
 from keras_acn.codec.container import (
@@ -380,7 +380,8 @@ def prepared(
         ("block_images", block_images, MAX_BLOCK),
         ("nearest", nearest, MAX_BLOCK),
     ):
-        _check_number(name, value, most)
+        if value is not None:
+            check_count(value, name, 1, most)
     if keep_order and mode == "stream":
         raise UserError(
             'The mode "stream" keeps the order anyway: leave out keep_order, or take the mode '
@@ -492,12 +493,6 @@ def _in_order(images, model):
 
 def _warn(sentence, stacklevel=4):
     warnings.warn(sentence, DeprecationWarning, stacklevel)
-
-
-def _check_number(name, value, most):
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if value is not None and not (whole and 1 <= value <= most):
-        raise UserError(f"{name} must be from 1 to {most}, and whole, not {value}.")
 
 
 def _check_shape(shape, wanted):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from keras_acn import ConvDecoder, ConvEncoder, GatedPixelCNN, MLPDecoder, MLPEncoder, UserError
-from keras_acn._base.checks import check_image_shape, check_widths
+from keras_acn._base.checks import check_count, check_image_shape, check_widths
+from keras_acn._base.errors import short
 
 PARTS = [MLPEncoder, ConvEncoder, MLPDecoder, ConvDecoder, GatedPixelCNN]
 WRONG = [(8, 8), (8, 8, 1, 1), (8, 0, 1), (8, -8, 1), (8, None, 1), (8, 8.5, 1), None, 8, "881", {}]
@@ -23,6 +24,15 @@ def test_a_wrong_image_shape(cls, shape):
 def test_a_wrong_number_of_latents(cls, latent_dim):
     with pytest.raises(UserError, match="latent_dim must be .*at least 1, not"):
         cls((8, 8, 1), latent_dim)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "3", None, np.True_, -(10**5000)], ids=short)
+def test_a_wrong_number(value):
+    with pytest.raises(UserError, match="^n must be from 1 to 9, and whole, not .*[.]$"):
+        check_count(value, "n", 1, 9)
+    with pytest.raises(UserError, match="^n must be .*at least 1, not .*[.]$"):
+        check_count(value, "n", 1)
+    assert check_count(np.int64(3), "n", 1, 3) == check_count(3, "n", 3) == 3
 
 
 def test_whole_numbers_of_any_kind():
