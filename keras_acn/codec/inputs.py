@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_acn._base.checks import check_seed
+from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.errors import UserError
 from keras_acn.data.load import with_test
 from keras_acn.data.readers import check_no_pictures, open_source
@@ -162,8 +162,8 @@ class Treated(Source):
             raise UserError(
                 "Images that are drawn anew each time cannot be compressed: take --binarize static."
             )
-        if limit is not None and limit < 0:
-            raise UserError(f"The limit is a number of images, at least 0, not {limit}.")
+        if limit is not None:
+            check_count(limit, "The limit, a number of images,")
         shape = tuple(source.shape)
         if len(shape) not in (3, 4) or 0 in shape[1:]:
             raise UserError(

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from keras_acn import decoders, encoders, priors
 from keras_acn._base.batches import in_batches
-from keras_acn._base.checks import check_image_shape, check_seed
+from keras_acn._base.checks import check_count, check_image_shape, check_seed
 from keras_acn._base.errors import DataWarning, UserError, did_you_mean
 from keras_acn._base.lazy import late
 from keras_acn._base.noise import Noise
@@ -120,7 +120,7 @@ class LatentModel(KerasMethods):
     ):
         super().__init__(**kwargs)
         self.image_shape = check_image_shape(image_shape)
-        self.latent_dim = int(latent_dim)
+        self.latent_dim = check_count(latent_dim, "latent_dim", 1)
         if not isinstance(beta, keras.optimizers.schedules.LearningRateSchedule):
             beta = float(beta)
             if not beta >= 0:
@@ -128,8 +128,8 @@ class LatentModel(KerasMethods):
         self.beta = beta
         self.seed = check_seed(seed)
         if class_dim is not None:
-            self.class_dim = class_dim
-        sizes = self.part_sizes(self.image_shape, self.latent_dim, class_dim)
+            self.class_dim = check_count(class_dim, "class_dim", 1)
+        sizes = self.part_sizes(self.image_shape, self.latent_dim, self.class_dim)
         self.encoder = self._part(encoders, encoder, "encoder", sizes)
         self.prior = self._part(priors, prior, "prior", sizes)
         self.decoder = self._part(decoders, decoder, "decoder", sizes)
@@ -744,15 +744,14 @@ class LatentModel(KerasMethods):
         Returns:
           float32 `[steps + 1, B, H, W, C]`; the first are the images themselves.
         """
+        steps = check_count(steps, "The number of daydream steps")
         images = self._images(images)
-        if int(steps) < 0:
-            raise UserError(f"The number of daydream steps must not be negative, as {steps} is.")
         step = self.graph(
             ("daydream", bool(sample)),
             lambda x, key: self.daydream_batch(x, Noise(key), bool(sample)),
         )
         frames = [images]
-        for i in range(int(steps)):
+        for i in range(steps):
             frames.append(step(frames[-1], tf.constant([seed, i], tf.int32)).numpy())
         return np.stack(frames)
 
@@ -767,8 +766,7 @@ class LatentModel(KerasMethods):
           sample: As for `reconstruct`.
           batch_size: Images per step.
         """
-        if int(n) < 1:
-            raise UserError(f"sample(n) needs n of at least 1, not {n}.")
+        n = check_count(n, "n", 1)
         return self._sample_from(self._contexts(n, seed), seed, sample, batch_size)
 
     def _sample_from(self, contexts, seed, sample, batch_size):

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import NotFinite
 from keras_acn.distribute import exchange
 
@@ -158,7 +159,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def __init__(self, every: int = 100):
         super().__init__()
-        self.every = int(every)
+        self.every = check_count(every, "every", 1)
         self._last = 0
 
     def on_train_begin(self, logs=None):

@@ -250,7 +250,7 @@ def test_config_round_trip():
 def test_errors_name_the_fix(monkeypatch):
     with pytest.raises(UserError, match='Did you mean "flat"'):
         FaissSearch(storage="flatt")
-    with pytest.raises(UserError, match="nprobe of at least 1"):
+    with pytest.raises(UserError, match="nprobe must be at least 1"):
         FaissSearch(nprobe=0)
     monkeypatch.setitem(sys.modules, "faiss", None)
     search = FaissSearch()

@@ -199,6 +199,7 @@ def test_numbers_that_make_no_sense():
     model = small_model(kind="VAE")
     for options, sentence in (
         ({"limit": -3}, "limit"),
+        ({"limit": 2.5}, "limit"),
         ({"lanes": 2.5}, "and whole, not 2.5"),
         ({"lanes": 0}, "from 1 to"),
         ({"model_name": "m" * 300}, "shorten"),

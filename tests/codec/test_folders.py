@@ -317,6 +317,7 @@ def test_grey_values_are_refused_by_a_model_of_black_and_white(root):
         ({"mode": "tour"}, 'Unknown mode of a folder "tour"'),
         ({"names": "some"}, '"all" or "none"'),
         ({"limit": 0}, "at least 1"),
+        ({"limit": True}, "at least 1, not True"),
         ({"model": None}, 'mode="raw"'),
         ({"weight_bits": 4}, "embed_model"),
         ({"codes": "nobody's"}, "Unknown codes"),
