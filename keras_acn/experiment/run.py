@@ -62,6 +62,7 @@ from keras_acn.experiment.folder import (
 )
 from keras_acn.experiment.resume import restore_run, resumed_config, set_learning_rate
 from keras_acn.experiment.schema import Config, TrainingSection
+from keras_acn.models.finite import PARTS
 
 if TYPE_CHECKING:
     from keras_acn.data import Data
@@ -238,8 +239,8 @@ def take_weights(
       UserError: If there is no such model, or its parts are of another kind or size.
     """
     trained = open_run(source).model
-    for name in ("encoder", "prior", "decoder", "class_encoder") if parts is None else parts:
-        part, other = (getattr(each, name, None) for each in (model, trained))
+    for name in PARTS if parts is None else parts:
+        part, other = (getattr(each, name) for each in (model, trained))
         shapes = [[tuple(w.shape) for w in each.weights] if each else [] for each in (part, other)]
         if type(part) is not type(other) or shapes[0] != shapes[1]:
             raise UserError(

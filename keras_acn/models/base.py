@@ -33,7 +33,7 @@ from keras_acn.data.image_set import ImageSet
 from keras_acn.decoders.families import Bernoulli
 from keras_acn.distribute import exchange
 from keras_acn.distribute.keras_trainer import Mean, is_validation_of_fit, joined
-from keras_acn.models.finite import FiniteWatch, StopOnNonFinite
+from keras_acn.models.finite import PARTS, FiniteWatch, StopOnNonFinite
 from keras_acn.models.keras_methods import KerasMethods
 
 # Streams of the noise of one step.
@@ -98,6 +98,8 @@ class LatentModel(KerasMethods):
     # Names of the costs that a subclass has besides reconstruction and KL.
     extra_costs: tuple[str, ...] = ()
 
+    class_encoder: Any = None
+    code_store: Any = None
     codebook: Any = None
     pseudo_labels: Any = None
     class_dim: int | None = None
@@ -160,6 +162,13 @@ class LatentModel(KerasMethods):
         """
         sizes = {"image_shape": image_shape, "latent_dim": latent_dim}
         return {"encoder": sizes, "prior": sizes, "decoder": sizes}
+
+    def parts(self) -> dict[str, Any]:
+        """Return the model's networks by name: `encoder`, `prior`, `decoder`, ...
+
+        A method, as Keras would save a property once more, under its own name.
+        """
+        return {name: getattr(self, name) for name in PARTS if getattr(self, name) is not None}
 
     def _part(self, room, identifier, name, sizes):
         """Return a part of the model, whose sizes must be the model's."""
@@ -624,12 +633,8 @@ class LatentModel(KerasMethods):
 
     def _trained_now(self):
         """Return what tells the weights that are trained: their places among all weights."""
-        networks = (self.encoder, self.prior, self.decoder, getattr(self, "class_encoder", None))
         return tuple(
-            bool(weight.trainable)
-            for part in networks
-            if part is not None
-            for weight in part.weights
+            bool(weight.trainable) for part in self.parts().values() for weight in part.weights
         )
 
     def _require_same_weights(self, what):
