@@ -32,7 +32,7 @@ from keras_acn.data.checks import is_black_and_white
 from keras_acn.data.image_set import ImageSet
 from keras_acn.decoders.families import Bernoulli
 from keras_acn.distribute import exchange
-from keras_acn.distribute.keras_trainer import Mean, is_validation_of_fit, joined
+from keras_acn.distribute.keras_trainer import Mean, is_validation_of_fit, show_booleans
 from keras_acn.models.finite import PARTS, FiniteWatch, StopOnNonFinite
 from keras_acn.models.keras_methods import KerasMethods
 
@@ -513,7 +513,7 @@ class LatentModel(KerasMethods):
                 x,
                 epochs=epochs,
                 verbose=verbose,
-                callbacks=_watched(joined(own, callbacks)),
+                callbacks=_joined(own, callbacks),
                 validation_data=validation_data,
                 validation_steps=validation_steps,
                 initial_epoch=initial_epoch,
@@ -966,14 +966,22 @@ def _dense(gradient):
     return tf.convert_to_tensor(gradient) if gradient is not None else None
 
 
-def _watched(callbacks):
-    """Return the callbacks of a `fit` with a `StopOnNonFinite`, before all that write files."""
+def _joined(own, callbacks):
+    """Return the model's own callbacks and those given to `fit`, each once.
+
+    A `StopOnNonFinite` comes before all that write files.
+    """
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks = callbacks.callbacks
-    callbacks = keras.tree.flatten(callbacks) if callbacks else []
-    given = [each for each in callbacks if isinstance(each, StopOnNonFinite)]
-    rest = [each for each in callbacks if not isinstance(each, StopOnNonFinite)]
-    return [*(given or [StopOnNonFinite()]), *rest]
+    watching, rest = [], list(own)
+    for each in keras.tree.flatten(callbacks) if callbacks else []:
+        if isinstance(each, keras.callbacks.TensorBoard):
+            show_booleans(each)
+        if isinstance(each, StopOnNonFinite):
+            watching.append(each)
+        elif not any(each is one for one in own):
+            rest.append(each)
+    return [*(watching or [StopOnNonFinite()]), *rest]
 
 
 class _Graphs:
