@@ -98,7 +98,7 @@ def export_model(
         raise UserError(f"A {type(model).__name__} has no codebook to leave out.")
     decoder = None
     if ImageDecoder.can_decode(model.image_shape):
-        decoder = ImageDecoder(model.image_shape, getattr(config, "data", None))
+        decoder = ImageDecoder(model.image_shape, config and config.data)
     weights = StoredWeights(model, quantize)
     table = signatures_of(model, decoder, codebook)
 
