@@ -198,7 +198,7 @@ def is_validation_of_fit(options: dict[str, Any]) -> bool:
 def show_booleans(callback: keras.callbacks.TensorBoard) -> None:
     """Let a `TensorBoard` write weights of booleans as images, as it does all others."""
     write = getattr(callback, "_log_weight_as_image", None)
-    if write is None or getattr(write, "shows_booleans", False):
+    if write is None or getattr(callback, "_shows_booleans", False):
         return
 
     def shown(weight, *args, **kwargs):
@@ -206,8 +206,7 @@ def show_booleans(callback: keras.callbacks.TensorBoard) -> None:
             weight = keras.ops.cast(weight, "float32")
         return write(weight, *args, **kwargs)
 
-    shown.shows_booleans = True
-    callback._log_weight_as_image = shown
+    callback._log_weight_as_image, callback._shows_booleans = shown, True
 
 
 @contextlib.contextmanager

@@ -224,7 +224,7 @@ def table_3(
         parts = images, labels, test_images, test_labels
         pca = pca_probe(*parts, **options)
         tell(1, 4)
-        pixels = linear_probe(*parts, **OF_WIDE, **options)
+        pixels = linear_probe(*parts, **{**OF_WIDE, **options})
         of_images = {"pca": dataclasses.asdict(pca), "pixels": dataclasses.asdict(pixels)}
     tell(2, 4)
     parts = codes, labels, test_codes, test_labels
