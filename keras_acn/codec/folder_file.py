@@ -251,8 +251,8 @@ def tiling_of(file: FolderFile, header: Header) -> Tiling:
     Raises:
       UserError: If it is not one of these pictures.
     """
-    modes, sizes = ([getattr(e, each) for e in file.index.entries] for each in ("mode", "size"))
-    tiling, values = Tiling(modes, sizes, header.values.levels, header.image_shape), header.values
+    kinds, values = [(each.mode, each.size) for each in file.index.entries], header.values
+    tiling = Tiling(kinds, values.levels, header.image_shape)
     fits = header.count == tiling.count and header.mode in ("stream", "set")
     if not fits or (values.dtype, values.scale) != ("|u1", values.levels - 1):
         raise damaged(file.name)

@@ -14,7 +14,7 @@ from keras_acn.data.load import with_test
 from keras_acn.data.readers import check_no_pictures, open_source
 from keras_acn.data.readers.base import Parts, Source
 from keras_acn.data.readers.folder import FolderSource, part_folders
-from keras_acn.data.readers.idx import find_idx_file, open_idx_file
+from keras_acn.data.readers.idx import is_idx_folder, open_idx_file
 from keras_acn.data.readers.notices import Notices
 from keras_acn.data.readers.npy import open_npz
 from keras_acn.data.readers.picture import check_background, is_picture
@@ -103,8 +103,7 @@ def _kind(name):
         return kind, os.path.expanduser(rest)
     path = os.path.expanduser(name)
     if os.path.isdir(path):
-        is_idx = any(find_idx_file(path, part, "images", 3) for part in ("train", "t10k"))
-        return ("idx" if is_idx else "images"), path
+        return ("idx" if is_idx_folder(path) else "images"), path
     ending = os.path.splitext(path)[1].lower()
     if ending in (".npy", ".npz"):
         return ending[1:], path

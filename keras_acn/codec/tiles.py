@@ -45,8 +45,7 @@ class Tiles(Source):
     def __init__(
         self, pictures: Pictures, survey: Survey, levels: int, shape: tuple[int, int, int]
     ):
-        modes, sizes = ([getattr(e, name) for e in survey.entries] for name in ("mode", "size"))
-        self.tiling = Tiling(modes, sizes, levels, shape)
+        self.tiling = Tiling([(e.mode, e.size) for e in survey.entries], levels, shape)
         self.levels = levels
         self.shape, self.dtype, self.scale = (self.tiling.count, *shape), np.dtype("u1"), levels - 1
         self._pictures, self._survey = pictures, survey
