@@ -146,6 +146,16 @@ def short(value: object, most: int = 80) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's words, to stand in a sentence; its class if it has none.
+
+    Example:
+      >>> first_line(ValueError("No such layer.\\nUse another.")), first_line(KeyError())
+      ('No such layer', 'KeyError')
+    """
+    return short((str(error).strip() or type(error).__name__).splitlines()[0], 200).rstrip(".")
+
+
 def did_you_mean(word: object, known: Iterable) -> str:
     """Return `' Did you mean "x"?'` for the nearest of `known`, or an empty string."""
     if len(str(word)) > 200:

@@ -10,7 +10,8 @@ from typing import Any
 import keras
 
 from keras_acn import codebook, data, decoders, encoders, models, priors
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import UserError, first_line
+from keras_acn._base.precision import built_in
 from keras_acn._base.registry import Registry, options
 from keras_acn.experiment import precision
 from keras_acn.experiment.schema import Config, Part, TrainingSection
@@ -73,7 +74,7 @@ def build_model(
     """
     steps = steps_per_epoch(config, num_images)
     keras.utils.set_random_seed(config.seed)
-    with _precision(precision.settled(config)[0].training.precision):
+    with built_in(precision.settled(config)[0].training.precision):
         model = _model(config, tuple(image_shape), num_images, steps, cls)
         optimizer = _optimizer(config.training, steps)
         model.compile(
@@ -83,16 +84,6 @@ def build_model(
         )
     model.optimizer.build(model.trainable_variables)
     return model
-
-
-@contextlib.contextmanager
-def _precision(policy: str) -> Iterator[None]:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _model(
@@ -185,9 +176,8 @@ def _built_from(kind: str, given: dict) -> Iterator[None]:
         raise UserError(f"In the {kind}: {error}") from error
     except (TypeError, ValueError) as error:
         # What only Keras knows, such as the names of activations.
-        reason = " ".join(str(error).strip().splitlines()[:1]).rstrip(".")
         raise UserError(
-            f"The {kind} cannot be built from its options {given}: {reason}."
+            f"The {kind} cannot be built from its options {given}: {first_line(error)}."
         ) from error
 
 
