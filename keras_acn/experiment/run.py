@@ -269,7 +269,7 @@ def legs(run: Run) -> list[int | None]:
     metrics = run.metrics if run.config is not None else {}
     last = metrics.get("epoch_of_the_model") or metrics.get("epochs")
     if "legs" in metrics:
-        # `last` is larger where all legs are numbered through, as in `acn-mnist`.
+        # Where epochs are counted over all legs, as in `acn-mnist`, `last` is the sum of them.
         *before, final = metrics["legs"]
         return [*before, min(final, last or final)]
     if not metrics and run.config is not None and run.history:
