@@ -74,7 +74,7 @@ def build_model(
     """
     steps = steps_per_epoch(config, num_images)
     keras.utils.set_random_seed(config.seed)
-    with built_in(precision.settled(config)[0].training.precision):
+    with built_in(precision.chosen(config)[0].training.precision):
         model = _model(config, tuple(image_shape), num_images, steps, cls)
         optimizer = _optimizer(config.training, steps)
         model.compile(

@@ -169,7 +169,7 @@ def _train(
             on_choice(choice)
     else:
         data = build.build_data(config)
-    config = precision.settled(config, alone=team is None)[0]
+    config = precision.chosen(config, alone=team is None)[0]
     differs = trained_on.difference(folder, data) if resume is not None else None
     if differs is not None:
         raise UserError(

@@ -26,7 +26,7 @@ from keras_acn.data.batches import (
     DEFAULT_BATCH_SIZE,
     Batches,
     as_batches,
-    held_out,
+    last_share,
 )
 from keras_acn.data.checks import is_black_and_white
 from keras_acn.data.image_set import ImageSet
@@ -471,7 +471,7 @@ class LatentModel(KerasMethods):
         if validation_split:
             if validation_data is not None:
                 raise UserError("Give validation_split or validation_data, not both.")
-            x, validation_data = held_out(x, y, validation_split, self.image_shape)
+            x, validation_data = last_share(x, y, validation_split, self.image_shape)
             y = None
         batches = as_batches(
             x,

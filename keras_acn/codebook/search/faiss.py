@@ -13,7 +13,7 @@ from keras_acn.codebook.search.exact import ExactSearch, rank
 from keras_acn.codebook.search.faiss_index import (
     STORAGES,
     CellIndex,
-    Snapshots,
+    IndexSnapshots,
     require_faiss,
     sample_rows,
 )
@@ -81,7 +81,7 @@ class FaissSearch(NeighborSearch):
             raise unknown_name("storage of a faiss index", storage, STORAGES)
         self.storage = storage
         self.seed = int(seed)
-        self._snapshots = Snapshots(self._build_index)
+        self._snapshots = IndexSnapshots(self._build_index)
         self._exact = ExactSearch()
 
     def get_config(self):
