@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import math
 import os
@@ -17,7 +16,7 @@ import numpy as np
 from keras_acn._base.atomic import require_room
 from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError, unknown_name
-from keras_acn._base.progress import Progress
+from keras_acn._base.progress import Progress, is_by_stage
 from keras_acn.codec.container import (
     CODES,
     LEARNS,
@@ -448,7 +447,7 @@ class Stages:
     def __init__(self, progress, count, stages):
         self._progress, self._total = progress, count * len(stages)
         self._done = dict.fromkeys(stages, 0)
-        self._by_stage = progress is not None and _takes(progress, 3) and not _takes(progress, 2)
+        self._by_stage = progress is not None and is_by_stage(progress)
         if self._by_stage:
             _warn("progress is called with (done, total) from now on, without a stage.")
 
@@ -465,14 +464,6 @@ class Stages:
         """Tell that all is done, if it was done otherwise than stage by stage."""
         if self._progress is not None and sum(self._done.values()) < self._total:
             self._progress(self._total, self._total)
-
-
-def _takes(function, count):
-    try:
-        inspect.signature(function).bind(*range(count))
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def place_of(data: Any) -> Any:
