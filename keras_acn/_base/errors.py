@@ -109,6 +109,14 @@ room there. It is kept.
         return CannotWrite(self.path, self.reason, self.fix, kept)
 
 
+def not_writable(
+    folder: str | os.PathLike, error: OSError, fix: str = "choose another --out"
+) -> UserError:
+    """Return the error of a folder that the system does not let us write to."""
+    reason = (error.strerror or "unknown reason").lower()
+    return UserError(f"The folder {folder} cannot be written to ({reason}): {fix}.")
+
+
 def _listed(words: list[str]) -> str:
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
