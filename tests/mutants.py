@@ -51,7 +51,10 @@ TARGETS = {
     "decoders/families/base.py": ("", "decoders/test_likelihood.py"),
     "decoders/pixelcnn/blocks.py": ("", "decoders/test_blocks.py"),
     "decoders/pixelcnn/head.py": ("", "decoders/test_blocks.py decoders/test_pixelcnn.py"),
-    "decoders/pixelcnn/distribution.py": ("", "decoders/test_pixelcnn.py"),
+    "decoders/pixelcnn/distribution.py": (
+        "",
+        "decoders/test_pixelcnn.py decoders/test_incremental.py models/test_sampling.py",
+    ),
     "models/base.py": (
         "latent_nats|nats|costs|beta_at|train_step|test_step|_apply|_optimize|_weighted|_update",
         "models/test_elbo.py models/test_not_finite.py",

@@ -10,6 +10,8 @@ from typing import Any
 from keras_acn._base.errors import UserError, short
 
 SEEDS = 2**31
+# More layers one after the other than any network has, and building each takes a while.
+MOST_LAYERS = 1_000
 
 
 def check_count(value: Any, what: str, least: int = 0, most: int | None = None) -> int:
@@ -19,22 +21,24 @@ def check_count(value: Any, what: str, least: int = 0, most: int | None = None) 
       value: What the user gave.
       what: What it is, as the subject of the error's sentence.
       least: The smallest number allowed.
-      most: The largest; without it there is none.
+      most: The largest one; by default any.
 
     Raises:
-      UserError: If it is not a whole number, or not one of those.
+      UserError: If it is not a whole number, or is less than `least` or more than `most`.
     """
     try:
-        number = None if isinstance(value, bool) else operator.index(value)
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
     except TypeError:
-        number = None
-    if number is not None and number >= least and (most is None or number <= most):
-        return number
-    allowed = f"{'a whole number of ' * (number is None)}at least {least}"
-    if most is not None:
-        allowed = f"from {least} to {most}, and whole"
-    shown = short(repr(value) if number is None else number)
-    raise UserError(f"{what} must be {allowed}, not {shown}.")
+        raise UserError(
+            f"{what} must be a whole number of at least {least}, not {short(repr(value))}."
+        ) from None
+    if number < least:
+        raise UserError(f"{what} must be at least {least}, not {short(number)}.")
+    if most is not None and number > most:
+        raise UserError(f"{what} must be at most {most:,}, not {short(number)}.")
+    return number
 
 
 def check_seed(value: Any, what: str = "The seed") -> int:

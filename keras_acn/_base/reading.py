@@ -28,12 +28,18 @@ _LONGEST_TEXT = 2**26
 
 
 @functools.cache
-def _default() -> int:
+def machine_bytes() -> int | None:
+    """Return how much memory the machine has; `None` where nobody says."""
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
-        return _DEFAULT
-    return min(_DEFAULT, memory // 2) if memory > 0 else _DEFAULT
+        return None
+    return memory if memory > 0 else None
+
+
+def _default() -> int:
+    memory = machine_bytes()
+    return _DEFAULT if memory is None else min(_DEFAULT, memory // 2)
 
 
 def limit_bytes() -> int:

@@ -37,6 +37,17 @@ COMMANDS = {
 }
 
 
+# What to do about what the system says of a file that no command had in view.
+_FIXES = {
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.EISDIR: "move that folder away, or give a file",
+    errno.ENOTDIR: "move that file away, or give a folder",
+    errno.ENOENT: "bring it back, or give another one",
+    errno.ELOOP: "mend its links, or give another one",
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "ask for the right to it, or give another one"),
+}
+
+
 class CommandGroup(click.Group):
     """A group whose command `name` is `keras_acn.cli.name.name`, imported when it is called."""
 
@@ -138,7 +149,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"The standard output cannot be written ({error.strerror.lower()}): what it goes "
                 "to is not whole, so make room there and give the command again."
             )
-        return _fail(f"{error.strerror}: {error.filename}")
+        fix = _FIXES.get(error.errno or 0, "check it, or give another one")
+        return _fail(
+            f"{short(error.filename, 500)} cannot be used ({error.strerror.lower()}): {fix}."
+        )
     return result if isinstance(result, int) else 0
 
 

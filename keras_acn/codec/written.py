@@ -11,6 +11,7 @@ from typing import Any
 from keras_acn._base import lazy
 from keras_acn._base.atomic import NewFolder, check_folder, folder_beside
 from keras_acn._base.errors import UserError, unknown_name
+from keras_acn._base.shell import expanded
 from keras_acn.codec.index import Index
 from keras_acn.codec.rivals import MOST_SIDE, as_webp
 from keras_acn.data.readers.exact import Picture
@@ -30,7 +31,7 @@ def check_target(folder: str | os.PathLike, format: str, force: bool) -> pathlib
     """
     if format not in FORMATS:
         raise unknown_name("format of pictures", format, FORMATS)
-    path = check_folder(pathlib.Path(folder).expanduser(), "choose another folder")
+    path = check_folder(expanded(folder), "choose another folder")
     if path.is_dir() and not force and any(path.iterdir()):
         raise UserError(
             f"{path} is a folder that holds something: choose another one, or give --force "

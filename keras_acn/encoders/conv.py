@@ -7,7 +7,7 @@ import math
 import keras
 from keras import ops
 
-from keras_acn._base.checks import check_count, check_widths
+from keras_acn._base.checks import MOST_LAYERS, check_count, check_widths
 from keras_acn._base.errors import UserError
 from keras_acn.encoders.base import PosteriorEncoder
 
@@ -65,7 +65,7 @@ class ConvEncoder(PosteriorEncoder):
                 f'normalization must be "none", "layer" or "group", not "{normalization}".'
             )
         self.filters = check_widths(filters, "filters")
-        self.convolutions = check_count(convolutions, "convolutions")
+        self.convolutions = check_count(convolutions, "convolutions", most=MOST_LAYERS)
         self.dense = check_count(dense, "dense")
         self.activation = activation
         self.normalization = normalization

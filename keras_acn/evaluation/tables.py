@@ -240,13 +240,19 @@ def _number(value, digits=2):
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _label(name, homoencoders):
+def label(name: str, homoencoders: Sequence[bool] = ()) -> str:
+    """Return the words for a cost.
+
+    Args:
+      name: The cost's, as `evaluation.json` has it.
+      homoencoders: Of each model that is compared, whether it is a VHE.
+    """
     if name.startswith("kl_k"):
         return f"KL, K={name[4:-5]} nearest"
     if name == "unordered_nats" and any(homoencoders):
         own = "reconstruction + KL of z + KL of c"
         return f"total: {own}" if all(homoencoders) else f"unordered; of a VHE: {own}"
-    return LABELS.get(name, name)
+    return LABELS.get(name, name.removesuffix("_nats").replace("_", " "))
 
 
 def _is_homoencoder(report):
@@ -273,7 +279,7 @@ def _table_2(reports, is_mnist):
         kinds = [each["costs"][name].get("kind") for each in every if name in each["costs"]]
         is_loss = LOSS in kinds or not any("unordered_nats" in each["costs"] for each in every)
         kind = LOSS if is_loss else kind_of(name)
-        rows.append([_label(name, homoencoders), *cells, _number(paper, 1), kind])
+        rows.append([label(name, homoencoders), *cells, _number(paper, 1), kind])
     # A report of an earlier version has no such figure.
     sets = [each.get("set_nats") for each in every]
     if any(each is not None for each in sets):

@@ -12,9 +12,11 @@ import keras
 from keras_acn import codebook, data, decoders, encoders, models, priors
 from keras_acn._base.errors import UserError, first_line
 from keras_acn._base.precision import built_in
+from keras_acn._base.reading import in_gigabytes, machine_bytes
 from keras_acn._base.registry import Registry, options
 from keras_acn.experiment import precision
 from keras_acn.experiment.schema import Config, Part, TrainingSection
+from keras_acn.models.saved import no_more_weights_than
 
 _REGISTRIES = {
     "encoder": encoders.registry,
@@ -74,7 +76,16 @@ def build_model(
     """
     steps = steps_per_epoch(config, num_images)
     keras.utils.set_random_seed(config.seed)
-    with built_in(precision.chosen(config)[0].training.precision):
+    memory = machine_bytes() or 2**62
+    too_large = UserError(
+        f"The networks of this configuration take more than half of the {in_gigabytes(memory)} of "
+        "memory that this machine has: give smaller sizes, such as "
+        "of model.latent_dim and encoder.hidden."
+    )
+    with (
+        built_in(precision.chosen(config)[0].training.precision),
+        no_more_weights_than(memory // 8, too_large),
+    ):
         model = _model(config, tuple(image_shape), num_images, steps, cls)
         optimizer = _optimizer(config.training, steps)
         model.compile(

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from keras_acn import data as data_lib
+from keras_acn._base.errors import NotFinite
 from keras_acn._base.shell import stop_signals
 from keras_acn.experiment import checkpoint, folder, tensorboard
 from keras_acn.experiment.folder import Run
@@ -216,6 +217,7 @@ class Recorder(keras.callbacks.Callback):
             if key.startswith("test_"):
                 key = self._test_prefix + key.removeprefix("test_")
             row[key] = float(value)
+        self._require_finite(row)
         row["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
         row["seconds"] = round(time.monotonic() - self._began, 3)
         progress.history.append(row)
@@ -236,6 +238,16 @@ class Recorder(keras.callbacks.Callback):
             self.model.stop_training = True
         if self._stopping and not last:
             raise Interrupted(self.folder, self.request.requested)
+
+    def _require_finite(self, row):
+        """Raise `NotFinite` if an epoch's last steps have ruined the weights.
+
+        They may be finite numbers, and give none. Before they are written over the last good
+        ones, what is held out has told.
+        """
+        for prefix, split in (("val_", "validation"), (self._test_prefix, "test")):
+            if not np.isfinite(row.get(f"{prefix}loss", 0.0)):
+                raise NotFinite(None, [f"the loss on the {split} split after epoch {row['epoch']}"])
 
     @property
     def _stopping(self):

@@ -143,6 +143,11 @@ def _train(
             if chief:
                 remove_temporaries(folder)
             return finished
+        if (folder / MODEL).exists() and not (folder / CHECKPOINT).exists():
+            raise UserError(
+                f"The run {folder} has a model, and no {CHECKPOINT} to go on from: bring that "
+                f"back, or begin a new run with its weights by --set training.start_from={folder}."
+            )
     elif config is None:
         raise UserError("There is nothing to train: give a config, or a run to resume.")
     else:
@@ -208,7 +213,7 @@ def _train(
                 set_learning_rate(run, progress, writes=chief)
             progress, interrupted = _fit(run, team, progress, request, callbacks, verbose)
         except NotFinite as error:
-            raise error.advising(_way_on(run)) from None
+            raise error.advising(_way_on(run, error)) from None
     if not chief:
         return run
     if team is not None:
@@ -218,7 +223,7 @@ def _train(
     try:
         _finish(run, progress, team)
     except NotFinite as error:
-        raise error.advising(_way_on(run)) from None
+        raise error.advising(_way_on(run, error)) from None
     if interrupted is not None:
         raise interrupted
     return run
@@ -394,14 +399,27 @@ def _kept(folder: pathlib.Path) -> str | None:
     return f"The run is kept as it was after epoch {progress.epoch}{steps}"
 
 
-def _way_on(run: Run) -> str:
+def _kept_step(folder: pathlib.Path) -> int | None:
+    """Return the step at which a run is kept; `None` without a checkpoint."""
+    try:
+        arrays = checkpoint.read(folder / CHECKPOINT)[1]
+    except UserError:
+        return None
+    found = [int(array) for name, array in arrays.items() if name.endswith("/random_step")]
+    return found[0] if found else None
+
+
+def _way_on(run: Run, error: NotFinite) -> str:
     """Return what to do about a training that has diverged, in a sentence."""
     kept = _kept(run.folder) or "Nothing of it was worth keeping"
     rate = f"training.learning_rate={run.settings.training.learning_rate / 10:g}"
+    # Then the last step before may have spoilt the weights that are kept.
+    at_once = error.step is not None and error.step == _kept_step(run.folder)
+    anew = " If that diverges at once too, begin a new run with it." if at_once else ""
     return (
         f"{kept}. What usually helps is training.clipnorm, a smaller training.learning_rate, or a "
         "warm-up of the KL (training.kl_warmup_epochs): go on with such a change by "
-        f"{command('train', '--resume', run.folder, '--set', rate)}."
+        f"{command('train', '--resume', run.folder, '--set', rate)}.{anew}"
     )
 
 

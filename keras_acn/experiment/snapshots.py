@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_acn._base.atomic import make_folder, replacing
 from keras_acn._base.checks import check_count
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import NotFinite, UserError
 from keras_acn._base.numpy_files import read_arrays
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ class Snapshots(keras.callbacks.Callback):
     def _take(self, epoch):
         rebuilt = self.model.reconstruct(self.images[: self.n])
         codes = self.model.codes(self.images)
+        if not (np.isfinite(rebuilt).all() and np.isfinite(codes).all()):
+            raise NotFinite(None, [f"what the model makes of images after epoch {epoch}"])
         self._kept[epoch] = {
             "epoch": epoch,
             "originals": self.images[: self.n],

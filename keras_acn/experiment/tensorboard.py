@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._base.atomic import make_folder, replacing, write_text, writing
+from keras_acn._base.atomic import check_folder, make_folder, replacing, write_text, writing
 
 if TYPE_CHECKING:
     from keras_acn.data import ImageSet
@@ -55,6 +55,8 @@ class Scalars(keras.callbacks.TensorBoard):
         self._test = None
 
     def on_train_begin(self, logs=None):
+        # TensorFlow does not say which file is in the way.
+        check_folder(self.log_dir, "move it away")
         with writing(self.log_dir, _KEPT):
             super().on_train_begin(logs)
 

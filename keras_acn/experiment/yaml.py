@@ -54,6 +54,27 @@ class _Loader(yaml.SafeLoader):
             seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def flatten_mapping(self, node):
+        # PyYAML copies the options of all that `<<` names, so that every line may have thirty
+        # times the options of the line before.
+        count = len(node.value)
+        for key_node, value_node in node.value:
+            if key_node.tag != f"{_TAG}merge":
+                continue
+            several = isinstance(value_node, yaml.SequenceNode)
+            for each in value_node.value if several else [value_node]:
+                if isinstance(each, yaml.MappingNode):
+                    self.flatten_mapping(each)
+                    count += len(each.value)
+                if count > _MOST_VALUES:
+                    raise yaml.constructor.ConstructorError(
+                        None,
+                        None,
+                        f"<< brings more than {_MOST_VALUES:,} options: write them out",
+                        key_node.start_mark,
+                    )
+        super().flatten_mapping(node)
+
 
 _TAG = "tag:yaml.org,2002:"
 # A name such as 2001-01-01 is text, like any other, and so is =. Numbers are as YAML 1.2 has them:

@@ -19,11 +19,11 @@ from keras_acn._base.atomic import check_folder, replacing
 from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn._base.shell import expanded
-from keras_acn.evaluation.tables import LABELS
+from keras_acn.evaluation.tables import label
 from keras_acn.figures import FIGURES, draw
 from keras_acn.figures.subject import Source, Subject
 from keras_acn.html_report.code_map import address, code_map, sheets_of
-from keras_acn.html_report.evaluated import read_evaluation
+from keras_acn.html_report.evaluated import Cost, read_evaluation
 from keras_acn.plots.picture import class_colors, line_colors
 
 PROJECTIONS = ("tsne", "pca")
@@ -304,22 +304,26 @@ def _evaluation(name: str, subject: Subject) -> str:
     found = read_evaluation(subject.run)
     if found is None or found.code_length is None:  # such as what --few-shot prints
         return ""
+    costs = found.code_length.costs
     rows = [
         [
-            LABELS.get(words, words.removesuffix("_nats").replace("_", " ")),
+            label(words, ["kl_c_nats" in costs]),
             f"{_number(cost.nats, '.2f')} ± {_number(cost.standard_error, '.2f')}",
             _number(cost.bits_per_dim, ".4f"),
             cost.kind,
         ]
-        for words, cost in found.code_length.costs.items()
+        for words, cost in costs.items()
     ]
     if found.code_length.set_nats is not None:
-        of_set = _number(found.code_length.set_nats, ".2f")
-        rows.append(["set: unordered - ln(N!)/N", of_set, "", "code length"])
+        of_set = found.code_length.set_nats
+        whole = costs.get("unordered_nats", Cost())
+        bits = whole.bits_per_dim and whole.nats and of_set * whole.bits_per_dim / whole.nats
+        words = "set: unordered - ln(N!)/N"
+        rows.append([words, _number(of_set, ".2f"), _number(bits, ".4f"), "code length"])
     if (bound := found.importance_weighted) is not None:
         rows.append(
             [
-                f"importance-weighted bound, {bound.samples} samples",
+                f"-log p(x), importance-weighted, {bound.samples} samples",
                 f"{_number(bound.nats, '.2f')} ± {_number(bound.standard_error, '.2f')}",
                 "",
                 "bound",

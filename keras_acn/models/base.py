@@ -346,6 +346,9 @@ class LatentModel(KerasMethods):
                 f'{jit_compile!r} out of compile(); jit_compile is True, False or "auto".'
             )
         kwargs = {key: value for key, value in kwargs.items() if value is not None}
+        if "steps_per_execution" in kwargs:
+            steps = kwargs["steps_per_execution"]
+            kwargs["steps_per_execution"] = check_count(steps, "steps_per_execution", least=1)
         # Whether compiling pays depends on the data, which fit sees first.
         self._auto_jit = jit_compile == "auto" and not kwargs.get("run_eagerly")
         jit_compile = False if jit_compile == "auto" else jit_compile

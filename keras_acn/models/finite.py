@@ -125,6 +125,15 @@ class FiniteWatch:
         raise NotFinite(int(report[1]), terms, rows, int(report[2]))
 
 
+def require_finite(model: Any) -> None:
+    """Raise `NotFinite` if a weight of a model is no finite number in its own type."""
+    for variable in getattr(model, "variables", ()):
+        values = np.asarray(variable)
+        # `bfloat16` is no float to NumPy.
+        if values.dtype.kind not in "biuSU" and not np.isfinite(values.astype(np.float32)).all():
+            raise NotFinite(None, [f"the weight {variable.path}"])
+
+
 class StopOnNonFinite(keras.callbacks.Callback):
     """Stops a training whose costs or gradients are no finite numbers any more.
 

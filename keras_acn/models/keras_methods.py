@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_acn._base.errors import UserError
 from keras_acn.data.arguments import as_image_set
 from keras_acn.distribute.keras_trainer import KerasTrainer
+from keras_acn.models.finite import require_finite
 
 
 class KerasMethods(KerasTrainer):
@@ -145,10 +146,12 @@ class KerasMethods(KerasTrainer):
 
         Raises:
           UserError: If the path names another format, such as Keras's old HDF5.
+          NotFinite: If a weight is no finite number, as no such file could be opened again.
         """
         name = os.fspath(filepath)
         if zipped is not False and not str(name).startswith("hf://"):
             require_keras_file(name)
+        require_finite(self)
         return super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
     def quantize(self, *args: Any, **kwargs: Any) -> None:

@@ -23,7 +23,7 @@ import keras
 import numpy as np
 
 from keras_acn._base import lazy
-from keras_acn._base.errors import UserError, short, unknown_name
+from keras_acn._base.errors import NotFinite, UserError, short, unknown_name
 from keras_acn._base.reading import over_limit
 from keras_acn._base.shipped import pretrained_folders as pretrained_folders
 from keras_acn._base.shipped import require_weights
@@ -35,6 +35,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # Weights are stored as they are. Packed again, they do not shrink by more than this.
 _MOST_PACKED, _ALWAYS_ALLOWED = 100, 2**26
 _DEEPEST = 64
+_TOO_LARGE = "its config describes larger networks than it has weights of"
 # Names in a file of weights. A group that others hold twice over is walked twice.
 _MOST_NAMES = 20_000
 # How Keras writes plain values, and the rooms and kinds of its own classes that a model may have.
@@ -48,6 +49,10 @@ _NOT_KERAS = (
     # Their vocabulary may be a file of any name, or an address, which they read at once.
     *("StringLookup", "IntegerLookup", "TextVectorization"),
 )
+# What metrics keep grows with the square of a number in their config.
+_MOST_IN_METRICS = 1_000
+# These of Keras's activations make functions of what they are given.
+_NO_ACTIVATIONS = ("get", "serialize", "deserialize")
 # Values are looked at by so many at a time.
 _BLOCK = 2**22
 _building = threading.local()
@@ -79,8 +84,9 @@ def load_model(path, compile=True):
     damaged = f"{path} is damaged, or no model of keras_acn"
     try:
         values = _check_archive(path, LatentModel)
-        with _one_at_a_time, _no_more_weights_than(values):
+        with no_more_weights_than(values, _Fault(_TOO_LARGE)):
             model = keras.saving.load_model(path, compile=compile, safe_mode=True)
+            _check_use(model)
     except _Fault as fault:
         raise UserError(f"{damaged}: {fault}.") from fault.__cause__
     except UserError:
@@ -190,6 +196,7 @@ def _check_classes(config: Any) -> None:
 
 def _check_class(each: dict) -> None:
     name, module = each["class_name"], each.get("module")
+    _check_metric(each)
     if name == "function":
         _check_function(each)
         return
@@ -209,6 +216,20 @@ def _check_class(each: dict) -> None:
     )
 
 
+def _check_metric(each: dict) -> None:
+    """Refuse a metric with a large number: Keras makes its memory before anybody asks for it."""
+    metric = getattr(keras.metrics, str(each["class_name"]), None)
+    if not (isinstance(metric, type) and issubclass(metric, keras.metrics.Metric)):
+        return
+    config = each.get("config")
+    for value in config.values() if isinstance(config, dict) else ():
+        if isinstance(value, (int, float)) and not abs(value) <= _MOST_IN_METRICS:
+            raise _Fault(
+                f"it names the metric {short(each['class_name'])} of {short(value)}, and a model "
+                f"has none of more than {_MOST_IN_METRICS:,}"
+            )
+
+
 def _check_function(each: dict) -> None:
     """Refuse a function that is neither registered nor an activation of Keras.
 
@@ -221,6 +242,7 @@ def _check_function(each: dict) -> None:
         isinstance(module, str) and _KERAS.fullmatch(module) is not None
     )
     known = isinstance(inner, str) and callable(getattr(keras.activations, inner, None))
+    known = known and inner not in _NO_ACTIVATIONS
     if not (of_keras and known):
         raise _Fault(f'it names the function "{short(inner)}", which nobody registered')
 
@@ -269,10 +291,12 @@ def _check_weights(file: bytes) -> int:
                 if dataset.is_virtual or dataset.external:
                     raise _Fault(f"its weight {short(name)} lies in another file")
                 total += dataset.nbytes
-                if dataset.dtype.kind not in "biufV":
+                if dataset.dtype.kind not in "biufV" or dataset.dtype.names is not None:
                     raise _Fault(f"its weight {short(name)} holds no numbers")
-                # They are stored as they are, so that none is larger than the file.
-                if total > len(file):
+                # They are stored as they are, so that none is larger than the file. A piece of
+                # one, which is unpacked whole, may be larger than what it is a piece of.
+                piece = math.prod(dataset.chunks or (0,)) * dataset.dtype.itemsize
+                if max(total, piece) > len(file):
                     raise _Fault(f"its weight {short(name)} is larger than the file")
                 if not _is_finite(dataset):
                     raise _Fault(
@@ -316,26 +340,44 @@ def _is_finite(dataset: Any) -> bool:
     return all(np.isfinite(dataset[start : start + rows]).all() for start in blocks)
 
 
+def _check_use(model: Any) -> None:
+    """Refuse a model that was built, and would fail when it is used."""
+    from keras_acn.models.finite import require_finite
+
+    for name in ("encoder", "prior", "decoder", "class_encoder"):
+        if getattr(getattr(model, name, None), "compute_dtype", None) == "float64":
+            raise _Fault(f"its {name.replace('_', ' ')} computes in float64, and no model does")
+    beta = getattr(model, "beta", 0.0)
+    if isinstance(beta, keras.optimizers.schedules.LearningRateSchedule):
+        float(np.asarray(beta(0)))
+    try:
+        # A number that HDF5 holds may be too large for the weight's own type.
+        require_finite(model)
+    except NotFinite as error:
+        raise _Fault(f"{error.terms[0]} is not finite as {model.compute_dtype}") from error
+
+
 @contextlib.contextmanager
-def _no_more_weights_than(values: int) -> Iterator[None]:
-    """A context in which layers of this thread may have so many values, and no more.
+def no_more_weights_than(values: int, fault: Exception) -> Iterator[None]:
+    """A context in which layers of this thread may have so many values; else `fault` is raised.
 
     Else a config could ask for any amount of memory before its weights are seen not to fit.
     """
-    add_weight = keras.Layer.add_weight
 
     def counted(layer, shape=None, *args, **kwargs):
         left = getattr(_building, "left", None)
         if left is not None:
             _building.left = left - math.prod(int(each) for each in shape or ())
             if _building.left < 0:
-                raise _Fault("its config describes larger networks than it has weights of")
+                raise fault
         return add_weight(layer, shape, *args, **kwargs)
 
-    keras.Layer.add_weight = counted
-    _building.left = values
-    try:
-        yield
-    finally:
-        _building.left = None
-        keras.Layer.add_weight = add_weight
+    with _one_at_a_time:
+        add_weight = keras.Layer.add_weight
+        keras.Layer.add_weight = counted
+        before, _building.left = getattr(_building, "left", None), values
+        try:
+            yield
+        finally:
+            _building.left = before
+            keras.Layer.add_weight = add_weight

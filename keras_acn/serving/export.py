@@ -15,6 +15,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 from keras_acn._base.atomic import NewFolder
 from keras_acn._base.errors import UserError, not_writable
 from keras_acn._base.quiet import tensorflow_errors_only
+from keras_acn._base.shell import expanded
+from keras_acn.models.finite import require_finite
 from keras_acn.serving import card as model_card
 from keras_acn.serving import warmup
 from keras_acn.serving.images import ImageDecoder
@@ -87,8 +89,9 @@ def export_model(
     Raises:
       UserError: If the version exists, the model has not been trained, a part of it runs
         Python inside the graph, or an option does not fit.
+      NotFinite: If a weight is no finite number.
     """
-    folder = pathlib.Path(folder).expanduser()
+    folder = pathlib.Path(expanded(folder))
     name = name or os.path.basename(os.path.abspath(folder))
     own = model.codebook
     if own is not None:
@@ -96,6 +99,7 @@ def export_model(
             own.require_codes()
     elif not codebook:
         raise UserError(f"A {type(model).__name__} has no codebook to leave out.")
+    require_finite(model)
     decoder = None
     if ImageDecoder.can_decode(model.image_shape):
         decoder = ImageDecoder(model.image_shape, config and config.data)
@@ -165,7 +169,7 @@ def new_version(folder: str | os.PathLike, version: int | None = None) -> Iterat
     Raises:
       UserError: If the version exists, or the folder cannot be written to.
     """
-    folder = pathlib.Path(folder).expanduser()
+    folder = pathlib.Path(expanded(folder))
     if version is not None and (
         isinstance(version, bool) or not isinstance(version, int) or not 1 <= version < 2**63
     ):

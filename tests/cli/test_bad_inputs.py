@@ -231,7 +231,28 @@ def test_an_error_of_the_system_is_one_sentence(files, monkeypatch, capfd):
     (files / "run" / "metrics.json").unlink()
     (files / "run" / "metrics.json").mkdir()
     assert main(["train", "--resume", "run"]) == 2
-    assert capfd.readouterr().err.count("\n") == 1
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1 and "(is a directory): move that folder away" in error
+    assert main(["evaluate", "x" * 300]) == 2
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1 and "(file name too long): give a shorter path" in error
+
+
+def test_a_run_without_its_checkpoint_is_not_begun_again(files, monkeypatch, capfd):
+    monkeypatch.chdir(files)
+    (files / "run" / "checkpoints" / "last.npz").unlink()
+    before = {path: path.read_bytes() for path in (files / "run").rglob("*") if path.is_file()}
+    assert main(["train", "--resume", "run", "--epochs", "5"]) == 2
+    assert "training.start_from=run" in capfd.readouterr().err
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_a_file_where_a_run_writes_a_folder(files, monkeypatch, capfd):
+    monkeypatch.chdir(files)
+    shutil.rmtree(files / "run" / "tensorboard")
+    (files / "run" / "tensorboard").write_text("x")
+    assert main(["train", "--resume", "run", "--epochs", "2"]) == 2
+    assert "tensorboard" in capfd.readouterr().err
 
 
 def test_a_model_beside_a_strangers_config_is_used_with_data(files, monkeypatch, capfd):

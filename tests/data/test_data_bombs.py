@@ -213,6 +213,18 @@ def test_large_pictures(tmp_path):
     assert len(data.load(f"images:{tmp_path}", resize=8, test=0).train) == 2
 
 
+@pytest.mark.parametrize(
+    "head", [b"\xff\xd8\xff", b"GIF89a\x08\0\x08\0", b"RIFF\xff\xff\xff\x7fWEBPVP8 "]
+)
+@pytest.mark.parametrize("name", ["a.jpg", "a"])
+def test_files_that_no_picture_fills(head, name, tmp_path):
+    """Decoders look through all of a file for its next part, or read it whole."""
+    (tmp_path / name).write_bytes(head)
+    os.truncate(tmp_path / name, 10**11)
+    with pytest.raises(UserError, match="too large" if name == "a.jpg" else "no pictures"):
+        data.load(f"images:{tmp_path}")
+
+
 def test_large_pictures_take_turns(tmp_path, monkeypatch):
     for name in range(4):
         Image.new("L", (300, 200)).save(tmp_path / f"{name}.png")

@@ -11,7 +11,7 @@ from keras_acn._base.atomic import write_text
 from keras_acn._base.errors import UserError, short
 from keras_acn._base.lock import holder
 from keras_acn.cli import main
-from keras_acn.experiment import load_config, loggers, sweep, yaml
+from keras_acn.experiment import build, load_config, loggers, sweep, yaml
 from keras_acn.experiment.checkpoint import read
 from keras_acn.experiment.folder import Run, open_run
 from keras_acn.experiment.summary import SweepLines
@@ -22,6 +22,13 @@ from keras_acn.serving import card
 NINES = "9" * 5000
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)
+)
+# PyYAML copies what `<<` names: 30 times more with each line, and 100 million at once.
+MERGES = "a0: &a0 {x: 1}\n" + "".join(
+    f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 30)}]}}\n" for i in range(1, 8)
+)
+WIDE_MERGE = (
+    "a: &a {" + ", ".join(f"k{i}: 1" for i in range(200)) + "}\nb: {<<: [" + "*a, " * 1000 + "]}\n"
 )
 VALUES = {
     "a date": "2001-99-99",
@@ -79,13 +86,37 @@ def test_values_that_make_no_sense(name, option, tmp_path):
         *("trainning:\n", "trainning: null\n", "null: 3\n", "x" * 200_000 + ": 1\n"),
         *("preset: " + "x" * 200_000, f"format: {NINES}\n", "format: []\n", LAUGHS),
         *("# " + "x" * 1_000_000, "a: 1\n---\nb: 2\n", "%TAG x\n", "<<: 5\n"),
+        *(MERGES, WIDE_MERGE, "a: &a\n  <<: *a\n", "a: &a {<<: [*a, *a]}\n"),
     ],
-    ids=range(17),
+    ids=range(21),
 )
 def test_files_that_make_no_sense(text, tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(text)
     refused(lambda: load_config(file=file))
+
+
+@pytest.mark.parametrize(
+    "setting,told",
+    [
+        ("model.latent_dim=1000000000000", "memory that this machine has"),
+        ("encoder.hidden=[9223372036854775807]", "memory that this machine has"),
+        ("prior.components=1000000000000", "memory that this machine has"),
+        ("encoder={name: conv, convolutions: 1000000000}", "at most 1,000"),
+        ("decoder={name: pixelcnn, layers: 1000000000}", "at most 1,000"),
+    ],
+)
+def test_networks_that_no_machine_holds(setting, told):
+    config = load_config("digits", overrides=[setting])
+    with pytest.raises(UserError, match=told):
+        build.build_model(config, (8, 8, 1), 200)
+
+
+def test_sections_that_are_brought_in_by_name(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("codebook: &c {k: 3}\nprior: {<<: {components: 2}, components: 4}\n")
+    config = load_config(file=file)
+    assert config.codebook.k == 3 and config.prior.as_dict() == {"components": 4}
 
 
 @pytest.mark.parametrize("key", ["trainning", "x" * 200_000, "." * 5000, "a." * 5000 + "b"])

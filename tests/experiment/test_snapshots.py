@@ -1,11 +1,13 @@
 """The frames of the training movie: one an epoch, kept over an interruption."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
 
 import keras_acn
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import NotFinite, UserError
 from keras_acn.experiment import load_config
 from keras_acn.experiment.callbacks import Interrupted
 from keras_acn.experiment.run import train
@@ -90,6 +92,17 @@ def test_the_frames_leave_the_training_as_it_is(tmp_path):
         rows.append([{k: v for k, v in row.items() if k != "seconds"} for row in history])
     assert rows[0] == rows[1]
     assert not (tmp_path / "0" / SNAPSHOTS).exists()
+
+
+def test_no_frame_is_made_of_what_is_not_finite(tmp_path):
+    images = np.zeros((3, 4, 4, 1), np.float32)
+    frames = Snapshots(images, n=2, every=1, folder=tmp_path)
+    frames.set_model(
+        types.SimpleNamespace(reconstruct=lambda x: x, codes=lambda x: np.full((3, 2), np.nan))
+    )
+    with pytest.raises(NotFinite, match="after epoch 1 was not finite"):
+        frames.on_epoch_end(0)
+    assert not frames.frames and not list(tmp_path.iterdir())
 
 
 def test_without_labels_and_without_a_folder(tmp_path):

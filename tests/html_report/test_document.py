@@ -4,6 +4,7 @@ import base64
 import html.parser
 import json
 import re
+import types
 
 import browser
 import numpy as np
@@ -13,7 +14,9 @@ from family import IMAGES, LABELS, made
 from keras_acn import UserError, html_report
 from keras_acn.cli import main
 from keras_acn.data import from_arrays
+from keras_acn.experiment import open_run
 from keras_acn.html_report import document
+from keras_acn.html_report.evaluated import read_evaluation
 
 pytest.importorskip("plotly")
 
@@ -108,6 +111,16 @@ def test_what_cannot_be_reported_is_one_sentence(tmp_path, monkeypatch):
         html_report.check_ready(tmp_path / "a.html")
 
 
+def test_what_evaluate_has_found_has_the_words_of_its_tables():
+    run = open_run("acn-digits")
+    page = document._evaluation("acn-digits", types.SimpleNamespace(run=run))
+    assert "KL, K=5 nearest" in page and "kl k5" not in page
+    costs = read_evaluation(run).code_length
+    nats, bits = re.search(r"set: unordered.*?<td>([\d.]+)</td><td>([\d.]+)</td>", page).groups()
+    assert float(nats) == pytest.approx(costs.set_nats, abs=0.005)
+    assert float(bits) == pytest.approx(costs.set_nats / np.log(2) / 64, abs=5e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(browser.path() is None, reason="there is no Chromium here")
 def test_a_browser_shows_it_from_disk_and_its_map_answers(tmp_path, capsys):
@@ -161,6 +174,12 @@ def test_a_browser_shows_it_from_disk_and_its_map_answers(tmp_path, capsys):
         # A table's note is read without scrolling, and no axis's name lies on its numbers.
         assert page.value(
             "[...document.querySelectorAll('caption')].every("
+            "(each) => each.getBoundingClientRect().right"
+            " <= each.closest('.wide').getBoundingClientRect().right)"
+        )
+        # Nor are its first numbers, whatever the names of its rows.
+        assert page.value(
+            "[...document.querySelectorAll('td:nth-child(2)')].every("
             "(each) => each.getBoundingClientRect().right <= 390)"
         )
         assert page.value(

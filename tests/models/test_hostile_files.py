@@ -71,6 +71,39 @@ def bomb(weights):
     weights.create_dataset(name, (2**20, 2**10), "f4", chunks=(2**10, 2**10), compression="gzip")
 
 
+def piece(weights):
+    """A weight of a few numbers in one piece of 128 MB, which is unpacked whole."""
+    name, values = first(weights).name, first(weights)[()]
+    del weights[name]
+    packed = weights.create_dataset(
+        name, values.shape, "f4", chunks=(2**13, 2**12), maxshape=(None, None), compression="gzip"
+    )
+    packed[: len(values), : values.shape[1]] = values
+
+
+def of_type(dtype, value=0.0):
+    def change(weights):
+        name, values = first(weights).name, first(weights)[()].astype(dtype)
+        values.flat[0] = value
+        del weights[name]
+        weights[name] = values
+
+    return change
+
+
+def metric(name, **options):
+    part = {"module": "keras.metrics", "class_name": name, "config": options}
+    return lambda config: config["compile_config"].update(metrics=[part])
+
+
+def compiled(**options):
+    return lambda config: config["compile_config"].update(options)
+
+
+def of_encoder(**options):
+    return lambda config: config["config"]["encoder"]["config"].update(options)
+
+
 def words(weights):
     name = first(weights).name
     del weights[name]
@@ -121,6 +154,43 @@ HOSTILE = {
     "a link": (lambda p: with_weights(p, link), "somewhere else"),
     "packed zeros": (lambda p: with_weights(p, bomb), "larger than the file"),
     "words": (lambda p: with_weights(p, words), "no numbers"),
+    "a large piece": (lambda p: with_weights(p, piece), "larger than the file"),
+    "fields": (lambda p: with_weights(p, of_type([("a", "f4")], (0,))), "no numbers"),
+    "too large a number": (lambda p: with_weights(p, of_type("f8", 1e300)), "not finite as float"),
+    "a large metric": (
+        lambda p: with_config(p, metric("MeanIoU", num_classes=10**6)),
+        "metric MeanIoU of 1000000",
+    ),
+    "a long metric": (
+        lambda p: with_config(p, metric("AUC", num_thresholds=1e9)),
+        "metric AUC of 1000000000",
+    ),
+    "no steps": (lambda p: with_config(p, compiled(steps_per_execution=0)), "steps_per_execution"),
+    "steps of words": (
+        lambda p: with_config(p, compiled(steps_per_execution="x")),
+        "steps_per_execution",
+    ),
+    "a part in float64": (lambda p: with_config(p, of_encoder(dtype="float64")), "float64"),
+    "no activation": (
+        lambda p: with_config(
+            p, of_encoder(activation={"class_name": "function", "config": "get", "module": None})
+        ),
+        'function "get"',
+    ),
+    "a schedule of words": (
+        lambda p: with_config(
+            p,
+            lambda c: c["config"].update(
+                beta={
+                    "module": "keras.optimizers.schedules",
+                    "class_name": "PolynomialDecay",
+                    "config": {"initial_learning_rate": "x", "decay_steps": 5},
+                    "registered_name": None,
+                }
+            ),
+        ),
+        ".",
+    ),
     "wide": (lambda p: with_config(p, width(10**9)), "larger networks"),
     "a float": (lambda p: with_config(p, width(1e9)), "."),
     "a shell": (lambda p: with_config(p, named("os", "system")), "os.system"),

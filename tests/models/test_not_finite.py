@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 
 import keras
 import numpy as np
@@ -222,3 +223,20 @@ def test_the_watch_is_no_weight_and_survives_copies():
     twin = copy.deepcopy(model)
     twin.compile("adam")
     twin.fit(IMAGES, batch_size=20, verbose=0)
+
+
+def test_what_is_not_finite_is_not_written(tmp_path):
+    model = MODELS["VAE"]()
+    model.compile()
+    weight = model.encoder.trainable_weights[0]
+    weight.assign(np.full(weight.shape, np.nan, np.float32))
+    for write in (lambda: model.save(tmp_path / "m.keras"), lambda: model.export(tmp_path / "e")):
+        with pytest.raises(NotFinite, match=re.escape(f"the weight {weight.path} was not finite")):
+            write()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("steps", [0, -1, 1.5, "x", True])
+def test_steps_that_cannot_be_executed(steps):
+    with pytest.raises(UserError, match="steps_per_execution must be"):
+        MODELS["VAE"]().compile(steps_per_execution=steps)

@@ -81,7 +81,7 @@ def is_picture(path: str) -> bool:
     ending = os.path.splitext(path)[1].lower()
     if ending in _endings() or ending in _NOT_READ:
         return True
-    if is_endless(path):
+    if is_endless(path) or _fault_of_size(path):
         return False
     try:
         with Image.open(path, formats=_readable(_MARKED)):
@@ -132,6 +132,9 @@ def opened(path: str, read: Callable) -> Any:
     """Return `read(image)` of an opened file; `Unreadable` says why there is none."""
     if is_endless(path):
         raise Unreadable(path, "a pipe or a device; save what it gives as a file")
+    fault = _fault_of_size(path)
+    if fault is not None:
+        raise Unreadable(path, f"too large: its bytes take {fault}")
     try:
         with Image.open(path, formats=_readable()) as image:
             size = _memory_of(image)
@@ -157,6 +160,18 @@ def opened(path: str, read: Callable) -> Any:
     except Exception as error:
         # The decoders of damaged files raise SyntaxError, ValueError, struct.error and more.
         raise Unreadable(path, "cut off or damaged") from error
+
+
+def _fault_of_size(path: str) -> str | None:
+    """Return why a file has too many bytes, or `None`.
+
+    Some decoders read a file whole before they look at it. Pixels take at least twice the bytes
+    that they have in a file.
+    """
+    try:
+        return over_limit(2 * os.path.getsize(path))
+    except OSError:
+        return None
 
 
 def _memory_of(image: Any) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from keras_acn._base.checks import check_count
+from keras_acn._base.checks import MOST_LAYERS, check_count
 from keras_acn._base.errors import UserError
 from keras_acn._base.precision import wide_dtype
 from keras_acn.decoders.base import Decoder
@@ -120,7 +120,7 @@ class GatedPixelCNN(Decoder):
                 "or another likelihood."
             )
         self.prediction = check_prediction(prediction, self.likelihood)
-        self.num_layers = check_count(layers, "layers", 1)
+        self.num_layers = check_count(layers, "layers", 1, MOST_LAYERS)
         self.filters = check_count(filters, "filters", 1)
         self.residual = residual
         self.bottleneck_filters = bottleneck_filters
