@@ -20,7 +20,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterator
 
-from keras_acn._base.errors import CannotWrite, UserError, short
+from keras_acn._base.errors import CannotWrite, UserError, not_writable, short
 
 # .NAME.<digits of the process>-<of the machine>-<at random>.tmp.SUFFIX; the first two are missing
 # in the names of version 0.1.0.
@@ -394,10 +394,7 @@ def make_folder(path: str | os.PathLike) -> None:
     except FileExistsError as error:
         raise UserError(f"{path} is a file, not a folder: choose another --out.") from error
     except OSError as error:
-        reason = error.strerror.lower() if error.strerror else "unknown reason"
-        raise UserError(
-            f"The folder {path} cannot be written to ({reason}): choose another --out."
-        ) from error
+        raise not_writable(path, error) from error
 
 
 def _to_disk(path: pathlib.Path) -> None:

@@ -68,18 +68,17 @@ def check_widths(values, what: str, fewest: int = 0) -> tuple[int, ...]:
     Raises:
       UserError: If it is no list of positive whole numbers, or too short.
     """
+    is_list = isinstance(values, Iterable) and not isinstance(values, (str, bytes, dict))
     try:
-        if isinstance(values, (str, bytes, dict)) or not isinstance(values, Iterable):
-            raise UserError("no list")
-        widths = tuple(check_count(value, what, 1) for value in values)
-        if len(widths) < fewest:
-            raise UserError("too short")
+        widths = tuple(check_count(value, what, 1) for value in values) if is_list else None
     except UserError:
+        widths = None
+    if widths is None or len(widths) < fewest:
         length = f" with at least {fewest}" if fewest else ""
         raise UserError(
             f"{what} must be a list of positive whole numbers{length}, such as [64, 32], not "
             f"{short(repr(values))}."
-        ) from None
+        )
     return widths
 
 

@@ -109,6 +109,14 @@ room there. It is kept.
         return CannotWrite(self.path, self.reason, self.fix, kept)
 
 
+def not_writable(
+    folder: str | os.PathLike, error: OSError, fix: str = "choose another --out"
+) -> UserError:
+    """Return the error of a folder that the system does not let us write to."""
+    reason = (error.strerror or "unknown reason").lower()
+    return UserError(f"The folder {folder} cannot be written to ({reason}): {fix}.")
+
+
 def _listed(words: list[str]) -> str:
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
@@ -144,6 +152,16 @@ def short(value: object, most: int = 80) -> str:
     text = text if len(text) <= most else f"{text[: most - 3]}..."
     # A terminal obeys some of what cannot be printed.
     return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's words, to stand in a sentence; its class if it has none.
+
+    Example:
+      >>> first_line(ValueError("No such layer.\\nUse another.")), first_line(KeyError())
+      ('No such layer', 'KeyError')
+    """
+    return short((str(error).strip() or type(error).__name__).splitlines()[0], 200).rstrip(".")
 
 
 def did_you_mean(word: object, known: Iterable) -> str:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-# The one way up. `model.export(DIR)` belongs on a model, as Keras has it there, but what it does
-# is a room of its own above the models. Every exception to the direction of the imports stands
-# here, and is imported only when it is called.
+# The one way up. `model.export(DIR)` and `ACN.for_data(data)` belong on a model, as Keras has the
+# former there, but what they do are rooms of their own above the models. Every exception to the
+# direction of the imports stands here, and is imported only when it is called.
 UPWARD = {
     "export_model": "keras_acn.serving:export_model",
     "model_for_data": "keras_acn.experiment.auto:model_for_data",

@@ -9,7 +9,7 @@ import pathlib
 import socket
 import time
 
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import UserError, not_writable
 
 try:
     import fcntl
@@ -77,10 +77,7 @@ class FolderLock(contextlib.AbstractContextManager):
             # A link in a folder from elsewhere would have another file written over.
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINKS, 0o666)
         except OSError as error:
-            reason = (error.strerror or "unknown reason").lower()
-            raise UserError(
-                f"The folder {self.folder} cannot be written to ({reason}): choose another --out."
-            ) from error
+            raise not_writable(self.folder, error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Who held it until now may have removed the file in the meantime.

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_acn._base.errors import UserError, short
+from keras_acn._base.errors import UserError, first_line, short
 
 
 def saved_network(network: Any) -> Any:
@@ -40,9 +40,9 @@ def first_answer(network: Any, kind: str, *shapes: tuple[int, ...]) -> Any:
         return network(inputs[0] if len(inputs) == 1 else inputs, training=False)
     except Exception as error:  # whatever a network of someone else's may raise
         wanted = " and ".join(f"[batch, {', '.join(map(str, shape))}]" for shape in shapes)
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"The {kind}'s network ({type(network).__name__}) cannot take {wanted}: {short(first)}"
+            f"The {kind}'s network ({type(network).__name__}) cannot take {wanted}: "
+            f"{short(first_line(error))}."
         ) from error
 
 

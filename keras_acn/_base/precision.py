@@ -1,6 +1,9 @@
-"""The precision that the parameters of distributions come out in."""
+"""The precision that layers are built in, and that of the parameters of distributions."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
 
 import keras
 from keras import ops
@@ -19,3 +22,18 @@ def widened(x):
     the codec makes to be rid of rounding errors, they stay as exact as they are.
     """
     return ops.cast(x, wide_dtype(x.dtype))
+
+
+@contextlib.contextmanager
+def built_in(policy: str) -> Iterator[None]:
+    """A context in which layers that say nothing of precision are built in this one.
+
+    Keras keeps its dtype policy by thread. Its `floatx`, which is one for the process, stays as
+    it is.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -18,7 +18,7 @@ _BAR = 24
 
 
 def takes_tell(function: Callable) -> Callable:
-    """Let a function whose `progress` was called `tell` take that name for one version more."""
+    """Let a function whose `progress` was called `tell` take that name until version 0.3.0."""
 
     @functools.wraps(function)
     def renamed(*args, tell=None, **kwargs):
@@ -35,21 +35,28 @@ def takes_tell(function: Callable) -> Callable:
 
 
 def of_two(progress: Callable | None, name: str) -> Progress | None:
-    """Return `progress(done, total)`; for one version more it may be `progress(name, ...)`."""
-    if progress is None:
-        return None
-    try:
-        inspect.signature(progress).bind(0, 1)
-    except TypeError:
-        warnings.warn(
-            "`progress` is now called with two numbers, progress(done, total).",
-            DeprecationWarning,
-            stacklevel=3,
-        )
-        return lambda done, total: progress(name, done, total)
-    except ValueError:  # a function of C, whose signature is not known
-        pass
-    return progress
+    """Return `progress(done, total)`, also of one that `is_by_stage`."""
+    if progress is None or not is_by_stage(progress):
+        return progress
+    warnings.warn(
+        "`progress` is now called with two numbers, progress(done, total).",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return lambda done, total: progress(name, done, total)
+
+
+def is_by_stage(progress: Callable) -> bool:
+    """Return whether `progress` takes `(stage, done, total)`, as it may until version 0.3.0."""
+
+    def takes(count):
+        try:
+            inspect.signature(progress).bind(*range(count))
+        except (TypeError, ValueError):  # the latter of a function of C, which is not known
+            return False
+        return True
+
+    return takes(3) and not takes(2)
 
 
 def share_of(progress: Progress | None, part: int, parts: int) -> Progress | None:

@@ -156,7 +156,7 @@ def train(
     load_tensorflow(None if team is None else lambda: strategy.join(team))
     told = None
     if settings.training.minutes is None:  # what is still to be chosen settles its own
-        settings, told = precision.settled(settings, alone=team is None)
+        settings, told = precision.chosen(settings, alone=team is None)
     if told is not None and not quiet and (team is None or team.is_chief):
         click.echo(told)
     lines = experiment.EpochBar if sys.stdout.isatty() else experiment.EpochLines

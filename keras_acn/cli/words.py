@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import glob
 import os
-import typing
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -105,16 +104,9 @@ class _Setting(click.ParamType):
 def _options(section: Any, before: str = "") -> Iterator[str]:
     """Yield the dotted names of all options of a section of the configuration."""
     for name, field in section.model_fields.items():
-        # In Python 3.10 `list[int]` passes for a type, but not for a class.
-        inner = [
-            each
-            for each in (field.annotation, *typing.get_args(field.annotation))
-            if typing.get_origin(each) is None
-            and isinstance(each, type)
-            and issubclass(each, schema.Section)
-        ]
-        if inner:
-            yield from _options(inner[0], f"{before}{name}.")
+        inner = schema.section_of(field)
+        if inner is not None:
+            yield from _options(inner, f"{before}{name}.")
         elif before or name == "seed":
             yield f"{before}{name}"
 

@@ -84,7 +84,7 @@ def pick_unique(
 def uniform_rank(uniform: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     """Return `floor(uniform * count)` as int32: a uniform choice among `count` places.
 
-    It is floor(uniform * count), below `count` however that is rounded, and 0 of none.
+    It is below `count` however the product is rounded, and 0 of none.
     """
     rank = tf.cast(uniform * tf.cast(count, tf.float32), tf.int32)
     return tf.maximum(tf.minimum(rank, count - 1), 0)

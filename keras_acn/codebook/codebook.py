@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError
 from keras_acn._base.noise import Noise
 from keras_acn.codebook.assign import pick_uniform, pick_unique
@@ -99,9 +100,7 @@ class KNNCodebook(CodeStore):
         **kwargs,
     ):
         super().__init__(size, latent_dim=latent_dim, seed=seed, **kwargs)
-        if int(k) < 1:
-            raise UserError(f"The codebook needs k of at least 1, not {k}.")
-        self.k = int(k)
+        self.k = check_count(k, "The codebook's k", 1)
         self.unique = bool(unique)
         self.search = search
         # A wrong name is said at once; what "auto" means is known with the size.

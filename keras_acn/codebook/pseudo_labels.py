@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn.codebook.classes import ClassLists, class_lists
 from keras_acn.codebook.store import CodeStore, require_finite
@@ -85,21 +86,17 @@ class PseudoLabels(CodeStore):
         **kwargs,
     ):
         super().__init__(size, latent_dim=latent_dim, seed=seed, **kwargs)
-        if int(clusters) < 1:
-            raise UserError(f"Pseudo-labels need at least 1 cluster, not {clusters}.")
+        self.clusters = check_count(clusters, "The number of clusters", 1)
         if weighting not in WEIGHTINGS:
             raise unknown_name("weighting of pseudo-labels", weighting, WEIGHTINGS)
         for name, value in (("c_weight", c_weight), ("c_weight_start", c_weight_start)):
             if not 0 <= float(value) <= 1:
                 raise UserError(f"{name} must be a share in [0, 1], not {value}.")
-        if int(anneal_epochs) < 1:
-            raise UserError(f"anneal_epochs must be at least 1, not {anneal_epochs}.")
-        self.clusters = int(clusters)
         self.weighting = weighting
         self.c_weight = float(c_weight)
         self.c_weight_start = float(c_weight_start)
-        self.anneal_epochs = int(anneal_epochs)
-        self.class_dim = None if class_dim is None else int(class_dim)
+        self.anneal_epochs = check_count(anneal_epochs, "anneal_epochs", 1)
+        self.class_dim = None if class_dim is None else check_count(class_dim, "class_dim", 1)
         self._true_labels: _Hidden | None = None
         self.build_if_known()
 

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError
 from keras_acn.distribute.exchange import here
 from keras_acn.distribute.keras_trainer import drop_weights
@@ -51,10 +52,8 @@ class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
         # every policy.
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
-        if size is not None and int(size) < 1:
-            raise UserError(f"The codebook needs a size of at least 1, not {size}.")
-        self.size = None if size is None else int(size)
-        self.latent_dim = None if latent_dim is None else int(latent_dim)
+        self.size = None if size is None else check_count(size, "The codebook's size", 1)
+        self.latent_dim = None if latent_dim is None else check_count(latent_dim, "latent_dim", 1)
         self.seed = int(seed)
         self._continue_pass = False
         self._model_ref: weakref.ref | None = None

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import math
-import numbers
 import os
 import pathlib
 import time
@@ -16,8 +14,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from keras_acn._base.atomic import require_room
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError, unknown_name
-from keras_acn._base.progress import Progress
+from keras_acn._base.progress import Progress, is_by_stage
 from keras_acn.codec.container import (
     CODES,
     LEARNS,
@@ -380,7 +379,8 @@ def prepared(
         ("block_images", block_images, MAX_BLOCK),
         ("nearest", nearest, MAX_BLOCK),
     ):
-        _check_number(name, value, most)
+        if value is not None:
+            check_count(value, name, 1, most)
     if keep_order and mode == "stream":
         raise UserError(
             'The mode "stream" keeps the order anyway: leave out keep_order, or take the mode '
@@ -447,7 +447,7 @@ class Stages:
     def __init__(self, progress, count, stages):
         self._progress, self._total = progress, count * len(stages)
         self._done = dict.fromkeys(stages, 0)
-        self._by_stage = progress is not None and _takes(progress, 3) and not _takes(progress, 2)
+        self._by_stage = progress is not None and is_by_stage(progress)
         if self._by_stage:
             _warn("progress is called with (done, total) from now on, without a stage.")
 
@@ -464,14 +464,6 @@ class Stages:
         """Tell that all is done, if it was done otherwise than stage by stage."""
         if self._progress is not None and sum(self._done.values()) < self._total:
             self._progress(self._total, self._total)
-
-
-def _takes(function, count):
-    try:
-        inspect.signature(function).bind(*range(count))
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def place_of(data: Any) -> Any:
@@ -492,12 +484,6 @@ def _in_order(images, model):
 
 def _warn(sentence, stacklevel=4):
     warnings.warn(sentence, DeprecationWarning, stacklevel)
-
-
-def _check_number(name, value, most):
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if value is not None and not (whole and 1 <= value <= most):
-        raise UserError(f"{name} must be from 1 to {most}, and whole, not {value}.")
 
 
 def _check_shape(shape, wanted):

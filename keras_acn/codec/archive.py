@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_acn import __version__
 from keras_acn._base import shipped
-from keras_acn._base.errors import UserError, unknown_name
+from keras_acn._base.errors import UserError
 from keras_acn._base.reading import require_memory
 from keras_acn.codec.blocks import BlockCodec, default_lanes
 from keras_acn.codec.container import (
@@ -20,7 +20,6 @@ from keras_acn.codec.container import (
     FORMAT,
     FORMAT_WITH_MODEL,
     MAX_BLOCK_VALUES,
-    MODES,
     Block,
     End,
     Header,
@@ -64,9 +63,6 @@ def header_of(
     Raises:
       UserError: If the source's numbers are no pixels of the model's, or the name is too long.
     """
-    if mode not in MODES:
-        raise unknown_name("mode", mode, MODES)
-    check_codes(model, mode, codes)
     if len(model_name.encode(errors="replace")) > 255:
         raise UserError(
             "model_name is longer than the 255 bytes that a file has for it: shorten it."

@@ -132,12 +132,12 @@ class Header:
         flags = self.keep_order | self.has_channel_axis << 1 | self.cut << 4
         flags |= CODES.index(self.codes) << 2
         body = struct.pack("<BB", MODES.index(self.mode), flags) + self.fingerprint
-        body += b"".join(_text(each) for each in (self.model_name, self.values.dtype, self.writer))
+        body += b"".join(text(each) for each in (self.model_name, self.values.dtype, self.writer))
         numbers = [getattr(self, name) for name in _NUMBERS]
         for number in (*self.image_shape, *numbers, self.values.scale, self.values.levels):
             body += varint(number)
         head = MAGIC + struct.pack("<B", self.format) + varint(len(body)) + body
-        return head + _checksum(head)
+        return sealed(head)
 
     @classmethod
     def read(cls, reader: Reader) -> Header:
@@ -216,8 +216,7 @@ class ModelPart:
 
     def to_bytes(self) -> bytes:
         """Return the part with its checksum."""
-        body = MODEL + varint(len(self.content)) + self.content
-        return body + _checksum(body)
+        return sealed(MODEL + varint(len(self.content)) + self.content)
 
     @classmethod
     def read(cls, reader: Reader) -> ModelPart:
@@ -256,8 +255,7 @@ class Block:
         head = BLOCK + varint(self.count) + varint(len(self.words))
         head += struct.pack("<B", same) + coded + varint(self.grid.reach)
         head += b"" if self.scale is None else struct.pack("<B", self.scale)
-        body = head + self.words.astype("<u4").tobytes()
-        return body + _checksum(body)
+        return sealed(head + self.words.astype("<u4").tobytes())
 
     @classmethod
     def read(cls, reader: Reader, header: Header) -> Block:
@@ -300,8 +298,7 @@ class End:
 
     def to_bytes(self) -> bytes:
         """Return the end with its checksum."""
-        body = END + self.digest + varint(self.initial_bits) + varint(self.lane_bits)
-        return body + _checksum(body)
+        return sealed(END + self.digest + varint(self.initial_bits) + varint(self.lane_bits))
 
     @classmethod
     def read(cls, reader: Reader, header: Header) -> End:
@@ -356,14 +353,14 @@ class Reader:
 
     def damaged(self) -> UserError:
         """Return the error that says so."""
-        return UserError(f"{self.name} is damaged: get it, or compress its images, again.")
+        return damaged(self.name)
 
     def take(self, size: int, where: str = "ends") -> bytes:
         """Return the next bytes."""
         if size > self.left():
             if where == "begins":
                 raise UserError(f"{self.name} is no .acn file.")
-            raise UserError(f"{self.name} is cut off: get it, or compress its images, again.")
+            raise cut_off(self.name)
         content = self._file.read(size)
         self._crc = zlib.crc32(content, self._crc)
         return content
@@ -385,13 +382,13 @@ class Reader:
     def text(self) -> str:
         """Return the next text."""
         try:
-            text = self.take(self.take(1)[0]).decode("utf-8")
+            content = self.take(self.take(1)[0]).decode("utf-8")
         except UnicodeDecodeError:
             raise self.damaged() from None
-        if not text.isprintable():
+        if not content.isprintable():
             # A terminal obeys some of these when the text is shown.
             raise self.damaged()
-        return text
+        return content
 
     def checksum(self) -> None:
         """Read the checksum over all that was read since the last one."""
@@ -399,6 +396,27 @@ class Reader:
         if self.take(4) != expected:
             raise self.damaged()
         self._crc = 0
+
+
+def text(value: str) -> bytes:
+    """Return a short text as `Reader.text` reads it."""
+    content = value.encode("utf-8")
+    return bytes([len(content)]) + content
+
+
+def sealed(content: bytes) -> bytes:
+    """Return a part of a file with its checksum."""
+    return content + struct.pack("<I", zlib.crc32(content))
+
+
+def damaged(name: str) -> UserError:
+    """Return the error of a file that holds what nobody wrote."""
+    return UserError(f"{name} is damaged: get it, or compress its images, again.")
+
+
+def cut_off(name: str) -> UserError:
+    """Return the error of a file that ends too early."""
+    return UserError(f"{name} is cut off: get it, or compress its images, again.")
 
 
 @contextlib.contextmanager
@@ -450,12 +468,3 @@ def _values(body, dtype):
         return PixelValues(dtype, scale, levels)
     except UserError:
         raise body.damaged() from None
-
-
-def _text(value):
-    content = value.encode("utf-8")
-    return bytes([len(content)]) + content
-
-
-def _checksum(content):
-    return struct.pack("<I", zlib.crc32(content))

@@ -6,27 +6,22 @@ has the format.
 
 from __future__ import annotations
 
-import bz2
 import dataclasses
 import json
-import lzma
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_acn._base.errors import UserError
-from keras_acn._base.reading import require_memory
-from keras_acn._base.varint import varint
 from keras_acn.codec.container import Reader
+from keras_acn.codec.sections import squeezed, unsqueezed
 
 # Bits of a weight: a float16, or a whole number times its array's scale.
 FLOAT16 = 16
 WEIGHT_BITS = (4, 5, 6, 7, 8, FLOAT16)
 # What a hostile file may make a reader unpack: 2^26 float32 weights.
 MAX_CONFIG, MAX_SECTION = 2**16, 2**28
-_LZMA = [{"id": lzma.FILTER_LZMA2, "preset": 9}]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +174,9 @@ class Packed:
         """
         reader = Reader(content, name)
         bits = reader.take(1)[0]
-        config, *sections = (unsqueezed(reader, most) for most in (MAX_CONFIG, *[MAX_SECTION] * 4))
+        config, *sections = (
+            unsqueezed(reader, most, "The weights") for most in (MAX_CONFIG, *[MAX_SECTION] * 4)
+        )
         if bits not in WEIGHT_BITS or not reader.at_end():
             raise reader.damaged()
         try:
@@ -190,67 +187,3 @@ class Packed:
             raise reader.damaged()
         exact, low, high, whole = sections
         return cls(config, bits, (exact, low, high, whole))
-
-
-def _deflated(content):
-    """Return the shorter of deflate as it is, and of it with each byte by itself.
-
-    The latter is all there is to save in weights.
-    """
-    coded = []
-    for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY):
-        coder = zlib.compressobj(9, zlib.DEFLATED, -15, 9, strategy)
-        coded.append(coder.compress(content) + coder.flush())
-    return min(coded, key=len)
-
-
-# How a section may be compressed, in the order of their numbers in a file; the reader's side takes
-# no more bytes out than it is asked for.
-_PACKERS: tuple[Callable[[bytes], bytes], ...] = (
-    lambda content: content,
-    _deflated,
-    bz2.compress,
-    lambda content: lzma.compress(content, lzma.FORMAT_RAW, filters=_LZMA),
-)
-_UNPACKERS: tuple[Callable[[], Any] | None, ...] = (
-    None,
-    lambda: zlib.decompressobj(-15),
-    bz2.BZ2Decompressor,
-    lambda: lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_LZMA),
-)
-
-
-def squeezed(content: bytes) -> bytes:
-    """Return a section: its size; and where there is any, the packer's number and its bytes."""
-    if not content:
-        return varint(0)
-    packed = [pack(content) for pack in _PACKERS]
-    best = min(range(len(packed)), key=lambda number: len(packed[number]))
-    size = varint(len(packed[best]))
-    return varint(len(content)) + bytes([best]) + size + packed[best]
-
-
-def unsqueezed(reader: Reader, most: int) -> bytes:
-    """Read a section of at most so many bytes, once unpacked.
-
-    Raises:
-      UserError: If it has more, or is damaged.
-    """
-    size = reader.number(most)
-    if not size:
-        return b""
-    require_memory(size, f"The weights in {reader.name}")
-    method = reader.take(1)[0]
-    content = reader.take(reader.number(reader.left()))
-    if method >= len(_UNPACKERS):
-        raise reader.damaged()
-    make = _UNPACKERS[method]
-    if make is not None:
-        try:
-            # One more than it should have, so that too many are seen.
-            content = make().decompress(content, size + 1)
-        except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError):
-            raise reader.damaged() from None
-    if len(content) != size:
-        raise reader.damaged()
-    return content

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import keras
 
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import UserError, first_line
+from keras_acn._base.precision import built_in
 
 DTYPE_POLICIES = (
     "DTypePolicy",
@@ -41,13 +41,13 @@ def exact_copy(part: Any) -> Any:
     """
     try:
         config = _in_float64(keras.saving.serialize_keras_object(part))
-        with _float64_in_this_thread():
+        with built_in("float64"):
             copy = keras.saving.deserialize_keras_object(config)
         copy.set_weights([weight.astype("float64") for weight in part.get_weights()])
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
             f"{type(part).__name__} cannot be copied in float64, which compressing needs: give it "
-            f"get_config() and from_config() ({str(error).splitlines()[0]})."
+            f"get_config() and from_config() ({first_line(error)})."
         ) from error
     return copy
 
@@ -64,17 +64,3 @@ def _in_float64(config):
     if isinstance(config, (list, tuple)):
         return type(config)(_in_float64(each) for each in config)
     return config
-
-
-@contextlib.contextmanager
-def _float64_in_this_thread():
-    """Make float64 the policy of layers that a part builds without a word about precision.
-
-    Keras keeps that policy by thread. Its `floatx`, which is one for the process, stays as it is.
-    """
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float64")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from keras_acn import __version__
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn._base.progress import Progress
 from keras_acn._base.reading import require_memory
@@ -148,8 +149,8 @@ def compress_folder(
         raise unknown_name("mode of a folder", mode, FOLDER_MODES)
     if names not in ("all", "none"):
         raise UserError(f'names is "all" or "none", not {names!r}.')
-    if limit is not None and limit < 1:
-        raise UserError(f"The limit is a number of pictures, at least 1, not {limit}.")
+    if limit is not None:
+        check_count(limit, "The limit, a number of pictures,", 1)
     if model is None and mode != "raw":
         raise UserError('A folder is compressed with a model: give one, or take mode="raw".')
     if mode == "raw":

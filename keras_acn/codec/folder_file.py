@@ -8,8 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import struct
-import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
 
@@ -17,10 +15,19 @@ import numpy as np
 
 from keras_acn._base.errors import UserError
 from keras_acn._base.varint import varint
-from keras_acn.codec.container import DIGEST_SIZE, FORMAT_OF_FOLDER, MAGIC, Header, Reader
-from keras_acn.codec.embedded import squeezed, unsqueezed
+from keras_acn.codec.container import (
+    DIGEST_SIZE,
+    FORMAT_OF_FOLDER,
+    MAGIC,
+    Header,
+    Reader,
+    cut_off,
+    damaged,
+    sealed,
+)
 from keras_acn.codec.index import MAX_INDEX, Index
 from keras_acn.codec.planes import Tiling, join, rest_bytes
+from keras_acn.codec.sections import squeezed, unsqueezed
 from keras_acn.data.readers.exact import Picture
 
 INDEX, TILES, REST, END = b"I", b"T", b"R", b"E"
@@ -171,7 +178,7 @@ class RestWriter:
             self._waiting.clear()
 
     def _write(self, chunk):
-        part = _sealed(REST + squeezed(chunk))
+        part = sealed(REST + squeezed(chunk))
         self._write_part(part)
         self.size += len(part)
 
@@ -179,17 +186,17 @@ class RestWriter:
 def index_part(index: Index) -> bytes:
     """Return the beginning of a file: its mark, and the index."""
     mark = MAGIC + bytes([FORMAT_OF_FOLDER])
-    return _sealed(mark + INDEX + squeezed(index.to_bytes()))
+    return sealed(mark + INDEX + squeezed(index.to_bytes()))
 
 
 def tiles_part(size: int) -> bytes:
     """Return what comes before a file of tiles of so many bytes."""
-    return _sealed(TILES + varint(size))
+    return sealed(TILES + varint(size))
 
 
 def end_part(digest: bytes) -> bytes:
     """Return the end of a file."""
-    return _sealed(END + digest)
+    return sealed(END + digest)
 
 
 def read_folder(content: bytes | BinaryIO, name: str) -> FolderFile:
@@ -212,7 +219,7 @@ def read_folder(content: bytes | BinaryIO, name: str) -> FolderFile:
         raise UserError(f"{name} holds an array, no folder: decompress it to an .npy file.")
     if reader.take(1) != INDEX:
         raise reader.damaged()
-    content_of_index = unsqueezed(reader, MAX_INDEX)
+    content_of_index = unsqueezed(reader, MAX_INDEX, "The names of the pictures")
     reader.checksum()
     index, index_bytes = Index.read(content_of_index, name), reader.place()
     tiles, tiles_bytes, rest_bytes = None, 0, 0
@@ -244,11 +251,11 @@ def tiling_of(file: FolderFile, header: Header) -> Tiling:
     Raises:
       UserError: If it is not one of these pictures.
     """
-    modes, sizes = ([getattr(e, each) for e in file.index.entries] for each in ("mode", "size"))
-    tiling, values = Tiling(modes, sizes, header.values.levels, header.image_shape), header.values
+    kinds, values = [(each.mode, each.size) for each in file.index.entries], header.values
+    tiling = Tiling(kinds, values.levels, header.image_shape)
     fits = header.count == tiling.count and header.mode in ("stream", "set")
     if not fits or (values.dtype, values.scale) != ("|u1", values.levels - 1):
-        raise Reader(b"", file.name).damaged()
+        raise damaged(file.name)
     return tiling
 
 
@@ -271,7 +278,7 @@ def pictures_of(
         picture = join(entry.mode, entry.size, levels, plane, content)
         yield dataclasses.replace(picture, palette=entry.palette, alphas=entry.alphas)
     if not rest.at_end():
-        raise Reader(b"", file.name).damaged()
+        raise damaged(file.name)
 
 
 class _RestReader:
@@ -285,9 +292,9 @@ class _RestReader:
         while size:
             if not self._chunk:
                 if self.at_end():
-                    raise Reader(b"", self._file.name).damaged()
+                    raise damaged(self._file.name)
                 reader = Reader(self._file.rest[self._next], self._file.name)
-                self._chunk = memoryview(unsqueezed(reader, CHUNK))
+                self._chunk = memoryview(unsqueezed(reader, CHUNK, "The pixels"))
                 self._next += 1
             parts.append(self._chunk[:size])
             self._chunk = self._chunk[size:]
@@ -308,7 +315,7 @@ class _Reader(Reader):
         """Step over so many bytes, which have checksums of their own."""
         start = self.place()
         if size > self.left():
-            raise UserError(f"{self.name} is cut off: get it, or compress its images, again.")
+            raise cut_off(self.name)
         self._file.seek(start + size)
         return cast(BinaryIO, Window(self._file, start, size))
 
@@ -319,7 +326,3 @@ class _Reader(Reader):
         self.take(1)
         self.take(self.number(self.left()))
         return cast(BinaryIO, Window(self._file, start, self.place() - start))
-
-
-def _sealed(content):
-    return content + struct.pack("<I", zlib.crc32(content))

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from keras_acn._base.errors import UserError
 from keras_acn._base.varint import varint
-from keras_acn.codec.container import Reader
+from keras_acn.codec.container import Reader, text
 from keras_acn.data.readers.exact import MODES, Picture
 
 # Larger numbers than these are never written: bytes of an index once it is unpacked; a side, and
@@ -77,7 +77,7 @@ class Index:
 
     def to_bytes(self) -> bytes:
         """Return the index, column by column, to be compressed."""
-        out = [bytes([self.has_tiles | (self.files is not None) << 1]), _text(self.writer)]
+        out = [bytes([self.has_tiles | (self.files is not None) << 1]), text(self.writer)]
         out += [varint(len(self.shown)), *map(varint, self._copies())]
         out += [bytes(_MODES.index(entry.mode) for entry in self.entries)]
         for side in (0, 1):
@@ -227,8 +227,3 @@ def _read_front_coded(reader, count, slashes=False):
             raise reader.damaged()
         names.append(name)
     return names
-
-
-def _text(value):
-    content = value.encode("utf-8")
-    return bytes([len(content)]) + content

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from keras_acn._base.checks import check_seed
+from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.errors import UserError
 from keras_acn.data.load import with_test
 from keras_acn.data.readers import check_no_pictures, open_source
 from keras_acn.data.readers.base import Parts, Source
 from keras_acn.data.readers.folder import FolderSource, part_folders
-from keras_acn.data.readers.idx import find_idx_file, open_idx_file
+from keras_acn.data.readers.idx import is_idx_folder, open_idx_file
 from keras_acn.data.readers.notices import Notices
 from keras_acn.data.readers.npy import open_npz
 from keras_acn.data.readers.picture import check_background, is_picture
@@ -103,8 +103,7 @@ def _kind(name):
         return kind, os.path.expanduser(rest)
     path = os.path.expanduser(name)
     if os.path.isdir(path):
-        is_idx = any(find_idx_file(path, part, "images", 3) for part in ("train", "t10k"))
-        return ("idx" if is_idx else "images"), path
+        return ("idx" if is_idx_folder(path) else "images"), path
     ending = os.path.splitext(path)[1].lower()
     if ending in (".npy", ".npz"):
         return ending[1:], path
@@ -162,8 +161,8 @@ class Treated(Source):
             raise UserError(
                 "Images that are drawn anew each time cannot be compressed: take --binarize static."
             )
-        if limit is not None and limit < 0:
-            raise UserError(f"The limit is a number of images, at least 0, not {limit}.")
+        if limit is not None:
+            check_count(limit, "The limit, a number of images,")
         shape = tuple(source.shape)
         if len(shape) not in (3, 4) or 0 in shape[1:]:
             raise UserError(

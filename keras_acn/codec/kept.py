@@ -86,8 +86,8 @@ def kept(model: Any) -> Kept:
       >>> kept(model).get("sum", None, lambda: "made anew")
       'made anew'
     """
-    parts = (model.encoder, model.prior, model.decoder)
     # The fingerprint leaves out options of a user's own parts that it cannot know of.
+    parts = model.parts().values()
     configs = (repr(keras.saving.serialize_keras_object(part)) for part in parts)
     state = (fingerprint(model, codes=False), *configs)
     with _LOCK:

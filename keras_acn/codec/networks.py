@@ -49,9 +49,7 @@ class Copies:
     """
 
     def __init__(self, model: Any):
-        self.encoder, self.prior, self.decoder = (
-            exact_copy(part) for part in (model.encoder, model.prior, model.decoder)
-        )
+        self.encoder, self.prior, self.decoder = map(exact_copy, model.parts().values())
         if model.prior.needs_encoder:
             self.prior.attach(self.encoder)
         self.pixelcnn = NumpyPixelCNN(self.decoder) if in_numpy(self.decoder) else None
@@ -296,8 +294,8 @@ def without_codes(model: Any) -> Any:
         raise UserError(f"A {type(model).__name__} keeps no codes of its training data: leave it.")
     codebook = type(model.codebook).from_config({**model.codebook.get_config(), "size": None})
     copy = type(model).from_config({**model.get_config(), "codebook": codebook})
-    for name in ("encoder", "prior", "decoder"):
-        getattr(copy, name).set_weights(getattr(model, name).get_weights())
+    for name, part in copy.parts().items():
+        part.set_weights(getattr(model, name).get_weights())
     return copy
 
 

@@ -234,14 +234,14 @@ def choose_bits(model: LatentModel, images: np.ndarray, levels: int) -> int:
     """
     rows = np.random.default_rng(0).permutation(len(images))[:SAMPLE]
     sample = images[rows] * np.uint8(255 // (levels - 1))
-    parts = [getattr(model, name) for name in ("encoder", "prior", "decoder")]
+    parts = model.parts().values()
     before = [part.get_weights() for part in parts]
     lengths = {}
     try:
         for bits in WEIGHT_BITS:
             packed, rounded = pack_model(model, codes=False, bits=bits)
-            for part, name in zip(parts, ("encoder", "prior", "decoder"), strict=True):
-                part.set_weights(getattr(rounded, name).get_weights())
+            for part, other in zip(parts, rounded.parts().values(), strict=True):
+                part.set_weights(other.get_weights())
             nats = model.evaluate(sample, batch_size=128, verbose=0, return_dict=True)
             images_bytes = len(images) * nats["total_nats"] / (8 * math.log(2))
             lengths[bits] = len(packed.to_bytes()) + images_bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -30,7 +31,25 @@ def image_coder(networks: Networks) -> AllPixels | PixelByPixel:
     return kind(networks)
 
 
-class AllPixels:
+class _Pixels:
+    """Base of the two coders, which know how to push and to pop."""
+
+    _push: Any
+    _pop: Any
+
+    def __init__(self, networks: Networks):
+        self.networks = networks
+
+    def __call__(self, z: np.ndarray, extents: np.ndarray | None = None) -> Codec:
+        """Return the codec of n images given latents float64 `[n, d]`."""
+        if extents is not None and is_whole(extents, self.networks.image_shape):
+            extents = None
+        return Codec(
+            functools.partial(self._push, z, extents), functools.partial(self._pop, z, extents)
+        )
+
+
+class AllPixels(_Pixels):
     """Images whose pixels are independent given z.
 
     The order on the stack: decision by decision, and within one image by image.
@@ -47,17 +66,6 @@ class AllPixels:
       >>> stack.bits > 200, given_z.pop(stack).sum()
       (True, np.int64(256))
     """
-
-    def __init__(self, networks: Networks):
-        self.networks = networks
-
-    def __call__(self, z: np.ndarray, extents: np.ndarray | None = None) -> Codec:
-        """Return the codec of n images given latents float64 `[n, d]`."""
-        if extents is not None and is_whole(extents, self.networks.image_shape):
-            extents = None
-        return Codec(
-            functools.partial(self._push, z, extents), functools.partial(self._pop, z, extents)
-        )
 
     def _push(self, z, extents, stack, levels):
         pixels = self.networks.pixels
@@ -91,7 +99,7 @@ class AllPixels:
         return None if extents is None else inside(extents[part], self.networks.image_shape)
 
 
-class PixelByPixel:
+class PixelByPixel(_Pixels):
     """Images of an autoregressive decoder.
 
     The order on the stack: position by position (a pixel, or a block of pixels), turn by turn
@@ -106,17 +114,9 @@ class PixelByPixel:
     """
 
     def __init__(self, networks: Networks):
-        self.networks = networks
+        super().__init__(networks)
         self._head = networks.decoder.head
         self._steps = networks.pixelcnn or TensorFlowSteps(networks.decoder, networks.lanes)
-
-    def __call__(self, z: np.ndarray, extents: np.ndarray | None = None) -> Codec:
-        """Return the codec of n images given latents float64 `[n, d]`."""
-        if extents is not None and is_whole(extents, self.networks.image_shape):
-            extents = None
-        return Codec(
-            functools.partial(self._push, z, extents), functools.partial(self._pop, z, extents)
-        )
 
     def _push(self, z, extents, stack, levels):
         rounded = self.networks.pixels.rounded

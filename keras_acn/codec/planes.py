@@ -132,27 +132,21 @@ class Tiling:
       count: Tiles in all.
 
     Args:
-      modes: Of each picture.
-      sizes: `(height, width)` of each picture.
+      kinds: `(mode, (height, width))` of each picture.
       levels: 2 or 256.
       shape: `(H, W, C)` of a tile.
 
     Example:
-      >>> tiling = Tiling(["L", "RGB"], [(5, 4), (4, 4)], 256, (4, 4, 1))
+      >>> tiling = Tiling([("L", (5, 4)), ("RGB", (4, 4))], 256, (4, 4, 1))
       >>> tiling.count, tiling[1:3].tolist()  # the lower tile of the first, and red of the second
       (5, [[1, 4, 1], [4, 4, 1]])
     """
 
     def __init__(
-        self,
-        modes: Sequence[str],
-        sizes: Sequence[tuple[int, int]],
-        levels: int,
-        shape: tuple[int, ...],
+        self, kinds: Sequence[tuple[str, tuple[int, int]]], levels: int, shape: tuple[int, ...]
     ):
-        self._modes, self._sizes, self._levels = modes, sizes, levels
-        self._shape = shape
-        counts = [self._tiles_of(row) for row in range(len(modes))]
+        self._kinds, self._levels, self._shape = kinds, levels, shape
+        counts = [self._tiles_of(row) for row in range(len(kinds))]
         self._ends = np.cumsum(np.array(counts, np.int64))
 
     @property
@@ -174,13 +168,13 @@ class Tiling:
 
     def groups(self, row: int) -> list[int]:
         """Return the channels of each pass over a picture."""
-        channels = modelled_channels(self._modes[row], self._levels)
+        channels = modelled_channels(self._kinds[row][0], self._levels)
         if channels <= self._shape[2]:
             return [channels] * bool(channels)
         return [1] * channels
 
     def _grid(self, row):
-        height, width = self._sizes[row]
+        height, width = self._kinds[row][1]
         return -(-height // self._shape[0]), -(-width // self._shape[1])
 
     def _tiles_of(self, row):
@@ -189,7 +183,7 @@ class Tiling:
     def _extents_of(self, row, start, stop):
         """Return the extents of the tiles from `start` to `stop` of a picture."""
         rows, columns = self._grid(row)
-        (height, width), groups = self._sizes[row], self.groups(row)
+        (height, width), groups = self._kinds[row][1], self.groups(row)
         number = np.arange(start, stop)
         group, place = np.divmod(number, rows * columns)
         down, across = np.divmod(place, columns)
@@ -228,7 +222,7 @@ class Tiling:
         groups = self.groups(row)
         if not groups:
             return None
-        (rows, columns), (height, width) = self._grid(row), self._sizes[row]
+        (rows, columns), (height, width) = self._grid(row), self._kinds[row][1]
         planes = tiles.reshape(len(groups), rows, columns, *self._shape).swapaxes(2, 3)
         planes = planes.reshape(len(groups), rows * self._shape[0], -1, self._shape[2])
         cut = [
@@ -240,7 +234,7 @@ class Tiling:
     def pasted_all(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray | None]:
         """Yield `pasted` of each picture, of tiles that come in blocks: `count` in all."""
         source, block, at = iter(blocks), np.zeros((0, *self._shape), np.uint8), 0
-        for row in range(len(self._modes)):
+        for row in range(len(self._kinds)):
             wanted, parts = self._tiles_of(row), [block[:0]]
             while wanted:
                 if at == len(block):

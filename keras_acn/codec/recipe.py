@@ -16,7 +16,7 @@ import numpy as np
 from keras_acn import decoders, encoders, priors
 from keras_acn._base.errors import UserError
 from keras_acn.codebook import KNNCodebook
-from keras_acn.codec.container import Header
+from keras_acn.codec.container import Header, damaged
 from keras_acn.codec.embedded import Layout, Packed
 from keras_acn.codec.fingerprints import ALWAYS, FORMAT_1, described, is_of
 from keras_acn.codec.networks import is_associative
@@ -128,7 +128,7 @@ def unpack_model(packed: Packed, header: Header, name: str) -> Any:
         )
     _set_weights(model, arrays)
     if model.decoder.likelihood.levels != header.values.levels:
-        raise UserError(f"{name} is damaged: get it, or compress its images, again.")
+        raise damaged(name)
     if not is_of(header.fingerprint, model, codes=header.codes != "seen"):
         raise UserError(
             f"{name} holds another model than it was written with: it is damaged; get it, or "

@@ -3,7 +3,7 @@
 `codec.push(stack, x)` makes the stack longer by about -log2 p(x) bits, with the distribution p
 that the codec stands for, and `codec.pop(stack)` undoes it. The codecs in this file are those of
 single distributions; larger ones are made of smaller ones (`bits_back.py`, `priors.py`,
-`images.py`, `modes.py`), as in craystack (github.com/j-towns/craystack).
+`pixels.py`, `modes.py`), as in craystack (github.com/j-towns/craystack).
 """
 
 from __future__ import annotations

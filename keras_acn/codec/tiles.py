@@ -13,10 +13,10 @@ from keras_acn.codec import archive
 from keras_acn.codec.api import prepared
 from keras_acn.codec.archive import Tell
 from keras_acn.codec.edges import inside
-from keras_acn.codec.embedded import squeezed
 from keras_acn.codec.folder_report import Choice
 from keras_acn.codec.pictures import Pictures, Survey
 from keras_acn.codec.planes import Tiling, rest_bytes, split
+from keras_acn.codec.sections import squeezed
 from keras_acn.data.readers.base import ArraySource, Source
 
 # Tiles on which the modes are tried, in so many runs of neighbours, which are alike.
@@ -45,8 +45,7 @@ class Tiles(Source):
     def __init__(
         self, pictures: Pictures, survey: Survey, levels: int, shape: tuple[int, int, int]
     ):
-        modes, sizes = ([getattr(e, name) for e in survey.entries] for name in ("mode", "size"))
-        self.tiling = Tiling(modes, sizes, levels, shape)
+        self.tiling = Tiling([(e.mode, e.size) for e in survey.entries], levels, shape)
         self.levels = levels
         self.shape, self.dtype, self.scale = (self.tiling.count, *shape), np.dtype("u1"), levels - 1
         self._pictures, self._survey = pictures, survey

@@ -268,7 +268,7 @@ def collected(batches: Batches) -> tuple[ImageSet, int]:
     return from_arrays(np.concatenate(images)[first], every), len(rows[0])
 
 
-def held_out(
+def last_share(
     x: Any, y: Any, share: float, image_shape: tuple | None = None
 ) -> tuple[ImageSet, ImageSet]:
     """Return `(training, validation)` as two image sets, the latter from the end.

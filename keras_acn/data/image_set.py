@@ -282,19 +282,27 @@ class ImageSet:
           int32 rows `[...]`; the stateless seed, int32 `[2]`, is that of the drawing.
         """
         draws = self.binarize == "dynamic" and training
-        array, white = self._raw() if draws else self._fixed()
-        images = self._tensor("raw" if draws else "fixed", array)
+        unit = self._unit(draws)
 
         def look(index, seed):
-            image = tf.cast(tf.gather(images, index), tf.float32)
-            if white != 1:
-                image = image / float(white)
+            image = unit(index)
             if draws:
                 uniform = noise.uniform(tf.shape(image), seed)
                 image = tf.cast(uniform < image, tf.float32)
             return image
 
         return look
+
+    def _unit(self, draws):
+        """Return a function of rows that looks images up in a graph, as floats in [0, 1]."""
+        array, white = self._raw() if draws else self._fixed()
+        images = self._tensor("raw" if draws else "fixed", array)
+
+        def unit(index):
+            image = tf.cast(tf.gather(images, index), tf.float32)
+            return image if white == 1 else image / float(white)
+
+        return unit
 
     def dataset(
         self,
@@ -346,8 +354,7 @@ class ImageSet:
                 f"give at most {steps - 1}."
             )
         draws = self.binarize == "dynamic" and (shuffle if training is None else training)
-        array, white = self._raw() if draws else self._fixed()
-        images = self._tensor("raw" if draws else "fixed", array)
+        unit = self._unit(draws)
         labels = None if self.labels is None else self._tensor("labels", self.labels)
         count, batch_size = len(self), int(batch_size)
         static_size = batch_size if drop_remainder or count % batch_size == 0 else None
@@ -359,9 +366,7 @@ class ImageSet:
             if shuffle:
                 key = tf.stack([tf.constant(seed, tf.int64), epoch])
                 index = tf.random.experimental.index_shuffle(index, key, count - 1)
-            image = tf.cast(tf.gather(images, index), tf.float32)
-            if white != 1:
-                image = image / float(white)
+            image = unit(index)
             if draws:
                 image = draw_batch(image, seed, epoch, step)
             out = {

@@ -79,15 +79,14 @@ def _check_flag(value, what):
 def with_test(parts: Parts, source: str, amount: float | int | None = None) -> Parts:
     """Return parts with a test part split off the training part, where none is published.
 
-    By class where the labels can be had without reading the images; else the last images.
+    By class where the labels can be had without reading the images; else the last images. A
+    folder with a validation part and no test part keeps it so, unless an amount is asked for:
+    there is a part to measure on.
 
     Args:
       parts: `Parts`.
       source: What to call the data in an error.
       amount: Share or count; by default a tenth, 0 for no test part.
-
-    A folder with a validation part and no test part keeps it so, unless an amount is asked for:
-    there is a part to measure on.
 
     Raises:
       UserError: If an amount is asked for though there is a test part, or it leaves nothing
@@ -122,7 +121,7 @@ def _read(source: Source) -> Part:
             images = np.empty((len(source), *block.shape[1:]), block.dtype)
         images[at : at + len(block)] = block
         at += len(block)
-    if images is None:
+    if not at:
         raise UserError(f"{where} are empty: give at least one image.")
     return Part(images, source.labels)
 

@@ -195,24 +195,10 @@ def is_validation_of_fit(options: dict[str, Any]) -> bool:
     return bool(options.get("_use_cached_eval_dataset"))
 
 
-def joined(own: list, callbacks: Any) -> Any:
-    """Return a model's own callbacks and the user's, as `fit` takes them, each once."""
-    if not own:
-        return callbacks
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks = callbacks.callbacks
-    elif isinstance(callbacks, keras.callbacks.Callback):
-        callbacks = [callbacks]
-    for each in callbacks or []:
-        if isinstance(each, keras.callbacks.TensorBoard):
-            _show_booleans(each)
-    return own + [each for each in callbacks or [] if not any(each is o for o in own)]
-
-
-def _show_booleans(callback):
+def show_booleans(callback: keras.callbacks.TensorBoard) -> None:
     """Let a `TensorBoard` write weights of booleans as images, as it does all others."""
     write = getattr(callback, "_log_weight_as_image", None)
-    if write is None or getattr(write, "shows_booleans", False):
+    if write is None or getattr(callback, "_shows_booleans", False):
         return
 
     def shown(weight, *args, **kwargs):
@@ -220,8 +206,7 @@ def _show_booleans(callback):
             weight = keras.ops.cast(weight, "float32")
         return write(weight, *args, **kwargs)
 
-    shown.shows_booleans = True
-    callback._log_weight_as_image = shown
+    callback._log_weight_as_image, callback._shows_booleans = shown, True
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_acn._base import lazy
-from keras_acn._base.checks import check_seed
+from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress, of_two, share_of
 from keras_acn.evaluation.costs import (
@@ -212,8 +212,7 @@ def code_lengths(
     """
     if not unconditional:
         raise UserError("A code length needs at least one unconditional prior.")
-    if samples < 1:
-        raise UserError(f"A code length needs at least 1 sample of the latents, not {samples}.")
+    samples = check_count(samples, "samples", 1)
     seed = check_seed(seed)
     progress = of_two(progress, "code lengths")
     parts = [share_of(progress, part, 5) for part in range(5)]

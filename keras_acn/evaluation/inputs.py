@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError
-from keras_acn.data import to_unit
+from keras_acn.data import ImageSet, to_unit
 from keras_acn.data.checks import white_of
 from keras_acn.data.readers import open_source
 
@@ -30,16 +30,11 @@ def images_and_labels(
     """
     if part is None:
         raise UserError(f"There are no {word} images: evaluation needs a training and a test part.")
-    if hasattr(part, "unit_rows"):
+    if isinstance(part, ImageSet):
         unit, labels = part.unit_rows(), part.labels
         rows = some_rows(len(unit), limit, seed)
         return unit[rows], None if labels is None else np.asarray(labels)[rows]
-    if hasattr(part, "arrays"):
-        images, labels = part.arrays()
-    elif isinstance(part, tuple):
-        images, labels = part
-    else:
-        images, labels = part, None
+    images, labels = part if isinstance(part, tuple) else (part, None)
     images = np.asarray(images)
     if images.ndim != 4 or not len(images):
         raise UserError(f"The {word} images must be [N, H, W, C] with N >= 1, not {images.shape}.")
@@ -58,7 +53,8 @@ def is_mnist(part: Any) -> bool:
     Args:
       part: As for `images_and_labels`. Of an `ImageSet` it does not matter how it is binarized.
     """
-    images = np.asarray(getattr(part, "images", part[0] if isinstance(part, tuple) else part))
+    images = part[0] if isinstance(part, tuple) else part
+    images = np.asarray(images.images if isinstance(images, ImageSet) else images)
     if images.shape[1:] != (28, 28, 1):
         return False
     known = open_source("mnist-mini")

@@ -20,11 +20,13 @@ from keras_acn._base.progress import Progress
 from keras_acn.evaluation.code_length import nearest_codes
 from keras_acn.evaluation.geometry import cluster_agreement, effective_rank, jackknife_error
 from keras_acn.evaluation.probe import (
+    OF_WIDE,
     accuracy_error,
     active_dimensions,
     can_be_classified,
     checked,
     linear_probe,
+    majority,
     principal_components,
 )
 
@@ -185,17 +187,12 @@ def knn_accuracies(
     if not ks:
         return {}
     near = nearest_codes(test, train, max(ks), own=own_rows)
-    classes, of_train = np.unique(train_labels, return_inverse=True)
-    votes = of_train[near]
     found = {}
     for k in sorted(ks):
-        counts = np.zeros((len(test), len(classes)), np.int32)
-        np.add.at(counts, (np.arange(len(test))[:, None], votes[:, :k]), 1)
-        accuracy = float(np.mean(classes[counts.argmax(axis=1)] == test_labels))
-        error = accuracy_error(accuracy, len(test))
+        accuracy = float(np.mean(majority(train_labels[near[:, :k]]) == test_labels))
         found[str(k)] = {
             "accuracy": accuracy,
-            "standard_error": error,
+            "standard_error": accuracy_error(accuracy, len(test)),
             "train_images": len(train),
         }
     return found
@@ -236,9 +233,7 @@ def few_label_accuracy(
     labels = check_count(labels, "The number of labels", 2)
     if labels > len(train):
         raise UserError(f"There are {len(train)} labels, not {labels}: ask for fewer.")
-    options: dict[str, Any] = {}
-    if train.shape[1] > WIDE:  # It wants strong regularisation, and takes long without.
-        options = {"strengths": (0.001, 0.01, 0.1), "max_select": 5000, "max_iter": 200}
+    options = OF_WIDE if train.shape[1] > WIDE else {}
     accuracies = []
     for draw in range(check_count(draws, "draws", 1)):
         rows = balanced_rows(train_labels, labels, check_seed(seed) + draw)

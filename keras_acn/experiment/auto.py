@@ -208,8 +208,8 @@ class _Chooser:
         self.values = self.count * int(np.prod(self.shape))
         if config.training.precision == "auto":
             # Steps are measured in the precision that they will be trained in.
-            settled = precision.settled(self._config(SIZES[0], True, {}))[0]
-            self.given["training"]["precision"] = settled.training.precision
+            config = precision.chosen(self._config(SIZES[0], True, {}))[0]
+            self.given["training"]["precision"] = config.training.precision
 
     def choice(self) -> Choice:
         """Return the choice."""

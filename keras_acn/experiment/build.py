@@ -10,7 +10,8 @@ from typing import Any
 import keras
 
 from keras_acn import codebook, data, decoders, encoders, models, priors
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import UserError, first_line
+from keras_acn._base.precision import built_in
 from keras_acn._base.reading import in_gigabytes, machine_bytes
 from keras_acn._base.registry import Registry, options
 from keras_acn.experiment import precision
@@ -82,7 +83,7 @@ def build_model(
         "of model.latent_dim and encoder.hidden."
     )
     with (
-        _precision(precision.settled(config)[0].training.precision),
+        built_in(precision.chosen(config)[0].training.precision),
         no_more_weights_than(memory // 8, too_large),
     ):
         model = _model(config, tuple(image_shape), num_images, steps, cls)
@@ -94,16 +95,6 @@ def build_model(
         )
     model.optimizer.build(model.trainable_variables)
     return model
-
-
-@contextlib.contextmanager
-def _precision(policy: str) -> Iterator[None]:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _model(
@@ -196,9 +187,8 @@ def _built_from(kind: str, given: dict) -> Iterator[None]:
         raise UserError(f"In the {kind}: {error}") from error
     except (TypeError, ValueError) as error:
         # What only Keras knows, such as the names of activations.
-        reason = " ".join(str(error).strip().splitlines()[:1]).rstrip(".")
         raise UserError(
-            f"The {kind} cannot be built from its options {given}: {reason}."
+            f"The {kind} cannot be built from its options {given}: {first_line(error)}."
         ) from error
 
 

@@ -26,22 +26,22 @@ _PARTS = ("model", "encoder", "prior", "decoder", "class_encoder")
 _OF_THE_MODEL = ("prior", "codebook", "class_encoder", "pseudo_labels")
 
 
-def _merge(base: dict, top: dict, path: tuple[str, ...] = ()) -> dict:
+def merged(base: dict, top: dict, path: tuple[str, ...] = ()) -> dict:
     """Return `base` updated by `top`, section by section.
 
     Another name for a part drops the options that `base` has for the part it replaces:
     they belong to another class.
     """
-    merged = dict(base)
+    found = dict(base)
     if not path and _replaces_model(base, top):
-        merged = {key: value for key, value in base.items() if key not in _OF_THE_MODEL}
+        found = {key: value for key, value in base.items() if key not in _OF_THE_MODEL}
     for key, value in top.items():
         here = (*path, key)
         if here in {(part,) for part in _PARTS} and isinstance(value, str):
             value = {"name": value}
-        old = merged.get(key)
+        old = found.get(key)
         if not (isinstance(value, dict) and isinstance(old, (dict, str))):
-            merged[key] = value
+            found[key] = value
             continue
         if isinstance(old, str):
             old = {"name": old}
@@ -53,8 +53,8 @@ def _merge(base: dict, top: dict, path: tuple[str, ...] = ()) -> dict:
                 old = {k: v for k, v in old.items() if k in ("latent_dim", "beta")}
             else:
                 old = {}
-        merged[key] = _merge(old, value, here)
-    return merged
+        found[key] = merged(old, value, here)
+    return found
 
 
 def _replaces_model(base: dict, top: dict) -> bool:
@@ -115,7 +115,7 @@ def _overridden(raw, overrides):
             raw = {**raw, path: None}
         keys = reversed(path.split("."))
         joined = _joined(joined, functools.reduce(lambda inner, key: {key: inner}, keys, value))
-    return _merge(raw, joined)
+    return merged(raw, joined)
 
 
 def _version(raw):
@@ -126,7 +126,16 @@ def _version(raw):
         return FORMAT
 
 
-def _checked(raw, what):
+def validated(raw: dict[str, Any], what: str = "The configuration") -> Config:
+    """Return the `Config` of sections that were joined.
+
+    Args:
+      raw: The sections.
+      what: What to call them in an error.
+
+    Raises:
+      UserError: If a name or a value is wrong.
+    """
     version = _version(raw)
     if version > FORMAT:
         raise UserError(
@@ -140,20 +149,6 @@ def _checked(raw, what):
         return Config.model_validate(raw)
     except ValidationError as error:
         raise user_error(error, Config) from None
-
-
-def merged(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
-    """Return the sections of `base` with those of `top` laid over them, as of a preset."""
-    return _merge(base, top)
-
-
-def validated(raw: dict[str, Any]) -> Config:
-    """Return the `Config` of sections that were joined.
-
-    Raises:
-      UserError: If a name or a value is wrong.
-    """
-    return _checked(raw, "The configuration")
 
 
 def load_config(
@@ -185,8 +180,8 @@ def load_config(
         preset = raw.get("preset")
     if preset is not None:
         base = yaml.read(preset_path(preset))
-        raw = _merge({**base, "preset": preset}, {k: v for k, v in raw.items() if k != "preset"})
-    return _checked(_overridden(raw, overrides), what)
+        raw = merged({**base, "preset": preset}, {k: v for k, v in raw.items() if k != "preset"})
+    return validated(_overridden(raw, overrides), what)
 
 
 def absolute(config: Config) -> Config:

@@ -6,14 +6,13 @@ import dataclasses
 import itertools
 import os
 import re
-import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from keras_acn._base.errors import UserError, did_you_mean
 from keras_acn.experiment import yaml
 from keras_acn.experiment.config import absolute, load_config
-from keras_acn.experiment.schema import Config, Section
+from keras_acn.experiment.schema import Config, section_of
 
 Grid = Mapping[str, Sequence[Any]] | Iterable[str]
 
@@ -166,11 +165,9 @@ def _option_names(config: Config) -> set[str]:
     """Return the dotted names of what the config sets and of what any config may set."""
     names = {key for key in config.flat() if "." in key}
     for section, field in Config.model_fields.items():
-        for cls in (field.annotation, *typing.get_args(field.annotation)):
-            # In Python 3.10 `list[int]` passes for a type, but not for a class.
-            plain = typing.get_origin(cls) is None and isinstance(cls, type)
-            if plain and issubclass(cls, Section):
-                names |= {f"{section}.{key}" for key in cls.model_fields}
+        inner = section_of(field)
+        if inner is not None:
+            names |= {f"{section}.{key}" for key in inner.model_fields}
     return names
 
 

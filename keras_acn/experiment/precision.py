@@ -12,7 +12,7 @@ from keras_acn.experiment.schema import Config
 _WORTH_IT = 1.2
 
 
-def settled(config: Config, *, alone: bool = True) -> tuple[Config, str | None]:
+def chosen(config: Config, *, alone: bool = True) -> tuple[Config, str | None]:
     """Return a config whose precision is not `"auto"`, and a sentence about the choice.
 
     Processors with units for bfloat16 convolve in it two to four times as fast as in float32;
@@ -29,7 +29,7 @@ def settled(config: Config, *, alone: bool = True) -> tuple[Config, str | None]:
 
     Example:
       >>> from keras_acn.experiment import load_config
-      >>> config, sentence = settled(load_config("digits"))
+      >>> config, sentence = chosen(load_config("digits"))
       >>> config.training.precision, sentence
       ('float32', None)
     """

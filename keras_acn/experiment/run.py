@@ -62,6 +62,7 @@ from keras_acn.experiment.folder import (
 )
 from keras_acn.experiment.resume import restore_run, resumed_config, set_learning_rate
 from keras_acn.experiment.schema import Config, TrainingSection
+from keras_acn.models.finite import PARTS
 
 if TYPE_CHECKING:
     from keras_acn.data import Data
@@ -173,7 +174,7 @@ def _train(
             on_choice(choice)
     else:
         data = build.build_data(config)
-    config = precision.settled(config, alone=team is None)[0]
+    config = precision.chosen(config, alone=team is None)[0]
     differs = trained_on.difference(folder, data) if resume is not None else None
     if differs is not None:
         raise UserError(
@@ -243,8 +244,8 @@ def take_weights(
       UserError: If there is no such model, or its parts are of another kind or size.
     """
     trained = open_run(source).model
-    for name in ("encoder", "prior", "decoder", "class_encoder") if parts is None else parts:
-        part, other = (getattr(each, name, None) for each in (model, trained))
+    for name in PARTS if parts is None else parts:
+        part, other = (getattr(each, name) for each in (model, trained))
         shapes = [[tuple(w.shape) for w in each.weights] if each else [] for each in (part, other)]
         if type(part) is not type(other) or shapes[0] != shapes[1]:
             raise UserError(
@@ -273,7 +274,7 @@ def legs(run: Run) -> list[int | None]:
     metrics = run.metrics if run.config is not None else {}
     last = metrics.get("epoch_of_the_model") or metrics.get("epochs")
     if "legs" in metrics:
-        # `last` is larger where all legs are numbered through, as in `acn-mnist`.
+        # Where epochs are counted over all legs, as in `acn-mnist`, `last` is the sum of them.
         *before, final = metrics["legs"]
         return [*before, min(final, last or final)]
     if not metrics and run.config is not None and run.history:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from keras_acn._base.errors import UserError, did_you_mean, short
@@ -348,14 +349,21 @@ def _section(model: type[BaseModel], loc: list[str]) -> type[BaseModel]:
     """Return the pydantic class of the section that `loc` lies in, under `model`."""
     for key in loc:
         field = model.model_fields.get(key)
-        classes = [] if field is None else (field.annotation, *typing.get_args(field.annotation))
-        # In Python 3.10 `list[int]` passes for a type, but not for a class.
-        plain = [c for c in classes if typing.get_origin(c) is None and isinstance(c, type)]
-        inner = [c for c in plain if issubclass(c, BaseModel)]
-        if not inner:
+        inner = None if field is None else section_of(field)
+        if inner is None:
             break
-        model = inner[0]
+        model = inner
     return model
+
+
+def section_of(field: FieldInfo) -> type[BaseModel] | None:
+    """Return the pydantic class of a field that is a section, `None` of any other field."""
+    for each in (field.annotation, *typing.get_args(field.annotation)):
+        # In Python 3.10 `list[int]` passes for a type, but not for a class.
+        plain = typing.get_origin(each) is None and isinstance(each, type)
+        if plain and issubclass(each, BaseModel):
+            return each
+    return None
 
 
 def user_error(validation_error: ValidationError, model: type[BaseModel]) -> UserError:

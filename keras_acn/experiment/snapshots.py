@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_acn._base.atomic import make_folder, replacing
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import NotFinite, UserError
 from keras_acn._base.numpy_files import read_arrays
 
@@ -68,12 +69,10 @@ class Snapshots(keras.callbacks.Callback):
             raise UserError(
                 f"There are {len(labels)} labels for {len(images)} images: give one for each."
             )
-        if int(n) < 1 or int(every) < 1:
-            raise UserError(f"Snapshots need n and every of at least 1, not {n} and {every}.")
         self.images = images
         self.labels = labels
-        self.n = int(n)
-        self.every = int(every)
+        self.n = check_count(n, "n", 1)
+        self.every = check_count(every, "every", 1)
         self.folder = folder if folder is None else pathlib.Path(folder)
         self._kept: dict[int, dict[str, Any]] = {}
 

@@ -166,7 +166,7 @@ class ACN(RemembersData):
 
     def _neighbor_count(self, k):
         self.codebook.require_codes()
-        k = int(k or self.codebook.k)
+        k = self.codebook.k if k is None else check_count(k, "k", 1)
         if k > self.codebook.size:
             raise UserError(f"The codebook holds {self.codebook.size} codes, so k={k} is too many.")
         return k

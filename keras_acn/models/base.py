@@ -26,14 +26,14 @@ from keras_acn.data.batches import (
     DEFAULT_BATCH_SIZE,
     Batches,
     as_batches,
-    held_out,
+    last_share,
 )
 from keras_acn.data.checks import is_black_and_white
 from keras_acn.data.image_set import ImageSet
 from keras_acn.decoders.families import Bernoulli
 from keras_acn.distribute import exchange
-from keras_acn.distribute.keras_trainer import Mean, is_validation_of_fit, joined
-from keras_acn.models.finite import FiniteWatch, StopOnNonFinite
+from keras_acn.distribute.keras_trainer import Mean, is_validation_of_fit, show_booleans
+from keras_acn.models.finite import PARTS, FiniteWatch, StopOnNonFinite
 from keras_acn.models.keras_methods import KerasMethods
 
 # Streams of the noise of one step.
@@ -98,6 +98,8 @@ class LatentModel(KerasMethods):
     # Names of the costs that a subclass has besides reconstruction and KL.
     extra_costs: tuple[str, ...] = ()
 
+    class_encoder: Any = None
+    code_store: Any = None
     codebook: Any = None
     pseudo_labels: Any = None
     class_dim: int | None = None
@@ -120,7 +122,7 @@ class LatentModel(KerasMethods):
     ):
         super().__init__(**kwargs)
         self.image_shape = check_image_shape(image_shape)
-        self.latent_dim = int(latent_dim)
+        self.latent_dim = check_count(latent_dim, "latent_dim", 1)
         if not isinstance(beta, keras.optimizers.schedules.LearningRateSchedule):
             beta = float(beta)
             if not beta >= 0:
@@ -128,8 +130,8 @@ class LatentModel(KerasMethods):
         self.beta = beta
         self.seed = check_seed(seed)
         if class_dim is not None:
-            self.class_dim = class_dim
-        sizes = self.part_sizes(self.image_shape, self.latent_dim, class_dim)
+            self.class_dim = check_count(class_dim, "class_dim", 1)
+        sizes = self.part_sizes(self.image_shape, self.latent_dim, self.class_dim)
         self.encoder = self._part(encoders, encoder, "encoder", sizes)
         self.prior = self._part(priors, prior, "prior", sizes)
         self.decoder = self._part(decoders, decoder, "decoder", sizes)
@@ -160,6 +162,13 @@ class LatentModel(KerasMethods):
         """
         sizes = {"image_shape": image_shape, "latent_dim": latent_dim}
         return {"encoder": sizes, "prior": sizes, "decoder": sizes}
+
+    def parts(self) -> dict[str, Any]:
+        """Return the model's networks by name: `encoder`, `prior`, `decoder`, ...
+
+        A method, as Keras would save a property once more, under its own name.
+        """
+        return {name: getattr(self, name) for name in PARTS if getattr(self, name) is not None}
 
     def _part(self, room, identifier, name, sizes):
         """Return a part of the model, whose sizes must be the model's."""
@@ -465,7 +474,7 @@ class LatentModel(KerasMethods):
         if validation_split:
             if validation_data is not None:
                 raise UserError("Give validation_split or validation_data, not both.")
-            x, validation_data = held_out(x, y, validation_split, self.image_shape)
+            x, validation_data = last_share(x, y, validation_split, self.image_shape)
             y = None
         batches = as_batches(
             x,
@@ -507,7 +516,7 @@ class LatentModel(KerasMethods):
                 x,
                 epochs=epochs,
                 verbose=verbose,
-                callbacks=_watched(joined(own, callbacks)),
+                callbacks=_joined(own, callbacks),
                 validation_data=validation_data,
                 validation_steps=validation_steps,
                 initial_epoch=initial_epoch,
@@ -627,12 +636,8 @@ class LatentModel(KerasMethods):
 
     def _trained_now(self):
         """Return what tells the weights that are trained: their places among all weights."""
-        networks = (self.encoder, self.prior, self.decoder, getattr(self, "class_encoder", None))
         return tuple(
-            bool(weight.trainable)
-            for part in networks
-            if part is not None
-            for weight in part.weights
+            bool(weight.trainable) for part in self.parts().values() for weight in part.weights
         )
 
     def _require_same_weights(self, what):
@@ -747,15 +752,14 @@ class LatentModel(KerasMethods):
         Returns:
           float32 `[steps + 1, B, H, W, C]`; the first are the images themselves.
         """
+        steps = check_count(steps, "The number of daydream steps")
         images = self._images(images)
-        if int(steps) < 0:
-            raise UserError(f"The number of daydream steps must not be negative, as {steps} is.")
         step = self.graph(
             ("daydream", bool(sample)),
             lambda x, key: self.daydream_batch(x, Noise(key), bool(sample)),
         )
         frames = [images]
-        for i in range(int(steps)):
+        for i in range(steps):
             frames.append(step(frames[-1], tf.constant([seed, i], tf.int32)).numpy())
         return np.stack(frames)
 
@@ -770,8 +774,7 @@ class LatentModel(KerasMethods):
           sample: As for `reconstruct`.
           batch_size: Images per step.
         """
-        if int(n) < 1:
-            raise UserError(f"sample(n) needs n of at least 1, not {n}.")
+        n = check_count(n, "n", 1)
         return self._sample_from(self._contexts(n, seed), seed, sample, batch_size)
 
     def _sample_from(self, contexts, seed, sample, batch_size):
@@ -966,14 +969,22 @@ def _dense(gradient):
     return tf.convert_to_tensor(gradient) if gradient is not None else None
 
 
-def _watched(callbacks):
-    """Return the callbacks of a `fit` with a `StopOnNonFinite`, before all that write files."""
+def _joined(own, callbacks):
+    """Return the model's own callbacks and those given to `fit`, each once.
+
+    A `StopOnNonFinite` comes before all that write files.
+    """
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks = callbacks.callbacks
-    callbacks = keras.tree.flatten(callbacks) if callbacks else []
-    given = [each for each in callbacks if isinstance(each, StopOnNonFinite)]
-    rest = [each for each in callbacks if not isinstance(each, StopOnNonFinite)]
-    return [*(given or [StopOnNonFinite()]), *rest]
+    watching, rest = [], list(own)
+    for each in keras.tree.flatten(callbacks) if callbacks else []:
+        if isinstance(each, keras.callbacks.TensorBoard):
+            show_booleans(each)
+        if isinstance(each, StopOnNonFinite):
+            watching.append(each)
+        elif not any(each is one for one in own):
+            rest.append(each)
+    return [*(watching or [StopOnNonFinite()]), *rest]
 
 
 class _Graphs:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import NotFinite
 from keras_acn.distribute import exchange
 
@@ -17,7 +18,8 @@ NAMED = 8
 # In half precision gradients overflow now and then, and the optimizer halves its scale. Below
 # this scale it is not the scale that makes them overflow.
 LEAST_SCALE = 2.0**-14
-_PARTS = ("encoder", "prior", "decoder", "class_encoder")
+# The networks that models have; `class_encoder` is a homoencoder's alone.
+PARTS = ("encoder", "prior", "decoder", "class_encoder")
 _REST = "other weights"
 _TERMS = {"reconstruction_nats": "the reconstruction", "kl_nats": "the KL", "loss": "the loss"}
 
@@ -41,7 +43,7 @@ class FiniteWatch:
 
     def reset(self) -> None:
         """Forget what was seen; make the variable where there is none."""
-        size = 3 + len(self.terms) + len(_PARTS) + 1 + NAMED
+        size = 3 + len(self.terms) + len(PARTS) + 1 + NAMED
         if self.report is None:
             self.report = keras.Variable(
                 np.zeros(size, np.int32), dtype="int32", trainable=False, name="first_not_finite"
@@ -80,11 +82,10 @@ class FiniteWatch:
 
     def _parts_with_wrong_gradients(self, model, gradients):
         owners = {}
-        for name in _PARTS:
-            part = getattr(model, name, None)
-            for weight in part.trainable_weights if part is not None else ():
+        for name, part in model.parts().items():
+            for weight in part.trainable_weights:
                 owners.setdefault(id(weight), name)
-        of_part: dict[str, list] = {name: [] for name in (*_PARTS, _REST)}
+        of_part: dict[str, list] = {name: [] for name in (*PARTS, _REST)}
         for weight, gradient in zip(model.trainable_weights, gradients, strict=True):
             if gradient is not None:
                 values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
@@ -111,7 +112,7 @@ class FiniteWatch:
         ]
         parts = [
             name if name == _REST else name.replace("_", " ")
-            for name, flag in zip((*_PARTS, _REST), flags[len(self.terms) :], strict=True)
+            for name, flag in zip((*PARTS, _REST), flags[len(self.terms) :], strict=True)
             if flag
         ]
         # The sum of the two is no news where one of them is told.
@@ -167,7 +168,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def __init__(self, every: int = 100):
         super().__init__()
-        self.every = int(every)
+        self.every = check_count(every, "every", 1)
         self._last = 0
 
     def on_train_begin(self, logs=None):
@@ -194,7 +195,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
 def _drop_broken_codes(model: Any) -> None:
     """Put the zero code, which stands for no code at all, where a code is not finite."""
-    store = getattr(model, "code_store", None)
+    store = model.code_store
     if store is not None and store.built:
         codes = np.array(store.codes)
         broken = ~np.isfinite(codes).all(axis=1)

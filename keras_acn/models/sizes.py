@@ -106,8 +106,7 @@ def largest(make: Callable[[Size], Any], weights: float) -> tuple[Size, Any]:
 
 def count_weights(model: Any) -> int:
     """Return the weights of encoder, prior and decoder."""
-    parts = (model.encoder, model.prior, model.decoder)
-    return sum(math.prod(weight.shape) for part in parts for weight in part.weights)
+    return sum(math.prod(w.shape) for part in model.parts().values() for w in part.weights)
 
 
 def roughly(size: Size, image_shape: tuple[int, ...], *, autoregressive: bool, dense: int) -> int:

@@ -12,6 +12,7 @@ import tensorflow_probability as tfp
 
 from keras_acn import codebook, encoders, priors
 from keras_acn._base.batches import in_batches
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError
 from keras_acn.data.batches import as_batches
 from keras_acn.distribute import exchange
@@ -114,9 +115,6 @@ class VHE(RemembersData):
         seed=0,
         **kwargs,
     ):
-        class_dim = int(latent_dim if class_dim is None else class_dim)
-        if class_dim < 1:
-            raise UserError(f"class_dim must be at least 1, not {class_dim}.")
         super().__init__(
             image_shape,
             latent_dim,
@@ -125,7 +123,7 @@ class VHE(RemembersData):
             decoder,
             beta,
             seed,
-            class_dim=class_dim,
+            class_dim=latent_dim if class_dim is None else class_dim,
             **kwargs,
         )
         sizes = self.part_sizes(self.image_shape, self.latent_dim, self.class_dim)
@@ -409,8 +407,7 @@ class VHE(RemembersData):
           sample: As for `reconstruct`.
           batch_size: Images per step.
         """
-        if int(n) < 1:
-            raise UserError(f"generate_like(images, n) needs n of at least 1, not {n}.")
+        n = check_count(n, "n", 1)
         q_c = self.encode_class(images)
         c = q_c.sample(n, seed=tf.constant([seed, CLASS], tf.int32)).numpy()  # [n, class_dim]
         return self._sample_from(c, seed, sample, batch_size)
@@ -435,15 +432,16 @@ class VHE(RemembersData):
         Returns:
           float64 `[N, W]`.
         """
-        if int(samples) < 1 or not len(sets):
-            raise UserError("Code lengths need at least 1 sample and at least 1 set of images.")
+        samples = check_count(samples, "samples", 1)
+        if not len(sets):
+            raise UserError("Code lengths need at least 1 set of images.")
         images = self._images(images)
         posteriors = [self.encode_class(each) for each in sets]
         mean = tf.stack([q.mean() for q in posteriors])  # [W, class_dim]
         stddev = tf.stack([q.stddev() for q in posteriors])
         weigh = self.graph("code_lengths", self._log_weight_batch)
         total = np.full([len(images), len(sets)], -np.inf)
-        for draw in range(int(samples)):
+        for draw in range(samples):
             key = int(np.random.SeedSequence([seed, draw]).generate_state(1)[0]) // 2
             log_weight = in_batches(
                 lambda x, batch_key: weigh(x, mean, stddev, batch_key),

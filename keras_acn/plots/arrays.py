@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -123,10 +122,3 @@ def same_count(what: str, count: int, other: str, other_count: int) -> None:
     """Raise `UserError` unless there are as many of `what` as of `other`."""
     if count != other_count:
         raise UserError(f"There are {count} {what} for {other_count} {other}: give one for each.")
-
-
-def positive_int(value: Any, name: str) -> int:
-    """Return `value` as an int of at least 1, or raises `UserError`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise UserError(f"`{name}` must be a whole number of at least 1, not {value!r}.")
-    return int(value)

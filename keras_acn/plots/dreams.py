@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_acn.plots.arrays import as_array, as_images, positive_int
+from keras_acn._base.checks import check_count
+from keras_acn.plots.arrays import as_array, as_images
 from keras_acn.plots.images import grid
 from keras_acn.plots.movie import Animation
 from keras_acn.plots.picture import Picture, sheet
@@ -50,7 +51,7 @@ def strip(
     pixels = _daydream_frames(frames)  # [T, B, H, W, C]
     if every is None:
         every = max(1, math.ceil((len(pixels) - 1) / 10))
-    steps = range(0, len(pixels), positive_int(every, "every"))
+    steps = range(0, len(pixels), check_count(every, "`every`", 1))
     return sheet(
         [[pixels[t, b] for t in steps] for b in range(pixels.shape[1])],
         column_labels=["input" if t == 0 else t for t in steps],
@@ -97,7 +98,7 @@ def daydream_gif(
       An `Animation` of T frames.
     """
     pixels = _daydream_frames(frames)
-    columns = positive_int(min(8, pixels.shape[1]) if columns is None else columns, "columns")
+    columns = check_count(min(8, pixels.shape[1]) if columns is None else columns, "`columns`", 1)
     if scale is None:
         cell = 128 if pixels.shape[1] == 1 else 64
         scale = max(1, round(cell / max(pixels.shape[2:4])))

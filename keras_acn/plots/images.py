@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError
-from keras_acn.plots.arrays import as_array, as_image_sets, as_images, positive_int, same_count
+from keras_acn.plots.arrays import as_array, as_image_sets, as_images, same_count
 from keras_acn.plots.picture import Picture, sheet
 
 
@@ -45,8 +46,8 @@ def grid(
     """
     pixels = as_images(images)
     count = len(pixels)
-    columns = positive_int(math.ceil(math.sqrt(count)) if columns is None else columns, "columns")
-    columns = min(columns, count)
+    square = math.ceil(math.sqrt(count))
+    columns = min(check_count(square if columns is None else columns, "`columns`", 1), count)
     if captions is not None:
         captions = list(captions)
         same_count("captions", len(captions), "images", count)
@@ -141,7 +142,7 @@ def comparison(
                 f"The reconstructions have shape {list(row.shape[1:])} an image, the originals "
                 f"{list(top.shape[1:])}: give both at one size and number of channels."
             )
-    n = positive_int(n, "n")
+    n = check_count(n, "`n`", 1)
     return sheet(
         [list(top[:n])] + [list(row[:n]) for row in below.values()],
         row_labels=["original", *below],

@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_acn._base import lazy
-from keras_acn._base.checks import check_seed
+from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.errors import UserError
 from keras_acn.plots.arrays import (
     as_array,
     as_codes,
     as_images,
     as_labels,
-    positive_int,
     same_count,
 )
 from keras_acn.plots.line_chart import page
@@ -249,7 +248,7 @@ def grid(
       >>> len(picture.boxes), len(picture.boxes[0])
       (5, 5)
     """
-    base = np.zeros(positive_int(latent_dim, "latent_dim"), np.float32)
+    base = np.zeros(check_count(latent_dim, "`latent_dim`", 1), np.float32)
     return traversal(decode, base, dims, n, span, title=title, scale=scale)
 
 
@@ -284,7 +283,7 @@ def traversal(
     if base.ndim != 1:
         raise UserError(f"The base code must have shape [d], not {list(base.shape)}.")
     across, up = _two_dims(dims, len(base))
-    n = positive_int(n, "n")
+    n = check_count(n, "`n`", 1)
     (left, right), (low, high) = _ends(span, base[across]), _ends(span, base[up])
     xs = np.linspace(left, right, n)
     ys = np.linspace(low, high, n)[::-1]  # the top row has the highest value
@@ -306,7 +305,7 @@ def traversal(
 
 def _sample(count, limit, seed):
     """Indices of at most `limit` of `count` things, in order."""
-    limit, seed = positive_int(limit, "limit"), check_seed(seed)
+    limit, seed = check_count(limit, "`limit`", 1), check_seed(seed)
     if count <= limit:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))

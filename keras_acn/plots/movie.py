@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_acn._base.atomic import replacing
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError
-from keras_acn.plots.arrays import as_codes, as_image_sets, as_labels, positive_int
+from keras_acn.plots.arrays import as_codes, as_image_sets, as_labels
 from keras_acn.plots.picture import class_colors, sheet, writable
 from keras_acn.plots.projection import fit_pca, pca_axis_names
 
@@ -168,7 +169,7 @@ def training_movie(
       UserError: If a frame lacks a part, or shapes or counts don't match.
     """
     frames = list(frames)
-    columns, limit = positive_int(columns, "columns"), positive_int(limit, "limit")
+    columns, limit = check_count(columns, "`columns`", 1), check_count(limit, "`limit`", 1)
     if not frames:
         raise UserError("There are no frames for the movie: give one snapshot an epoch.")
     for i, frame in enumerate(frames):

@@ -10,8 +10,8 @@ import numpy as np
 
 from keras_acn._base import lazy
 from keras_acn._base.atomic import replacing
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError
-from keras_acn.plots.arrays import positive_int
 from keras_acn.plots.words import FONT_SIZE, font, parts_of, shortened, under_images, written
 
 matplotlib = lazy.module("matplotlib")
@@ -175,7 +175,7 @@ def sheet(
     height, width = next(image for row in rows for image in row if image is not None).shape[:2]
     if scale is None:
         scale = fitting_scale(height, width, columns, cell)
-    scale = positive_int(scale, "scale")
+    scale = check_count(scale, "`scale`", 1)
     height, width = height * scale, width * scale
     title, footer = (words and written(words) for words in (title, footer))
     row_labels, column_labels = (

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_acn._base.batches import in_batches
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError
 
 tfd = tfp.distributions
@@ -179,13 +180,13 @@ class MixtureOfCodes:
         self._set_up(PriorTable(prior, codes), nearest)
 
     def _set_up(self, table, nearest):
-        if nearest is not None and int(nearest) < 1:
-            raise UserError(f"nearest must be at least 1, or None for all, not {nearest}.")
+        if nearest is not None:
+            nearest = check_count(nearest, "nearest (None for all)", 1)
         self.table = table
         self.num_codes = self.table.num_codes
         self.latent_dim = self.table.latent_dim
-        every = nearest is None or int(nearest) >= self.num_codes
-        self.nearest = None if every else int(nearest)
+        every = nearest is None or nearest >= self.num_codes
+        self.nearest = None if every else nearest
         self._ranking = None if every else moment_ranking(*_parameters(self.table))
         self._all_terms = tf.function(self._log_prob_all, reduce_retracing=True, autograph=False)
         self._near_terms = tf.function(

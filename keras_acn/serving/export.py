@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_acn._base.atomic import NewFolder
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import UserError, not_writable
 from keras_acn._base.quiet import tensorflow_errors_only
 from keras_acn._base.shell import expanded
 from keras_acn.models.finite import require_finite
@@ -102,7 +102,7 @@ def export_model(
     require_finite(model)
     decoder = None
     if ImageDecoder.can_decode(model.image_shape):
-        decoder = ImageDecoder(model.image_shape, getattr(config, "data", None))
+        decoder = ImageDecoder(model.image_shape, config and config.data)
     weights = StoredWeights(model, quantize)
     table = signatures_of(model, decoder, codebook)
 
@@ -194,11 +194,7 @@ def new_version(folder: str | os.PathLike, version: int | None = None) -> Iterat
         except (FileExistsError, NotADirectoryError) as error:
             raise UserError(f"{folder} is no folder: choose another one to export to.") from error
         except OSError as error:
-            reason = (error.strerror or "unknown").lower()
-            raise UserError(
-                f"The folder {folder} cannot be written to ({reason}): choose another one to "
-                "export to."
-            ) from error
+            raise not_writable(folder, error, "choose another one to export to") from error
         yield new
 
 

@@ -1,5 +1,7 @@
 """PNG and JPEG bytes into the images that a model was trained on, inside the graph."""
 
+import types
+
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError
@@ -10,6 +12,9 @@ _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 _LUMA = (0.299, 0.587, 0.114)  # BT.601, as in training
 # Of the one draw that turns grey into black and white; see `ImageDecoder`.
 _DRAW_SEED = (0x706E67, 0)
+_NO_OPTIONS = types.SimpleNamespace(
+    crop=None, resize=None, binarize="none", threshold=None, background=None
+)
 
 
 class ImageDecoder:
@@ -37,13 +42,13 @@ class ImageDecoder:
 
     def __init__(self, image_shape, data=None):
         self.image_shape = tuple(image_shape)
-        self.crop = check_crop(getattr(data, "crop", None))
-        self.resize = check_size(getattr(data, "resize", None), "resize")
-        self.binarize = getattr(data, "binarize", "none")
-        threshold = getattr(data, "threshold", None)
-        self.threshold = 0.5 if threshold is None else threshold
+        data = _NO_OPTIONS if data is None else data
+        self.crop = check_crop(data.crop)
+        self.resize = check_size(data.resize, "resize")
+        self.binarize = data.binarize
+        self.threshold = 0.5 if data.threshold is None else data.threshold
         check_binarize(self.binarize, self.threshold)
-        self.background = check_background(getattr(data, "background", None)) or (255, 255, 255)
+        self.background = check_background(data.background) or (255, 255, 255)
         size = self.resize or self.crop
         if size not in (None, SQUARE) and size != self.image_shape[:2]:
             raise UserError(

@@ -2,9 +2,28 @@
 
 import numpy as np
 import pytest
+from family import IMAGES, made
 
-from keras_acn import ConvDecoder, ConvEncoder, GatedPixelCNN, MLPDecoder, MLPEncoder, UserError
-from keras_acn._base.checks import check_image_shape, check_widths
+from keras_acn import (
+    ACN,
+    VHE,
+    ConvDecoder,
+    ConvEncoder,
+    GatedPixelCNN,
+    KNNCodebook,
+    MLPDecoder,
+    MLPEncoder,
+    PseudoLabels,
+    Snapshots,
+    StandardNormal,
+    StopOnNonFinite,
+    UserError,
+)
+from keras_acn._base.checks import check_count, check_image_shape, check_widths
+from keras_acn._base.errors import short
+from keras_acn.codebook import ExactSearch, FaissSearch, GraphSearch
+from keras_acn.decoders.families import DiscretizedLogisticMixture
+from keras_acn.priors.codes_mixture import MixtureOfCodes
 
 PARTS = [MLPEncoder, ConvEncoder, MLPDecoder, ConvDecoder, GatedPixelCNN]
 WRONG = [(8, 8), (8, 8, 1, 1), (8, 0, 1), (8, -8, 1), (8, None, 1), (8, 8.5, 1), None, 8, "881", {}]
@@ -25,6 +44,15 @@ def test_a_wrong_number_of_latents(cls, latent_dim):
         cls((8, 8, 1), latent_dim)
 
 
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "3", None, np.True_, -(10**5000)], ids=short)
+def test_a_wrong_number(value):
+    with pytest.raises(UserError, match="^n must be .*at least 1, not .*[.]$"):
+        check_count(value, "n", 1)
+    assert check_count(np.int64(3), "n", 1, 3) == check_count(3, "n", 3) == 3
+    with pytest.raises(UserError, match="^n must be at most 2, not 3[.]$"):
+        check_count(3, "n", 1, most=2)
+
+
 def test_whole_numbers_of_any_kind():
     assert check_image_shape(np.array([8, 8, 1])) == (8, 8, 1)
     assert check_image_shape([8, 8, np.int64(1)]) == (8, 8, 1)
@@ -36,3 +64,42 @@ def test_a_wrong_option_of_the_pixelcnn(name):
     for value in (None, 0, 2.5):
         with pytest.raises(UserError, match=f"{name} must be|kernel sizes are odd"):
             GatedPixelCNN((8, 8, 1), **{name: value})
+
+
+SHAPE = IMAGES.shape[1:]
+TAKES_A_NUMBER = {
+    "k": lambda model, n: KNNCodebook(5, n),
+    "size": lambda model, n: KNNCodebook(n),
+    "latent_dim": lambda model, n: KNNCodebook(latent_dim=n),
+    "clusters": lambda model, n: PseudoLabels(n),
+    "anneal_epochs": lambda model, n: PseudoLabels(anneal_epochs=n),
+    "class_dim": lambda model, n: PseudoLabels(class_dim=n),
+    "block": lambda model, n: ExactSearch(n),
+    "pool": lambda model, n: GraphSearch(pool=n),
+    "random": lambda model, n: GraphSearch(random=n),
+    "nlist": lambda model, n: FaissSearch(nlist=n),
+    "nearest": lambda model, n: MixtureOfCodes(StandardNormal(2), np.zeros([3, 2]), n),
+    "components": lambda model, n: DiscretizedLogisticMixture(n),
+    "n of Snapshots": lambda model, n: Snapshots(IMAGES, n=n),
+    "every of Snapshots": lambda model, n: Snapshots(IMAGES, every=n),
+    "every": lambda model, n: StopOnNonFinite(n),
+    "latent_dim of a model": lambda model, n: ACN(SHAPE, n),
+    "class_dim of a model": lambda model, n: VHE(SHAPE, 2, class_dim=n),
+    "latent_dim of a VHE": lambda model, n: VHE(SHAPE, n),
+    "n": lambda model, n: model.sample(n),
+    "n of a class": lambda model, n: model.generate_like(IMAGES[:2], n),
+    "samples": lambda model, n: model.code_lengths_given(IMAGES, [IMAGES[:2]], n),
+    "steps": lambda model, n: model.daydream(IMAGES, n),
+}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return made("vhe")
+
+
+@pytest.mark.parametrize("name", TAKES_A_NUMBER)
+def test_no_number_is_rounded_or_made_of_a_truth(model, name):
+    for value in (2.9, True, -1):
+        with pytest.raises(UserError, match=f"{name.split()[0]}.* must be .*at least [01], not"):
+            TAKES_A_NUMBER[name](model, value)

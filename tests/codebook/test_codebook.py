@@ -235,9 +235,9 @@ def test_a_strategy_of_ones_own_is_saved(tmp_path):
 
 
 def test_errors_name_the_fix():
-    with pytest.raises(UserError, match="k of at least 1"):
+    with pytest.raises(UserError, match="k must be at least 1"):
         KNNCodebook(k=0)
-    with pytest.raises(UserError, match="size of at least 1"):
+    with pytest.raises(UserError, match="size must be at least 1"):
         KNNCodebook(size=0)
     with pytest.raises(UserError, match="call fit first"):
         KNNCodebook(latent_dim=3).neighbors(np.zeros((1, 3), np.float32))

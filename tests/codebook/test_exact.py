@@ -259,7 +259,7 @@ def test_tournament_among_columns_without_a_value():
 
 
 def test_a_block_needs_a_row():
-    with pytest.raises(UserError, match="block of at least 1 row"):
+    with pytest.raises(UserError, match="block must be at least 1"):
         ExactSearch(block=0)
 
 

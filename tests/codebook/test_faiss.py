@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_acn import KNNCodebook, UserError
 from keras_acn.codebook.search import ExactSearch, FaissSearch
-from keras_acn.codebook.search.faiss_index import CellIndex, Snapshots
+from keras_acn.codebook.search.faiss_index import CellIndex, IndexSnapshots
 
 pytest.importorskip("faiss")
 RNG = np.random.default_rng(0)
@@ -111,7 +111,7 @@ def test_the_next_index_is_made_in_a_thread_and_its_error_told():
             raise UserError("seven")
         return codes.sum()
 
-    snapshots = Snapshots(build)
+    snapshots = IndexSnapshots(build)
     codes = RNG.normal(size=(10, 2)).astype(np.float32)
     snapshots.begin_epoch(codes)
     kept = codes.sum()
@@ -135,7 +135,7 @@ def test_outside_training_the_index_is_of_the_codes_as_they_are():
     made = []
     search = FaissSearch()
     build = search._build_index
-    search._snapshots = Snapshots(lambda *given: made.append(1) or build(*given))
+    search._snapshots = IndexSnapshots(lambda *given: made.append(1) or build(*given))
     codes = clustered(3000, 4)
     call = tf.function(lambda codes, query: search(codes, query, 3)[1])
     for _ in range(3):
@@ -250,7 +250,7 @@ def test_config_round_trip():
 def test_errors_name_the_fix(monkeypatch):
     with pytest.raises(UserError, match='Did you mean "flat"'):
         FaissSearch(storage="flatt")
-    with pytest.raises(UserError, match="nprobe of at least 1"):
+    with pytest.raises(UserError, match="nprobe must be at least 1"):
         FaissSearch(nprobe=0)
     monkeypatch.setitem(sys.modules, "faiss", None)
     search = FaissSearch()

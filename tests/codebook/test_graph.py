@@ -342,7 +342,7 @@ def test_the_same_seed_gives_the_same_graph():
 def test_options_are_checked_and_kept():
     search = GraphSearch(length=3, visitors=4, pool=9, reverse=2, random=0)
     assert GraphSearch.from_config(search.get_config()).get_config() == search.get_config()
-    with pytest.raises(UserError, match="rounds of at least 1, not 0"):
+    with pytest.raises(UserError, match="rounds must be at least 1, not 0"):
         GraphSearch(rounds=0)
     with pytest.raises(UserError, match="pool of at least length, reverse and expand, 20, not 10"):
         GraphSearch(length=20)

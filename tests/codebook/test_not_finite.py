@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_acn import ACN, VHE, KNNCodebook, PseudoLabels, UserError
 from keras_acn.codebook import FaissSearch, get_search, greedy_tour
-from keras_acn.codebook.search.faiss_index import Snapshots
+from keras_acn.codebook.search.faiss_index import IndexSnapshots
 
 needs_faiss = pytest.mark.skipif(
     importlib.util.find_spec("faiss") is None, reason="faiss is not installed"
@@ -173,7 +173,7 @@ def test_an_index_is_not_made_again_because_of_them():
     made = []
     search = FaissSearch()
     build = search._build_index
-    search._snapshots = Snapshots(lambda *given: made.append(given[1]) or build(*given))
+    search._snapshots = IndexSnapshots(lambda *given: made.append(given[1]) or build(*given))
     for _ in range(3):
         search(tf.constant(codes), tf.constant(codes[1:5]), 3)
     assert made == [False]

@@ -199,8 +199,10 @@ def test_numbers_that_make_no_sense():
     model = small_model(kind="VAE")
     for options, sentence in (
         ({"limit": -3}, "limit"),
-        ({"lanes": 2.5}, "and whole, not 2.5"),
-        ({"lanes": 0}, "from 1 to"),
+        ({"limit": 2.5}, "limit"),
+        ({"lanes": 2.5}, "lanes must be a whole number"),
+        ({"lanes": 0}, "lanes must be at least 1"),
+        ({"lanes": 2**16 + 1}, "lanes must be at most 65,536"),
         ({"model_name": "m" * 300}, "shorten"),
     ):
         with pytest.raises(UserError, match=sentence):

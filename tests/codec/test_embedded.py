@@ -16,6 +16,7 @@ from keras_acn.codec import kept, networks, recipe
 from keras_acn.codec.container import Header, ModelPart, Reader
 from keras_acn.codec.embedded import FLOAT16, WEIGHT_BITS, Layout, Packed
 from keras_acn.codec.fingerprints import described
+from keras_acn.codec.sections import squeezed
 
 SHAPE = (6, 4, 1)
 KINDS = [
@@ -309,10 +310,8 @@ def test_lanes_that_are_too_many_for_a_mixture_over_whole_latents(monkeypatch):
 
 @pytest.mark.parametrize("config", [b"[]", b"1", b"{", b"\xff", b"[" * 60_000, b'{"a":NaN}', b""])
 def test_a_config_that_is_none(data, config):
-    from keras_acn.codec import embedded
-
     packed = Packed.read(model_of(data)[1].content, "x")
-    sections = b"".join(embedded.squeezed(each) for each in (config, *packed.sections))
+    sections = b"".join(squeezed(each) for each in (config, *packed.sections))
     with pytest.raises(UserError, match="again"):
         codec.decompress(with_model(data, bytes([packed.bits]) + sections))
 
@@ -365,9 +364,9 @@ def test_cut_off_and_bombs(data):
         with pytest.raises(UserError):
             codec.decompress(data[:size])
     from keras_acn._base.varint import varint
-    from keras_acn.codec import embedded
+    from keras_acn.codec import sections
 
-    for method, pack in enumerate(embedded._PACKERS):
+    for method, pack in enumerate(sections._PACKERS):
         # It says 100 bytes, and unpacks to 50 million.
         bomb = pack(bytes(100 if method == 0 else 50_000_000)) + b"1" * (method == 0)
         section = varint(100) + bytes([method]) + varint(len(bomb)) + bomb

@@ -317,6 +317,7 @@ def test_grey_values_are_refused_by_a_model_of_black_and_white(root):
         ({"mode": "tour"}, 'Unknown mode of a folder "tour"'),
         ({"names": "some"}, '"all" or "none"'),
         ({"limit": 0}, "at least 1"),
+        ({"limit": True}, "at least 1, not True"),
         ({"model": None}, 'mode="raw"'),
         ({"weight_bits": 4}, "embed_model"),
         ({"codes": "nobody's"}, "Unknown codes"),
@@ -472,6 +473,9 @@ def test_names_that_hold_a_nul_or_a_slash_are_none():
 
 def test_memory_is_bounded(tmp_path):
     data = codec.compress_folder(tiny(tmp_path / "a", 3), mode="raw", rivals=False)
+    with keras_acn.memory_limit(5e-9):
+        with pytest.raises(UserError, match="^The names of the pictures in The data take"):
+            codec.decompress_folder(data, tmp_path / "b")
     with keras_acn.memory_limit(100e-9):
         with pytest.raises(UserError, match="memory|GB"):
             codec.decompress_folder(data, tmp_path / "b")

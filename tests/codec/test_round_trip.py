@@ -204,9 +204,9 @@ def test_public_names():
     [
         ({"mode": "sett"}, 'Did you mean "set"'),
         ({"keep_order": True}, "keeps the order anyway"),
-        ({"lanes": 0}, "lanes must be from 1"),
-        ({"block_images": 0}, "block_images must be from 1"),
-        ({"nearest": 0}, "nearest must be from 1"),
+        ({"lanes": 0}, "lanes must be at "),
+        ({"block_images": 0}, "block_images must be at "),
+        ({"nearest": 0}, "nearest must be at least 1"),
         ({"binarize": "dynamic"}, "--binarize static"),
         ({"binarize": "sttic"}, 'Did you mean "static"'),
     ],

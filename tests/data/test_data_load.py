@@ -11,7 +11,9 @@ from sklearn.datasets import load_digits
 from keras_acn import data
 from keras_acn._base.errors import UserError
 from keras_acn.codec import open_input
+from keras_acn.data.load import _read
 from keras_acn.data.readers import absolute_source, needs_tensorflow
+from keras_acn.data.readers.base import ArraySource
 from keras_acn.data.split import held_out
 from keras_acn.data.transform import transform_image
 
@@ -89,6 +91,11 @@ def test_one_image_is_a_training_part(tmp_path):
     np.save(tmp_path / "one.npy", np.zeros((1, 2, 2), np.uint8))
     got = data.load(f"npy:{tmp_path / 'one.npy'}")
     assert len(got.train) == 1 and got.test is None
+
+
+def test_a_source_without_blocks_is_told_in_a_sentence():
+    with pytest.raises(UserError, match="The images of the array are empty: give at least one"):
+        _read(ArraySource(np.empty((0, 4, 4), np.uint8)))
 
 
 def test_static_draws_differ_between_parts_and_seeds(tmp_path):

@@ -287,7 +287,7 @@ def test_get_likelihood_and_config_round_trip(identifier, expected):
     [
         ("bernouli", 'Did you mean "bernoulli"'),
         ({"name": "discretized_logistic_mixture", "component": 4}, 'Did you mean "components"'),
-        ({"name": "discretized_logistic_mixture", "components": 0}, "positive integer"),
+        ({"name": "discretized_logistic_mixture", "components": 0}, "must be at least 1"),
         (7, "not int"),
     ],
 )

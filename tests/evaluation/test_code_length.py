@@ -335,7 +335,7 @@ def test_bad_input(linear_gaussian):
         encode_images(model, model.data(3)[:0])
     with pytest.raises(UserError, match="unconditional"):
         code_lengths(model, model.data(3), {})
-    with pytest.raises(UserError, match="at least 1 sample of the latents, not 0"):
+    with pytest.raises(UserError, match="samples must be at least 1, not 0"):
         code_lengths(model, model.data(3), NORMAL, samples=0)
     broken = model.data(3)
     broken[1] = np.nan

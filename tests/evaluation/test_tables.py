@@ -26,19 +26,9 @@ from keras_acn.evaluation.inputs import is_mnist
 OPTIONS = {"iwae_samples": 4, "iwae_images": 30, "seed": 1}
 
 
-class FakeImageSet:
-    """What evaluation needs of an `ImageSet`."""
-
-    def __init__(self, images, labels):
-        self.images, self.labels = images, labels
-
-    def arrays(self):
-        return self.images, self.labels
-
-
 def labelled(model, count, seed):
     images = model.data(count, seed)
-    return FakeImageSet(images, (images[:, 0, 0, 0] > model.bias[0]).astype(np.int32))
+    return images, (images[:, 0, 0, 0] > model.bias[0]).astype(np.int32)
 
 
 @pytest.fixture(scope="module")

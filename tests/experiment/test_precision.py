@@ -24,21 +24,21 @@ def processor(monkeypatch, float32, bfloat16):
 )
 def test_what_is_clearly_faster_is_chosen(config, monkeypatch, float32, bfloat16, chosen):
     processor(monkeypatch, float32, bfloat16)
-    settled, sentence = precision.settled(config)
+    settled, sentence = precision.chosen(config)
     assert settled.training.precision == chosen
     assert chosen in sentence and f"{float32 / bfloat16:.2g} times" in sentence
-    assert precision.settled(settled) == (settled, None)
+    assert precision.chosen(settled) == (settled, None)
 
 
 def test_workers_agree_whatever_their_processors_are(config, monkeypatch):
     processor(monkeypatch, 9.0, 1.0)
-    assert precision.settled(config, alone=False)[0].training.precision == "float32"
+    assert precision.chosen(config, alone=False)[0].training.precision == "float32"
 
 
 def test_networks_without_convolutions_stay_in_float32(monkeypatch):
     processor(monkeypatch, 9.0, 1.0)
     config = load_config("digits", overrides=["training.precision=auto"])
-    assert precision.settled(config)[0].training.precision == "float32"
+    assert precision.chosen(config)[0].training.precision == "float32"
 
 
 def test_a_model_is_built_in_the_precision_that_was_found(config, monkeypatch):

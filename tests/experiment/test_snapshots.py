@@ -136,8 +136,8 @@ def test_without_labels_and_without_a_folder(tmp_path):
         ((IMAGES[..., 0],), "N, H, W, C"),
         ((IMAGES[:0],), "at least one"),
         ((IMAGES, LABELS[:3]), "3 labels for 12 images"),
-        ((IMAGES, None, 0), "at least 1, not 0"),
-        ((IMAGES, None, 1, 0), "at least 1, not 1 and 0"),
+        ((IMAGES, None, 0), "n must be at least 1, not 0"),
+        ((IMAGES, None, 1, 0), "every must be at least 1, not 0"),
     ],
 )
 def test_bad_input_is_told_in_a_sentence(arguments, sentence):

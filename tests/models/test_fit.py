@@ -279,7 +279,7 @@ BAD = {
         lambda m: VAE((8, 8, 1), 3, encoder=keras_acn.MLPEncoder((8, 8, 1), 4)),
         "latent_dim 4, but the model needs 3",
     ),
-    "negative steps": (lambda m: m.daydream(IMAGES[:1], steps=-1), "must not be negative"),
+    "negative steps": (lambda m: m.daydream(IMAGES[:1], steps=-1), "at least 0, not -1"),
 }
 
 

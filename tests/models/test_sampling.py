@@ -88,6 +88,8 @@ def test_the_same_seed_draws_the_same(model):
 def test_bad_input(model):
     with pytest.raises(UserError, match="n must be at least 1"):
         model.sample_like(IMAGES, 0)
+    with pytest.raises(UserError, match="k must be a whole number"):
+        model.neighbors(IMAGES, k=2.9)
     with pytest.raises(UserError, match="30 codes, so k=31 is too many"):
         model.sample_like(IMAGES, k=31)
     with pytest.raises(UserError, match=r"rows takes the row of each of the 30 images"):

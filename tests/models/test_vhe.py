@@ -372,9 +372,9 @@ def test_bad_inputs():
         small(encoder=keras_acn.MLPEncoder((4, 4, 1), 3))
     with pytest.raises(UserError, match="one label an example"):
         model.classify(IMAGES, IMAGES[:3], [1, 2])
-    with pytest.raises(UserError, match="at least 1 sample"):
+    with pytest.raises(UserError, match="samples must be at least 1"):
         model.code_lengths_given(IMAGES, [IMAGES[:1]], samples=0)
-    with pytest.raises(UserError, match="n of at least 1"):
+    with pytest.raises(UserError, match="n must be at least 1"):
         model.generate_like(IMAGES, n=0)
     unsupervised = compiled(supervised=False, pseudo_labels={"clusters": 2})
     with pytest.raises(UserError, match="no pseudo-labels yet|is empty"):

@@ -5,7 +5,7 @@ import pytest
 
 from keras_acn._base.errors import UserError
 from keras_acn.plots import comparison, daydream_grid, image_scatter, latents, members_picture, rows
-from keras_acn.plots.arrays import as_codes, as_images, as_labels, positive_int
+from keras_acn.plots.arrays import as_codes, as_images, as_labels
 
 GOOD = np.zeros((2, 4, 4, 1), np.float32)
 
@@ -93,10 +93,3 @@ def test_labels_keep_the_order_of_their_numbers():
         as_labels([1, 2, 3], 2)
     with pytest.raises(UserError, match=r"shape \[N\]"):
         as_labels([[1]], 1)
-
-
-@pytest.mark.parametrize("value", [0, -1, 1.5, True, "3", None])
-def test_whole_numbers_are_asked_for(value):
-    with pytest.raises(UserError, match="`n` must be a whole number"):
-        positive_int(value, "n")
-    assert positive_int(np.int64(3), "n") == 3

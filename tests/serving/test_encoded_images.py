@@ -12,7 +12,7 @@ from keras_acn import UserError
 from keras_acn.data.readers.folder import read_image
 from keras_acn.data.readers.picture import check_background
 from keras_acn.data.transform import transform_image
-from keras_acn.serving.images import ImageDecoder
+from keras_acn.serving.images import _NO_OPTIONS, ImageDecoder
 
 # A picture with slopes and edges, wider than high.
 Y, X = np.mgrid[0:37, 0:53]
@@ -39,8 +39,7 @@ PICTURES["palette-key"].info["transparency"] = 7
 
 
 def options(**given):
-    base = {"crop": None, "resize": None, "binarize": "none", "threshold": None}
-    return types.SimpleNamespace(**{**base, **given})
+    return types.SimpleNamespace(**{**vars(_NO_OPTIONS), **given})
 
 
 def as_trained(data, tmp_path, crop=None, resize=None, grey=False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from keras_acn._base.errors import UserError
+from keras_acn._base.checks import check_count
 from keras_acn.codebook.search.base import NeighborSearch
 
 # More groups than neighbours are taken by the fast, cancelling form of the distance; the
@@ -61,9 +61,8 @@ class ExactSearch(NeighborSearch):
     is_exact = True
 
     def __init__(self, block: int = 4096):
-        if int(block) < 1:
-            raise UserError(f"Exact search needs a block of at least 1 row, not {block}.")
-        self.block = -(-int(block) // MAX_GROUP) * MAX_GROUP
+        block = check_count(block, "The exact search's block", 1)
+        self.block = -(-block // MAX_GROUP) * MAX_GROUP
 
     def get_config(self):
         return {"block": self.block}

@@ -6,13 +6,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._base.errors import UserError, unknown_name
+from keras_acn._base.checks import check_count
+from keras_acn._base.errors import unknown_name
 from keras_acn.codebook.search.base import Found, NeighborSearch
 from keras_acn.codebook.search.exact import ExactSearch, rank
 from keras_acn.codebook.search.faiss_index import (
     STORAGES,
     CellIndex,
-    Snapshots,
+    IndexSnapshots,
     require_faiss,
     sample_rows,
 )
@@ -73,16 +74,14 @@ class FaissSearch(NeighborSearch):
         seed: int = 0,
     ):
         for name, value in (("nlist", nlist), ("nprobe", nprobe), ("candidates", candidates)):
-            if value is not None and int(value) < 1:
-                raise UserError(f"faiss search needs {name} of at least 1, not {value}.")
+            if value is not None:
+                value = check_count(value, f"The faiss search's {name}", 1)
+            setattr(self, name, value)
         if storage not in STORAGES:
             raise unknown_name("storage of a faiss index", storage, STORAGES)
-        self.nlist = None if nlist is None else int(nlist)
-        self.nprobe = None if nprobe is None else int(nprobe)
-        self.candidates = None if candidates is None else int(candidates)
         self.storage = storage
         self.seed = int(seed)
-        self._snapshots = Snapshots(self._build_index)
+        self._snapshots = IndexSnapshots(self._build_index)
         self._exact = ExactSearch()
 
     def get_config(self):

@@ -154,7 +154,7 @@ def sample_rows(size: int) -> np.ndarray:
     return np.arange(0, size, -(-size // SAMPLE), dtype=np.int32)
 
 
-class Snapshots:
+class IndexSnapshots:
     """Keeps an index of the codes, one epoch behind, and makes the next one meanwhile.
 
     Args:

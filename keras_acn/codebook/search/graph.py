@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError
 from keras_acn._base.noise import integers
 from keras_acn.codebook.search.base import Found, NeighborSearch
@@ -104,9 +105,7 @@ class GraphSearch(NeighborSearch):
         }
         for name, value in given.items():
             least = 0 if name in ("random", "exact_below") else 1
-            if int(value) < least:
-                raise UserError(f"The graph search needs {name} of at least {least}, not {value}.")
-            setattr(self, name, int(value))
+            setattr(self, name, check_count(value, f"The graph search's {name}", least))
         if self.pool < max(self.length, self.reverse, self.expand):
             raise UserError(
                 f"The graph search needs a pool of at least length, reverse and expand, "

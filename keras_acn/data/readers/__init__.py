@@ -17,7 +17,7 @@ import numpy as np
 from keras_acn._base.errors import UserError, did_you_mean
 from keras_acn.data.readers.base import ArraySource, Parts
 from keras_acn.data.readers.folder import open_folder
-from keras_acn.data.readers.idx import find_idx_file, open_idx
+from keras_acn.data.readers.idx import is_idx_folder, open_idx
 from keras_acn.data.readers.npy import open_npy, open_npz
 from keras_acn.data.readers.tfds import UnknownDataset, open_tfds
 from keras_acn.data.readers.tfds import names as tfds_names
@@ -192,8 +192,7 @@ def _no_prefix(source: str) -> UserError:
         return UserError(f'There is no file or folder "{source}": known are {_known()}.')
     if not os.path.isdir(path):
         return UserError(f'"{source}" is a file of no kind that is known: known are {_known()}.')
-    is_idx = any(find_idx_file(path, part, "images", 3) for part in ("train", "t10k"))
-    kind = "idx" if is_idx else "images"
+    kind = "idx" if is_idx_folder(path) else "images"
     return UserError(
         f'"{source}" is a folder, and what is in it has to be said: write "{kind}:{source}".'
     )

@@ -95,6 +95,11 @@ def find_idx_file(folder: str, part: str, what: str, axes: int) -> str | None:
     return None
 
 
+def is_idx_folder(folder: str) -> bool:
+    """Return whether a folder holds the images of a part in IDX files."""
+    return any(find_idx_file(folder, part, "images", 3) for part in ("train", "t10k"))
+
+
 def _part(folder, part):
     images = find_idx_file(folder, part, "images", 3)
     labels = find_idx_file(folder, part, "labels", 1)

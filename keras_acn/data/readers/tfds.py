@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_acn._base.errors import UserError, unknown_name
+from keras_acn._base.errors import UserError, first_line, unknown_name
 from keras_acn.data.checks import check_images, white_of
 from keras_acn.data.readers.base import Parts, Source, reblocked
 from keras_acn.data.transform import transform_images
@@ -41,11 +41,6 @@ def names() -> list[str]:
     return _tfds().list_builders(with_community_datasets=False)
 
 
-def _first_line(error):
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")
-
-
 def _builder(tfds, name, data_dir):
     try:
         return tfds.builder(name, data_dir=data_dir)
@@ -59,7 +54,7 @@ def _builder(tfds, name, data_dir):
             if configs and config.split(":")[0] not in configs:
                 raise unknown_name(f"configuration of {base}", config, configs) from error
         raise UserError(
-            f'The TensorFlow dataset "{name}" cannot be set up: {_first_line(error)}.'
+            f'The TensorFlow dataset "{name}" cannot be set up: {first_line(error)}.'
         ) from error
 
 
@@ -110,8 +105,7 @@ def _prepare(tfds, builder, name):
     except Exception as error:
         # Hosts that are gone, checksums, full disks, files to be fetched by hand.
         raise UserError(
-            f'The TensorFlow dataset "{name}" cannot be downloaded ({_first_line(error)}): '
-            f"{others}."
+            f'The TensorFlow dataset "{name}" cannot be downloaded ({first_line(error)}): {others}.'
         ) from error
 
 
@@ -208,7 +202,7 @@ class TfdsSource(Source):
         except Exception as error:
             # A damaged record raises errors of TensorFlow's and of TFDS's own.
             raise UserError(
-                f"{self._subject} cannot be read ({_first_line(error)}): prepare it again."
+                f"{self._subject} cannot be read ({first_line(error)}): prepare it again."
             ) from error
 
     def _images(self, labels):

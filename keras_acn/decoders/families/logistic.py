@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._base.errors import UserError
+from keras_acn._base.checks import check_count
 from keras_acn.decoders.families.base import Likelihood
 
 # A scale of exp(-7) is 0.12 levels: narrower ones put all mass on one level, and only
@@ -53,9 +53,7 @@ class DiscretizedLogisticMixture(Likelihood):
     has_centre = True
 
     def __init__(self, components: int = 10):
-        if not isinstance(components, int) or components < 1:
-            raise UserError(f"components must be a positive integer, not {components!r}.")
-        self.components = components
+        self.components = check_count(components, "components", 1)
 
     def get_config(self):
         """Return the initialiser's arguments."""

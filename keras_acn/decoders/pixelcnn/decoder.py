@@ -259,8 +259,7 @@ class GatedPixelCNN(Decoder):
 def check_block(block, image_shape):
     """Return the side of a block, or raises a `UserError` where it does not fit the image."""
     height, width = image_shape[:2]
-    if isinstance(block, bool) or not isinstance(block, int) or block < 1:
-        raise UserError(f"block must be a positive integer, not {block!r}.")
+    block = check_count(block, "block", 1)
     if height % block or width % block:
         fitting = [n for n in range(1, min(height, width) + 1) if not (height % n or width % n)]
         raise UserError(

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from keras_acn._base.atomic import writing
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import UserError, not_writable
 from keras_acn._base.shell import command, stop_signals
 from keras_acn.experiment.folder import CHECKPOINT, CONFIG, WORKERS
 from keras_acn.experiment.schema import Config
@@ -90,10 +90,7 @@ def launch(
     try:
         logs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(
-            f"The folder {folder} cannot be written to ({str(error.strerror).lower()}): choose "
-            "another --out."
-        ) from error
+        raise not_writable(folder, error) from error
     with tempfile.TemporaryDirectory() as scratch:
         if resume:
             given = ["--resume", str(folder), "--epochs", str(settings.training.epochs)]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import UserError, first_line
 from keras_acn._base.shell import command
 from keras_acn.experiment import checkpoint
 from keras_acn.experiment.cluster.tf_config import Cluster, check_port
@@ -45,7 +45,7 @@ def join(cluster: Cluster) -> tf.distribute.Strategy:
     except tf.errors.OpError as error:
         raise UserError(
             f"Worker {cluster.rank} of {cluster.size} at {cluster.addresses[cluster.rank]} could "
-            f"not join the others ({_first_line(error)}): see that all are started, with the same "
+            f"not join the others ({first_line(error)}): see that all are started, with the same "
             "addresses, and can reach each other."
         ) from error
 
@@ -108,7 +108,3 @@ def copy_state(source: LatentModel, model: LatentModel) -> None:
     values = checkpoint.state(source)
     for name, variable in checkpoint.variables_of(model).items():
         variable.assign(values[name])
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")
