@@ -206,9 +206,17 @@ def put(mutant: Mutant, path: pathlib.Path) -> bool:
             if (old.co_filename, old.co_name, old.co_firstlineno) == (str(path), name, line):
                 each.__code__ = new
                 changed = True
-    # TensorFlow reads the source of what it turns into a graph.
-    lines = mutant.source.splitlines(keepends=True)
-    linecache.cache[str(path)] = (len(mutant.source), None, lines, str(path))
+    # TensorFlow reads the source of what it turns into a graph, and from the disk if it can.
+    lines, read = mutant.source.splitlines(keepends=True), linecache.updatecache
+
+    def updatecache(name, *rest):
+        if name != str(path):
+            return read(name, *rest)
+        linecache.cache[name] = (len(mutant.source), None, lines, name)
+        return lines
+
+    linecache.updatecache = updatecache
+    updatecache(str(path))
     return changed
 
 
