@@ -14,6 +14,8 @@ from keras_acn.experiment import yaml
 
 # Raised whenever a run folder of this version could be misread by the one before.
 FORMAT = 1
+# Of epochs, steps and images of a batch: more than any training has, and their products fit 64 bits.
+MOST = 10**9
 
 SECTIONS_OF_PARTS = (
     "encoder",
@@ -221,31 +223,31 @@ class TrainingSection(Section):
         None, min_length=1
     )
     minutes: float | None = Field(None, gt=0, lt=1e5)
-    epochs: int = Field(20, ge=1)
-    steps_per_epoch: int | None = Field(None, ge=1)
-    batch_size: int = Field(128, ge=1)
+    epochs: int = Field(20, ge=1, le=MOST)
+    steps_per_epoch: int | None = Field(None, ge=1, le=MOST)
+    batch_size: int = Field(128, ge=1, le=MOST)
     optimizer: Literal["adam", "adamax", "adamw", "nadam", "rmsprop", "sgd"] = "adam"
     learning_rate: float = Field(1e-3, gt=0)
     schedule: Literal["constant", "cosine", "linear"] = "constant"
     final_learning_rate: float = Field(0, ge=0)
-    warmup_epochs: float = Field(0, ge=0)
+    warmup_epochs: float = Field(0, ge=0, le=MOST)
     weight_decay: float | None = Field(None, ge=0)
     clipnorm: float | None = Field(None, gt=0)
-    kl_warmup_epochs: float = Field(0, ge=0)
+    kl_warmup_epochs: float = Field(0, ge=0, le=MOST)
     kl_warmup_from: float = Field(0, ge=0, le=1)
     kl_schedule: (
-        list[tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]] | None
+        list[tuple[Annotated[float, Field(ge=0, le=MOST)], Annotated[float, Field(ge=0)]]] | None
     ) = Field(None, min_length=1)
     ema: float | None = Field(None, gt=0, lt=1)
     jit_compile: Literal["auto", True, False] = "auto"
     # "auto" is what is faster on the processor at hand, as keras_acn.experiment.precision finds.
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"] = "float32"
-    steps_per_execution: int = Field(1, ge=1)
+    steps_per_execution: int = Field(1, ge=1, le=MOST)
     keep_best: bool = False
-    early_stopping: int | None = Field(None, ge=1)
-    checkpoint_every: int = Field(1, ge=1)
-    checkpoint_minutes: float = Field(10, ge=0)
-    snapshots_every: int = Field(0, ge=0)
+    early_stopping: int | None = Field(None, ge=1, le=MOST)
+    checkpoint_every: int = Field(1, ge=1, le=MOST)
+    checkpoint_minutes: float = Field(10, ge=0, le=MOST)
+    snapshots_every: int = Field(0, ge=0, le=MOST)
     loggers: list[Literal["mlflow", "wandb"]] = []
 
     @model_validator(mode="after")

@@ -69,6 +69,22 @@ def refused(call):
     return sentence
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        "training.warmup_epochs=1e308",
+        "training.kl_warmup_epochs=1e308",
+        "training.kl_schedule=[[0, 1], [1e308, 2]]",
+        "training.epochs=1000000000000000000",
+        "training.steps_per_epoch=1000000000000000000",
+        "training.batch_size=1000000000000000000",
+        "training.steps_per_execution=1000000000000000000",
+    ],
+)
+def test_trainings_that_no_number_of_steps_counts(option):
+    assert "at most 1" in refused(lambda: load_config("digits", overrides=[option]))
+
+
 @pytest.mark.parametrize("name", VALUES)
 @pytest.mark.parametrize("option", ["training.epochs", "seed", "model.latent_dim"])
 def test_values_that_make_no_sense(name, option, tmp_path):
