@@ -14,7 +14,7 @@ from keras_acn.experiment import yaml
 
 # Raised whenever a run folder of this version could be misread by the one before.
 FORMAT = 1
-# Of epochs, steps and images of a batch: more than any training has, and their products fit 64 bits.
+# Epochs, steps, images of a batch: more than any training has, and products of them fit 64 bits.
 MOST = 10**9
 
 SECTIONS_OF_PARTS = (
