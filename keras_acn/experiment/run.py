@@ -206,26 +206,27 @@ def _train(
         remove_temporaries(folder)
         if not (folder / trained_on.TRAINED_ON).exists():
             trained_on.write(folder, data, config.data.source, legs_before)
-    with StopRequest() as request, workers.noticing_a_loss(team, folder):
+    # To the very end: a request that comes while the model is written is for the one who goes on.
+    with StopRequest() as request:
         try:
-            progress = restore_run(run, writes=chief)
-            if not same_rate:
-                set_learning_rate(run, progress, writes=chief)
-            progress, interrupted = _fit(run, team, progress, request, callbacks, verbose)
+            with workers.noticing_a_loss(team, folder):
+                progress = restore_run(run, writes=chief)
+                if not same_rate:
+                    set_learning_rate(run, progress, writes=chief)
+                progress, interrupted = _fit(run, team, progress, request, callbacks, verbose)
+            if not chief:
+                return run
+            if team is not None:
+                # What is left is for one, and the others may go.
+                run.model = build.build_model(config, data.image_shape, len(data.train))
+                workers.copy_state(model, run.model)
+            _finish(run, progress, team)
         except NotFinite as error:
             raise error.advising(_way_on(run, error)) from None
-    if not chief:
-        return run
-    if team is not None:
-        # What is left is for one, and the others may go.
-        run.model = build.build_model(config, data.image_shape, len(data.train))
-        workers.copy_state(model, run.model)
-    try:
-        _finish(run, progress, team)
-    except NotFinite as error:
-        raise error.advising(_way_on(run, error)) from None
     if interrupted is not None:
         raise interrupted
+    if request.requested:
+        raise Interrupted(run.folder, request.requested)
     return run
 
 

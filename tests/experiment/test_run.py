@@ -226,6 +226,22 @@ def test_a_run_killed_in_mid_epoch_goes_on_exactly(unique, finished, tmp_path):
     assert_same(tmp_path / "killed", reference.folder)
 
 
+def test_a_request_while_the_model_is_written_is_told_once_it_is(tmp_path, monkeypatch):
+    # Such as between two runs of a sweep, which would else begin the next one, or end unsaid.
+    finish = sys.modules["keras_acn.experiment.run"]._finish
+
+    def asked_to_stop(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        finish(*arguments)
+
+    monkeypatch.setattr("keras_acn.experiment.run._finish", asked_to_stop)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Interrupted) as caught:
+        run_tiny(tmp_path / "run", "training.epochs=1")
+    assert caught.value.signal == signal.SIGTERM and signal.getsignal(signal.SIGTERM) is before
+    assert open_run(tmp_path / "run").finished and (tmp_path / "run" / "model.keras").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
