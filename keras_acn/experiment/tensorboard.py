@@ -62,7 +62,7 @@ class Scalars(keras.callbacks.TensorBoard):
 
     def on_train_batch_end(self, batch, logs=None):
         # Keras asks for a summary of each cost after each batch, though nothing is written before
-        # an epoch ends; TensorFlow keeps 0.4 kB of each such question for good.
+        # an epoch ends.
         pass
 
     def on_epoch_end(self, epoch, logs=None):
@@ -70,7 +70,8 @@ class Scalars(keras.callbacks.TensorBoard):
             self._write(epoch, logs)
 
     def _write(self, epoch, logs):
-        logs = logs or {}
+        # TensorFlow keeps 0.4 kB of each number of Python's that it has seen, and none of NumPy's.
+        logs = {key: np.asarray(value, np.float32) for key, value in (logs or {}).items()}
         test = {k.removeprefix("test_"): v for k, v in logs.items() if k.startswith("test_")}
         super().on_epoch_end(epoch, {k: v for k, v in logs.items() if not k.startswith("test_")})
         if not test:

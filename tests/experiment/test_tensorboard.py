@@ -3,6 +3,7 @@
 import pathlib
 from unittest import mock
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -82,11 +83,16 @@ def test_of_many_codes_a_random_part_is_shown(run, tmp_path, monkeypatch):
 def test_no_summary_is_asked_for_between_epochs(tmp_path, monkeypatch):
     # Each would leave memory behind, and a run asks for thousands a minute.
     pytest.importorskip("tensorboard")
-    asked = []
-    monkeypatch.setattr(tf.summary, "scalar", lambda name, *_, **__: asked.append(name))
+    asked = {}
+    monkeypatch.setattr(tf.summary, "scalar", lambda name, value, **_: asked.update({name: value}))
     scalars = tensorboard.Scalars(tmp_path)
+    scalars.set_model(mock.Mock(optimizer=keras.optimizers.SGD()))
     scalars.on_train_batch_end(0, {"loss": 1.0})
-    assert asked == []
+    assert asked == {}
+    # Nor any of Python's numbers, each of which TensorFlow would keep.
+    scalars.on_epoch_end(0, {"loss": 1.0, "val_loss": 2.0, "test_loss": 3.0})
+    costs = [value for name, value in asked.items() if name == "epoch_loss"]
+    assert costs and all(isinstance(value, np.ndarray) for value in costs)
 
 
 def test_the_test_split_is_one_dataset_for_all_epochs():
