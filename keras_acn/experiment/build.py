@@ -79,8 +79,8 @@ def build_model(
     memory = machine_bytes() or 2**62
     too_large = UserError(
         f"The networks of this configuration take more than half of the {in_gigabytes(memory)} of "
-        "memory that this machine has: give smaller sizes, such as "
-        "of model.latent_dim and encoder.hidden."
+        "memory that this machine has: give smaller sizes, such as model.latent_dim and "
+        "encoder.hidden."
     )
     with (
         built_in(precision.chosen(config)[0].training.precision),

@@ -70,7 +70,7 @@ class Scalars(keras.callbacks.TensorBoard):
             self._write(epoch, logs)
 
     def _write(self, epoch, logs):
-        # TensorFlow keeps 0.4 kB of each number of Python's that it has seen, and none of NumPy's.
+        # TensorFlow keeps 0.6 kB of each number of Python's that it has seen, and none of NumPy's.
         logs = {key: np.asarray(value, np.float32) for key, value in (logs or {}).items()}
         test = {k.removeprefix("test_"): v for k, v in logs.items() if k.startswith("test_")}
         super().on_epoch_end(epoch, {k: v for k, v in logs.items() if not k.startswith("test_")})

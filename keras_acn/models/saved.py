@@ -23,7 +23,7 @@ import keras
 import numpy as np
 
 from keras_acn._base import lazy
-from keras_acn._base.errors import NotFinite, UserError, short, unknown_name
+from keras_acn._base.errors import NotFinite, UserError, first_line, short, unknown_name
 from keras_acn._base.reading import over_limit
 from keras_acn._base.shipped import pretrained_folders as pretrained_folders
 from keras_acn._base.shipped import require_weights
@@ -93,8 +93,7 @@ def load_model(path, compile=True):
         raise
     except Exception as error:
         # Whatever Keras, HDF5 or a layer says of a file that is none of theirs.
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{damaged}: {short(reason, 300)}") from error
+        raise UserError(f"{damaged}: {first_line(error)}.") from error
     if not isinstance(model, LatentModel):
         raise UserError(f"{damaged}: it holds a {type(model).__name__}.")
     return model
@@ -342,9 +341,9 @@ def _is_finite(dataset: Any) -> bool:
 
 def _check_use(model: Any) -> None:
     """Refuse a model that was built, and would fail when it is used."""
-    from keras_acn.models.finite import require_finite
+    from keras_acn.models.finite import PARTS, require_finite
 
-    for name in ("encoder", "prior", "decoder", "class_encoder"):
+    for name in PARTS:
         if getattr(getattr(model, name, None), "compute_dtype", None) == "float64":
             raise _Fault(f"its {name.replace('_', ' ')} computes in float64, and no model does")
     beta = getattr(model, "beta", 0.0)
