@@ -12,6 +12,7 @@ import numpy as np
 from keras_acn._base import lazy, noise
 from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.errors import UserError
+from keras_acn._base.host_memory import host_tensor
 from keras_acn.data.checks import is_black_and_white, to_unit, white_of
 from keras_acn.data.transform import by_draw, by_threshold, check_binarize, draw_batch
 
@@ -267,8 +268,10 @@ class ImageSet:
     def _tensor(self, kind, array):
         """Return `array` as a tensor of the host, the same for every dataset made."""
         if kind not in self._tensors:
+            # What was binarized here is ours; images as given may be changed by who gave them.
+            shared = kind == "fixed" and array is not self.images
             with tf.device("CPU:0"):
-                self._tensors[kind] = tf.constant(array)
+                self._tensors[kind] = host_tensor(array) if shared else tf.constant(array)
         return self._tensors[kind]
 
     def lookup(self, training: bool = False) -> Callable:
@@ -383,4 +386,7 @@ class ImageSet:
             )
             batches = numbers.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             batches = batches.prefetch(tf.data.AUTOTUNE)
-        return batches
+        # There is nothing in this pipeline to be rewritten, and a rewriting copies the images.
+        options = tf.data.Options()
+        options.experimental_optimization.apply_default_optimizations = False
+        return batches.with_options(options)

@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_acn._base import lazy
 from keras_acn._base.errors import UserError, unknown_name
+from keras_acn._base.host_memory import aligned_empty
 from keras_acn._base.reading import require_memory
 from keras_acn.data.checks import to_unit
 
@@ -218,7 +219,7 @@ def check_binarize(binarize: str, threshold: float) -> None:
 
 def by_threshold(images: np.ndarray, white: int, threshold: float) -> np.ndarray:
     """Return uint8 0/1 images: 1 where `images / white > threshold`."""
-    out = np.empty(images.shape, np.uint8)
+    out = aligned_empty(images.shape, np.uint8)
     for at in range(0, len(images), _CHUNK):
         out[at : at + _CHUNK] = to_unit(images[at : at + _CHUNK], white) > threshold
     return out
@@ -236,7 +237,7 @@ def by_draw(
         depends on the seed, the row's number and the image size alone.
     """
     rng = np.random.default_rng(seed)
-    out = np.empty(images.shape, np.uint8)
+    out = aligned_empty(images.shape, np.uint8)
     for at in range(0, len(images), _CHUNK):
         unit = to_unit(images[at : at + _CHUNK], white)
         # The uniform is in [0, 1), so 0 never and 1 always turns into a 1.

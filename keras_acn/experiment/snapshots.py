@@ -126,10 +126,9 @@ def chosen_images(
       seed: Seed of the choice.
       most: How many, if there are as many.
     """
-    pixels, _ = images.arrays()
-    rows = np.random.default_rng(seed).permutation(len(pixels))[:most]
+    rows = np.random.default_rng(seed).permutation(len(images))[:most]
     classes = images.class_words()
-    return pixels[rows], None if classes is None else classes[rows]
+    return images.unit_rows()[rows], None if classes is None else classes[rows]
 
 
 def read_snapshots(

@@ -182,13 +182,13 @@ def write_codes(
         codebook.
       seed: Seed of the choice, where there are more than 5,000.
     """
-    pixels, labels = images.arrays()
-    most = min(MOST_CODES, (SPRITE // max(pixels.shape[1:3])) ** 2)
-    rows = np.arange(len(pixels))
+    most = min(MOST_CODES, (SPRITE // max(images.image_shape[:2])) ** 2)
+    rows = np.arange(len(images))
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
-    classes = None if labels is None else images.class_words(np.asarray(labels)[rows])
-    write_projector(folder, model.codes(pixels[rows]), pixels[rows], classes)
+    classes = None if images.labels is None else images.class_words(images.labels[rows])
+    pixels = images.unit_rows()[rows]
+    write_projector(folder, model.codes(pixels), pixels, classes)
 
 
 def _lines(lines: Iterable[str]) -> str:

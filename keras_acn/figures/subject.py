@@ -13,6 +13,7 @@ from keras_acn import data as data_lib
 from keras_acn._base import lazy
 from keras_acn._base.checks import check_seed
 from keras_acn._base.errors import UserError
+from keras_acn.data.image_set import UnitRows
 from keras_acn.experiment.folder import Run, open_run
 
 if TYPE_CHECKING:
@@ -116,9 +117,9 @@ class Subject:
         return [str(word) for word in np.asarray(self._sets[0].class_words(labels))]
 
     @property
-    def training_images(self) -> np.ndarray:
-        """The pixels of the training images, or of those given for a model."""
-        return self._sets[1].arrays()[0]
+    def training_images(self) -> UnitRows:
+        """The pixels of the training images, or of those given for a model, by rows."""
+        return self._sets[1].unit_rows()
 
     @property
     def order(self) -> np.ndarray:
