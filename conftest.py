@@ -24,6 +24,9 @@ if (
 ):
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# No test cuts the power, and where gigabytes are written, waiting for the disk takes minutes.
+os.fsync = lambda descriptor: None
+
 import pytest  # noqa: E402
 
 

@@ -214,6 +214,7 @@ def test_a_run_that_cannot_begin(tmp_path):
     assert is_unused(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_sweep_that_cannot_go_on(tmp_path):
     planned = sweep.plan("digits", grid=["seed=0,1"], overrides=[*SMALL, "training.epochs=1"])
     limit = files_of_at_most(0)

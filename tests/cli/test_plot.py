@@ -71,6 +71,7 @@ def test_the_latents_to_traverse_are_named_or_those_that_vary_most(runs, tmp_pat
     assert "must be two different latents from 0 to 7" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_notebook_draws_what_the_command_draws(runs, tmp_path):
     acn = runs[0]
     names = ["loss", "reconstructions", "samples", "traversal", "neighbors", "daydream-movie"]

@@ -72,6 +72,7 @@ def test_a_run_finds_its_data_from_any_folder(images, monkeypatch, capfd):
     assert main(["train", *again, "-q", "--no-figures"]) == 0
 
 
+@pytest.mark.slow
 def test_other_data_under_the_same_name_are_noticed(images, monkeypatch, capfd):
     monkeypatch.chdir(images)
     assert (

@@ -98,6 +98,7 @@ def test_the_callback_clusters_before_each_epoch_and_training_records_codes():
     assert (codes[:, :2] <= means.max(0) + 1e-5).all()
 
 
+@pytest.mark.slow
 def test_true_labels_change_nothing_but_the_agreement():
     histories = [
         model().fit(IMAGES, y, epochs=2, verbose=0).history for y in (None, [0, 1, 2] * 10)

@@ -39,6 +39,7 @@ def check_same(back, path):
         np.testing.assert_array_equal(array, expected[name], err_msg=name)
 
 
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_comes_back(path, tmp_path):
     check_same(codec.decompress_folder(path, tmp_path / "back", model_of(path)), path)

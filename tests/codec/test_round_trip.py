@@ -126,6 +126,7 @@ def test_lanes_and_blocks(lanes, mode):
         np.testing.assert_array_equal(codec.decompress(data, model), images)
 
 
+@pytest.mark.fast("set")
 @pytest.mark.parametrize("mode", ["set", "tour"])
 def test_keep_order(mode):
     model, images = model_of(), noise(600)

@@ -36,6 +36,7 @@ def test_errors_name_the_fix(cls):
         make(cls, context_dim=-1)
 
 
+@pytest.mark.slow
 def test_priors_of_a_code_of_another_size():
     prior = MixturePrior(2, components=2, hidden=(8, 8), code_dim=4)
     check_part(prior)

@@ -75,6 +75,7 @@ def test_the_command_exits_with_3(tmp_path, capsys):
     assert len(experiment.open_run(out).history) == 3
 
 
+@pytest.mark.slow
 def test_weights_that_overflow_are_not_written(tmp_path):
     """A finite gradient may be too large for the optimizer's memory of its square."""
     run = experiment.train(config(), tmp_path / "run")

@@ -203,6 +203,7 @@ def test_a_run_is_opened_again(finished):
         assert figures["total_nats"] == pytest.approx(finished.metrics["test"]["total_nats"])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run(finished, tmp_path):
     run_tiny(tmp_path / "again")
     assert_same(tmp_path / "again", finished.folder)

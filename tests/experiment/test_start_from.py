@@ -45,6 +45,7 @@ def test_a_step_of_no_size_leaves_the_weights_of_the_other(trained, tmp_path):
     assert open_run(run.path).config.training.start_from == str(trained.path)
 
 
+@pytest.mark.slow
 def test_the_epochs_before_are_told(trained, tmp_path):
     second = train(
         config(f"training.start_from={trained.path}", "training.epochs=2"), tmp_path / "second"

@@ -182,6 +182,7 @@ EXERCISED = {
     "acn-TensorBoard",
     "vhe-ModelCheckpoint",
 )
+@pytest.mark.fast(every=2)
 @pytest.mark.parametrize("name", EXERCISED)
 def test_keras_own_callback(model, name, tmp_path):
     if not hasattr(CALLBACKS, name):
@@ -213,6 +214,7 @@ def changed(before, layer):
     return any((a != b.numpy()).any() for a, b in zip(before, layer.weights, strict=True))
 
 
+@pytest.mark.slow
 def test_frozen_encoder():
     model = made("acn", fit=True)
     encoder = [weight.numpy() for weight in model.encoder.weights]

@@ -98,14 +98,14 @@ def check_numerics():
     tf.debugging.disable_check_numerics()
 
 
-@pytest.mark.fast("vae, mlp", "acn")
+@pytest.mark.fast("acn")
 @pytest.mark.parametrize("name", MAKE)
 def test_channels_first(name, plain, channels_first):
     """Images are `[H, W, C]` all the same, and the networks those of any other process."""
     np.testing.assert_allclose(figures(name)[1], plain(name), rtol=1e-4)
 
 
-@pytest.mark.fast("acn")
+@pytest.mark.fast("vae, mlp")
 @pytest.mark.parametrize("name", MAKE)
 def test_float64(name, plain, float64, tmp_path):
     model, found = figures(name)

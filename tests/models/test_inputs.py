@@ -309,7 +309,7 @@ def test_train_on_batch_is_a_step_of_fit():
     np.testing.assert_allclose(logs["loss"], one.history.history["loss"][0], rtol=1e-6)
 
 
-@pytest.mark.fast("acn")
+@pytest.mark.fast("vae")
 @pytest.mark.parametrize("name", FAMILY)
 def test_one_batch(name):
     model = made(name, fit=True)

@@ -89,6 +89,7 @@ def _weights_of(folder, model):
     return folder / "a.weights.h5"
 
 
+@pytest.mark.slow
 def test_memorizing_begins_with_nothing():
     """A codebook of a model that was never trained, batch by batch, as a collection grows."""
     model = made("acn")

@@ -22,6 +22,7 @@ def graphs(model):
     return [each for key, each in by_key.items() if str(key).find("neighbors") >= 0]
 
 
+@pytest.mark.slow
 def test_every_k_by_few_graphs(model):
     codes = model.codes(IMAGES[:7])
     wanted = np.sort(cdist(codes, np.asarray(model.codebook.codes)), axis=1)

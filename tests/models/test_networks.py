@@ -83,7 +83,7 @@ def _pair_prior():
     return keras.Model(c, (layers.Dense(2)(c), layers.Dense(2, activation="softplus")(c)))
 
 
-@pytest.mark.fast("tensor-tensor-logits", "pair-pair-flat logits", "unbuilt-tensor-a layer")
+@pytest.mark.fast("pair-pair-flat logits")
 @pytest.mark.parametrize("images", DECODERS)
 @pytest.mark.parametrize("prior", PRIORS)
 @pytest.mark.parametrize("posterior", ["tensor", "pair", "unbuilt", "a distribution"])

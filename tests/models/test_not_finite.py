@@ -149,7 +149,7 @@ def test_half_precision_may_overflow_and_go_on():
     assert finite(model) and float(model.optimizer.dynamic_scale) < 2.0**60
 
 
-@pytest.mark.fast(every=4)
+@pytest.mark.fast(every=7)
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("factor", [1e3, 1e18, 1e38])
 def test_codes_of_any_scale_come_through_or_stop(name, factor):
@@ -174,7 +174,7 @@ def test_stored_codes_of_any_scale_are_written_over(factor):
     assert finite(model) and np.abs(model.codebook.codes).max() < 1e3
 
 
-@pytest.mark.fast(every=4)
+@pytest.mark.fast(every=7)
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
 def test_a_thousand_times_the_learning_rate_comes_through_or_stops(name, policy):

@@ -17,6 +17,7 @@ from keras_acn.models import pretrained_folders
 ROOT = pathlib.Path(__file__).parents[2]
 
 
+@pytest.mark.fast("acn-digits", "acn-mnist")
 @pytest.mark.parametrize("name", pretrained_folders())
 def test_opens_and_generates(name):
     model = load_pretrained(name)
