@@ -15,7 +15,7 @@ tf = lazy.module("tensorflow")
 
 def in_batches(
     function: Callable,
-    *arrays: np.ndarray,
+    *arrays: Any,
     size: int,
     seed: int | None = None,
     fill: bool = False,

@@ -37,11 +37,20 @@ class UnitRows:
     def __init__(self, array: np.ndarray, white: int):
         self.array, self.white = array, white
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(N, H, W, C)`."""
+        return self.array.shape
+
     def __len__(self) -> int:
         return len(self.array)
 
     def __getitem__(self, rows: Any) -> np.ndarray:
         return to_unit(self.array[rows], self.white)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """All of them, for what needs them at once."""
+        return self[:].astype(dtype or np.float32, copy=False)
 
 
 class ImageSet:

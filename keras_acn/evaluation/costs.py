@@ -15,6 +15,7 @@ from keras_acn._base import lazy
 from keras_acn._base.batches import in_batches
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress, share_of, takes_tell
+from keras_acn.data.image_set import UnitRows
 from keras_acn.evaluation.inputs import images_and_labels
 
 tf = lazy.module("tensorflow")
@@ -73,7 +74,11 @@ class Posteriors:
 
 @takes_tell
 def encode_images(
-    model: Any, images: np.ndarray, batch_size: int = 256, *, progress: Progress | None = None
+    model: Any,
+    images: np.ndarray | UnitRows,
+    batch_size: int = 256,
+    *,
+    progress: Progress | None = None,
 ) -> Posteriors:
     """Return the `Posteriors` of images under the encoder of a model.
 
@@ -93,7 +98,8 @@ def encode_images(
         q = model.encoder(x)
         return tf.cast(q.mean(), tf.float32), tf.cast(q.stddev(), tf.float32)
 
-    q = Posteriors(*by_rows(encode, as_floats(images), batch_size=batch_size, progress=progress))
+    rows = images if isinstance(images, UnitRows) else as_floats(images)
+    q = Posteriors(*by_rows(encode, rows, batch_size=batch_size, progress=progress))
     if not (np.isfinite(q.mean).all() and np.isfinite(q.stddev).all()):
         raise UserError(
             "The model's codes hold NaN or infinity, so nothing can be measured: its training went "
@@ -220,7 +226,7 @@ def as_floats(images: Any) -> np.ndarray:
 
 def by_rows(
     function: Callable,
-    *arrays: np.ndarray,
+    *arrays: np.ndarray | UnitRows,
     batch_size: int,
     progress: Progress | None = None,
 ) -> Any:

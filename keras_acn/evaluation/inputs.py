@@ -8,15 +8,18 @@ import numpy as np
 
 from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError
-from keras_acn.data import ImageSet, to_unit
+from keras_acn.data import ImageSet
 from keras_acn.data.checks import white_of
+from keras_acn.data.image_set import UnitRows
 from keras_acn.data.readers import open_source
 
 
-def images_and_labels(
+def rows_and_labels(
     part: Any, limit: int | None, seed: int, word: str
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return `(images float32 [N, H, W, C], labels [N] or None)` of one part of the data.
+) -> tuple[UnitRows, np.ndarray | None]:
+    """Return `(images [N, H, W, C], labels [N] or None)` of one part of the data.
+
+    Of the images, float32 in [0, 1], only the rows that are asked for are made.
 
     Args:
       part: An `ImageSet`, `(images, labels)`, or images: floats, or integers that
@@ -32,16 +35,29 @@ def images_and_labels(
         raise UserError(f"There are no {word} images: evaluation needs a training and a test part.")
     if isinstance(part, ImageSet):
         unit, labels = part.unit_rows(), part.labels
-        rows = some_rows(len(unit), limit, seed)
-        return unit[rows], None if labels is None else np.asarray(labels)[rows]
-    images, labels = part if isinstance(part, tuple) else (part, None)
-    images = np.asarray(images)
-    if images.ndim != 4 or not len(images):
-        raise UserError(f"The {word} images must be [N, H, W, C] with N >= 1, not {images.shape}.")
-    rows = some_rows(len(images), limit, seed)
-    # White is that of all images, whichever are taken of them.
-    images = to_unit(images[rows], white_of([images]))
-    return images, None if labels is None else np.asarray(labels)[rows]
+    else:
+        images, labels = part if isinstance(part, tuple) else (part, None)
+        images = np.asarray(images)
+        if images.ndim != 4 or not len(images):
+            raise UserError(
+                f"The {word} images must be [N, H, W, C] with N >= 1, not {images.shape}."
+            )
+        # White is that of all images, whichever are taken of them.
+        unit = UnitRows(images, white_of([images]))
+    labels = None if labels is None else np.asarray(labels)
+    rows = some_rows(len(unit), limit, seed)
+    if len(rows) < len(unit):
+        unit = UnitRows(unit.array[rows], unit.white)
+        labels = None if labels is None else labels[rows]
+    return unit, labels
+
+
+def images_and_labels(
+    part: Any, limit: int | None, seed: int, word: str
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return what `rows_and_labels` does, with all images made: float32 `[N, H, W, C]`."""
+    images, labels = rows_and_labels(part, limit, seed, word)
+    return np.asarray(images), labels
 
 
 def is_mnist(part: Any) -> bool:
@@ -76,7 +92,7 @@ def some_rows(count: int, limit: int | None, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))
 
 
-def check_shapes(model: Any, train_images: np.ndarray, images: np.ndarray) -> None:
+def check_shapes(model: Any, train_images: UnitRows, images: np.ndarray) -> None:
     """Raise a `UserError` if images are of another shape than the model takes."""
     expected = tuple(model.image_shape)
     for each in (train_images, images):

@@ -15,6 +15,7 @@ from keras_acn._base.checks import check_seed
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress
 from keras_acn.evaluation.code_length import nearest_codes
+from keras_acn.evaluation.inputs import some_rows
 
 # Burda et al. 2016 (arXiv 1509.00519), section 5: a latent dimension is active if its
 # posterior mean varies over the data by more than this.
@@ -24,6 +25,8 @@ ACTIVE_VARIANCE = 0.01
 SMALL = 2_000_000
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
+# Principal components are fitted to so many images at most, and images looked at so many at a time.
+MOST_FITTED = 100_000
 # Of hundreds of features, such as pixels, which make the one slow fit: they want strong
 # regularisation, and C is chosen on fewer images.
 OF_WIDE: dict[str, Any] = {"strengths": STRENGTHS[:3], "max_select": 5000, "max_iter": 200}
@@ -137,19 +140,27 @@ def principal_components(
     """Return the principal components `[N, k]` and `[M, k]` of features, fitted to the first.
 
     Args:
-      train: `[N, ...]`; flattened.
+      train: `[N, ...]`; flattened. Of more than 100,000, so many are drawn to fit them to.
       test: `[M, ...]`.
       components: Number k of components, at most what the training data have.
       seed: Integer seed.
     """
     from sklearn.decomposition import PCA
 
-    train, test = (np.asarray(each).reshape(len(each), -1) for each in (train, test))
     if len(train) < 2:  # Nothing varies.
         return np.zeros((len(train), 1)), np.zeros((len(test), 1))
+    all_fit = len(train) <= MOST_FITTED
+    fitted = np.asarray(train) if all_fit else train[some_rows(len(train), MOST_FITTED, seed)]
+    fitted = fitted.reshape(len(fitted), -1)
     with np.errstate(invalid="ignore"):  # the shares of a variance of zero
-        pca = PCA(min(components, *train.shape), random_state=check_seed(seed)).fit(train)
-    return pca.transform(train), pca.transform(test)
+        pca = PCA(min(components, *fitted.shape), random_state=check_seed(seed)).fit(fitted)
+    del fitted
+
+    def transformed(features):
+        parts = (features[at : at + MOST_FITTED] for at in range(0, len(features), MOST_FITTED))
+        return np.concatenate([pca.transform(part.reshape(len(part), -1)) for part in parts])
+
+    return transformed(train), transformed(test)
 
 
 def knn_accuracy(

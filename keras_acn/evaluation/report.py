@@ -15,7 +15,13 @@ from keras_acn.data.checks import is_black_and_white
 from keras_acn.evaluation.code_length import CodeLengths, code_lengths
 from keras_acn.evaluation.costs import encode_images
 from keras_acn.evaluation.importance_bound import ImportanceBound, importance_weighted_bound
-from keras_acn.evaluation.inputs import check_shapes, images_and_labels, is_mnist, some_rows
+from keras_acn.evaluation.inputs import (
+    check_shapes,
+    images_and_labels,
+    is_mnist,
+    rows_and_labels,
+    some_rows,
+)
 from keras_acn.evaluation.probe import active_dimensions, table_3
 from keras_acn.evaluation.representation import compare_features
 from keras_acn.evaluation.tables import (
@@ -187,7 +193,7 @@ def evaluate_model(
         if value is not None:
             check_count(value, word, least)
     parts = (
-        images_and_labels(train, None, seed, "training"),
+        rows_and_labels(train, None, seed, "training"),
         # Of the same data, the same images.
         images_and_labels(test, limit, seed + (train is not test), "test"),
     )
@@ -262,7 +268,10 @@ class _Job:
         codes, test_codes = found.pop("codes")
         probes, uses, progress = None, None, self.begin("probes")
         if self.probes:
-            parts = (codes, *self.train), (test_codes, *self.test)
+            images, labels = self.train
+            if labels is not None:
+                images = np.asarray(images)
+            parts = (codes, images, labels), (test_codes, *self.test)
             options: dict[str, Any] = {"own_rows": self.own_rows, "seed": self.seed}
             self.image_probes = probes = table_3(
                 *parts,
@@ -354,7 +363,10 @@ class _Job:
             per_image |= {name: costs[name] for name in ("kl_z_nats", "kl_c_nats")}
             per_image["unordered_nats"] = costs["reconstruction_nats"] + costs["kl_nats"]
         return {
-            "codes": [model.codes(each, self.batch_size) for each, _ in (self.train, self.test)],
+            "codes": [
+                model.codes(np.asarray(each), self.batch_size)
+                for each, _ in (self.train, self.test)
+            ],
             "code_lengths": CodeLengths(
                 per_image,
                 math.prod(images.shape[1:]),

@@ -115,7 +115,9 @@ def feature_quality(
       >>> found["neighbors"]["5"]["accuracy"], found["clusters"]["adjusted_mutual_information"]
       (1.0, 1.0)
     """
-    train, test = _flat(train), _flat(test)
+    test = _flat(test)
+    # Without labels nothing is asked of them, and they may be many.
+    train = _flat(train) if train_labels is not None else train
     neighbors: dict[str, dict] = {}
     few: dict[str, dict] = {}
     clusters = None

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from keras_acn._base.errors import UserError
+from keras_acn.evaluation import probe
+from keras_acn.evaluation.inputs import some_rows
 from keras_acn.evaluation.probe import active_dimensions, knn_accuracy, linear_probe, pca_probe
 
 
@@ -107,3 +109,16 @@ def test_bad_input():
         knn_accuracy(codes, two, codes[:0], two[:0])
     with pytest.raises(UserError, match="2 classes"):
         linear_probe(codes, np.zeros(2), codes, two)
+
+
+def test_components_of_very_many_images_are_those_of_a_part(monkeypatch):
+    monkeypatch.setattr(probe, "MOST_FITTED", 50)
+    rng = np.random.default_rng(0)
+    train, test = rng.normal(size=(230, 3, 4)) * np.arange(1, 5), rng.normal(size=(70, 3, 4))
+    found = probe.principal_components(train, test, 3, seed=4)
+    rows = some_rows(230, 50, 4)
+    part = train[rows].reshape(50, 12)
+    _, _, directions = np.linalg.svd(part - part.mean(axis=0))
+    for images, got in zip((train, test), found, strict=True):
+        want = (images.reshape(-1, 12) - part.mean(axis=0)) @ directions[:3].T
+        np.testing.assert_allclose(np.abs(got), np.abs(want), atol=1e-9)

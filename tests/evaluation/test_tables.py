@@ -9,6 +9,7 @@ import pytest
 
 from keras_acn import data
 from keras_acn._base.errors import UserError
+from keras_acn.data.image_set import UnitRows
 from keras_acn.decoders import get_likelihood
 from keras_acn.evaluation import (
     Report,
@@ -299,6 +300,22 @@ def test_some_training_images_among_others_are_told_of(linear_gaussian):
     assert "kl_mixture_of_codes_nats" in report.code_lengths.per_image
     few = evaluate_model(model, images, np.concatenate([images[:1], others]), **OPTIONS)
     assert not any("training images too" in note for note in few.notes)
+
+
+def test_training_images_are_made_some_at_a_time(linear_gaussian, monkeypatch):
+    """As floats, a million images take 3 GB."""
+    model, asked, rows = linear_gaussian(), [], UnitRows.__getitem__
+
+    def recorded(self, which):
+        made = rows(self, which)
+        asked.append((len(self), made.size // int(np.prod(self.shape[1:]))))
+        return made
+
+    monkeypatch.setattr(UnitRows, "__getitem__", recorded)
+    monkeypatch.setattr("keras_acn.evaluation.probe.MOST_FITTED", 50)
+    evaluate_model(model, model.data(300), model.data(20, 1), batch_size=16, **OPTIONS)
+    # Only principal components need more of them, and of very many a part.
+    assert sorted(count for total, count in asked if total == 300)[-2:] == [50, 50]
 
 
 def test_progress_is_told_by_stage(linear_gaussian):
