@@ -14,13 +14,14 @@ from keras_acn.codec.bits_back import bits_back
 from keras_acn.codec.grid import LatentGrid
 from keras_acn.codec.networks import Compiled, Networks
 from keras_acn.codec.stack import Codec, categorical, gaussian, uniform
+from keras_acn.codec.threads import side_by_side
 from keras_acn.priors.codes_mixture import moment_ranking
 
 # Logits are rounded to 1/256, so that both sides have the same.
 LOGIT_ROUNDING = 256
-# Images ranked at a time, and looked up at a time: the scores are 64 x N floats, and what is
+# Images ranked at a time, and looked up at a time: the scores are 32 x N floats, and what is
 # gathered for a look-up the priors of 16 x 128 codes.
-RANKED, LOOK_UP = 64, 16
+RANKED, LOOK_UP = 32, 16
 # Floats of a look-up at most, where very many codes are taken to matter.
 LOOK_UP_FLOATS = 2**24
 # Scores are ranked after rounding to 2**-16, and log-probabilities taken after rounding to
@@ -277,17 +278,19 @@ def best_rows(z: np.ndarray, weights: np.ndarray, offset: np.ndarray, nearest: i
     # an order, so the maxima and what is in the best groups are all that has to be rounded.
     groups = len(offset) // GROUP
     members = groups * np.arange(GROUP, dtype=np.int32)
-    found = []
-    for at in range(0, len(z), RANKED):
-        part = z[at : at + RANKED]
+
+    def ranked(part):
         score = np.concatenate([np.square(part), part], axis=-1) @ weights  # [b, N]
         score += offset
         best = score.reshape(-1, GROUP, groups).max(axis=1)
         rows = _first(best, min(nearest, groups))[:, :, None] + members
         rows = rows.reshape(len(part), -1)
         place = _first(np.take_along_axis(score, rows, axis=1), nearest)
-        found.append(np.take_along_axis(rows, place, axis=1))
-    return np.concatenate(found)
+        return np.take_along_axis(rows, place, axis=1)
+
+    parts = [z[at : at + RANKED] for at in range(0, len(z), RANKED)]
+    with side_by_side() as each:
+        return np.concatenate(each(ranked, parts))
 
 
 def _first(score, count):

@@ -9,6 +9,7 @@ from codec_models import noise, small_model
 
 from keras_acn.codec import threads
 from keras_acn.codec.blocks import BlockCodec
+from keras_acn.codec.priors import best_rows
 
 
 @pytest.fixture
@@ -71,3 +72,13 @@ def test_a_pixelcnn_codes_the_same_bits_on_any_number_of_threads(blas):
     for count in (1, 4):
         blas.num_threads = count
         np.testing.assert_array_equal(codec.decode(coded[0]), images)
+
+
+def test_codes_are_ranked_alike_on_any_number_of_threads(blas):
+    rng = np.random.default_rng(0)
+    z, weights, offset = rng.normal(size=(100, 3)), rng.normal(size=(6, 700)), rng.normal(size=700)
+    score = np.concatenate([np.square(z), z], axis=1) @ weights + offset
+    want = np.argsort(-score, axis=1, kind="stable")[:, :9]
+    for count in (1, 2, 4):
+        blas.num_threads = count
+        np.testing.assert_array_equal(best_rows(z, weights, offset, 9), want)
