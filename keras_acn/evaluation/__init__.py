@@ -26,4 +26,5 @@ from keras_acn.evaluation.representation import compare_features as compare_feat
 from keras_acn.evaluation.representation import feature_quality as feature_quality
 from keras_acn.evaluation.representation import few_label_accuracy as few_label_accuracy
 from keras_acn.evaluation.representation import knn_accuracies as knn_accuracies
+from keras_acn.evaluation.representation import whitened as whitened
 from keras_acn.evaluation.unconditional import fit_gaussian_mixture as fit_gaussian_mixture

@@ -91,12 +91,13 @@ def feature_quality(
 
     * `neighbors`: dict from k to the accuracy of the k nearest training features. Wide features,
       such as pixels, are searched among 10,000 training images at most.
+    * `whitened_neighbors`: the same after `whitened`; empty for wide features.
     * `labels`: dict from a number of labels to the accuracy of linear classifiers trained on no
       more than those.
     * `clusters`: the agreement of k-means with the classes.
     * `effective_rank`, `active_dimensions`: how many dimensions the features use.
 
-    The first three are empty or `None` without labels that can be learned from.
+    The first four are empty or `None` without labels that can be learned from.
 
     Args:
       train: `[N, ...]`, features of the training images; flattened.
@@ -119,6 +120,7 @@ def feature_quality(
     # Without labels nothing is asked of them, and they may be many.
     train = _flat(train) if train_labels is not None else train
     neighbors: dict[str, dict] = {}
+    whitened_neighbors: dict[str, dict] = {}
     few: dict[str, dict] = {}
     clusters = None
     if test_labels is not None and 2 <= len(np.unique(test_labels)) < len(test):
@@ -130,6 +132,11 @@ def feature_quality(
     ):
         parts = train, train_labels, test, test_labels
         neighbors = knn_accuracies(*parts, own_rows=own_rows, seed=seed)
+        if train.shape[1] <= WIDE:
+            alike, test_alike = whitened(train, test)
+            whitened_neighbors = knn_accuracies(
+                alike, train_labels, test_alike, test_labels, own_rows=own_rows, seed=seed
+            )
         few = {
             str(count): few_label_accuracy(*parts, labels=count, draws=draws, seed=seed)
             for count, draws in DRAWS.items()
@@ -137,11 +144,47 @@ def feature_quality(
         }
     return {
         "neighbors": neighbors,
+        "whitened_neighbors": whitened_neighbors,
         "labels": few,
         "clusters": clusters,
         "effective_rank": _over_images(effective_rank, test, seed),
         "active_dimensions": _over_images(active_dimensions, test, seed),
     }
+
+
+def whitened(train: ArrayLike, test: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return features in which every direction counts alike in a distance.
+
+    They are turned to their principal axes and divided by the standard deviations there, so
+    that the covariance of the training features becomes the identity, and a distance
+    Mahalanobis's. No scale of a dimension matters then: of codes of unit noise, those dimensions
+    in which clusters lie tens of deviations apart outweigh all others as they are.
+
+    Args:
+      train: `[N, ...]`, which mean and covariance are those of; flattened.
+      test: `[M, ...]`.
+
+    Returns:
+      float64 `[N, r]` and `[M, r]`; r counts the axes along which the training features vary.
+
+    Example:
+      >>> import numpy as np
+      >>> from keras_acn.evaluation import whitened
+      >>> features = np.random.default_rng(0).normal(size=(500, 2)) * [9.0, 0.1]
+      >>> np.cov(whitened(features, features)[0].T).round(6).tolist()
+      [[1.0, 0.0], [0.0, 1.0]]
+    """
+    fitted, measured = (_flat(each).astype(np.float64) for each in (train, test))
+    nothing = np.zeros((len(fitted), 1)), np.zeros((len(measured), 1))
+    if len(fitted) < 2:
+        return nothing
+    variance, axes = np.linalg.eigh(np.atleast_2d(np.cov(fitted.T)))
+    # What rounding to float32 leaves along an axis that nothing varies along is no feature.
+    kept = variance > variance[-1] * len(variance) * (10 * np.finfo(np.float32).eps) ** 2
+    if not kept.any():
+        return nothing
+    axes, mean = axes[:, kept] / np.sqrt(variance[kept]), fitted.mean(axis=0)
+    return (fitted - mean) @ axes, (measured - mean) @ axes
 
 
 def knn_accuracies(

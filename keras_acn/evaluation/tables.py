@@ -368,9 +368,14 @@ def _table_4(reports):
     if not columns:
         return ""
     rows = [["± standard error", *(title for title, _ in columns)]]
-    for part, label in (("neighbors", "{} nearest, %"), ("labels", "linear, {} labels, %")):
-        for number in dict.fromkeys(n for _, found in columns for n in found[part]):
-            cells = [_percent(found[part].get(number)) for _, found in columns]
+    for part, label in (
+        ("neighbors", "{} nearest, %"),
+        ("whitened_neighbors", "{} nearest, whitened, %"),
+        ("labels", "linear, {} labels, %"),
+    ):
+        # Evaluations written by older versions have no whitened neighbours.
+        for number in dict.fromkeys(n for _, found in columns for n in found.get(part, {})):
+            cells = [_percent(found.get(part, {}).get(number)) for _, found in columns]
             rows.append([label.format(f"{int(number):,}"), *cells])
     if any(found["clusters"] for _, found in columns):
         key = "adjusted_mutual_information"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.spatial import distance
 
 from keras_acn._base.errors import UserError
 from keras_acn.evaluation import (
@@ -13,6 +14,7 @@ from keras_acn.evaluation import (
     knn_accuracies,
     knn_accuracy,
     linear_probe,
+    whitened,
 )
 from keras_acn.evaluation.geometry import jackknife_error
 from keras_acn.evaluation.representation import balanced_rows, compare_features
@@ -131,6 +133,41 @@ def test_rank_of_known_clouds():
     assert effective_rank(np.ones((5, 4))) == 0.0 and effective_rank(np.ones((1, 4))) == 0.0
 
 
+def test_whitened_distances_are_mahalanobis():
+    rng = np.random.default_rng(0)
+    mix = rng.normal(size=(3, 3)) * [[9.0], [0.1], [1.0]]
+    train, test = rng.normal(size=(200, 3)) @ mix + 5, rng.normal(size=(20, 3)) @ mix + 5
+    alike, test_alike = whitened(train, test)
+    np.testing.assert_allclose(np.cov(alike.T), np.eye(3), atol=1e-9)
+    inverse = np.linalg.inv(np.cov(train.T))
+    for a, got in zip(test, test_alike, strict=True):
+        want = [distance.mahalanobis(a, b, inverse) for b in train]
+        np.testing.assert_allclose(np.linalg.norm(got - alike, axis=1), want, rtol=1e-8)
+
+
+def test_whitened_neighbours_are_the_same_under_any_scale_and_turn():
+    """As linear probes are; neighbours as they are are not."""
+    train, train_labels = blobs(200)
+    test, test_labels = blobs(80, seed=1)
+    mix = np.random.default_rng(2).normal(size=(4, 4)) * [30.0, 1.0, 1.0, 0.01]
+    found = [
+        feature_quality(a, train_labels, b, test_labels)
+        for a, b in ((train, test), (train @ mix - 7, test @ mix - 7))
+    ]
+    assert found[0]["whitened_neighbors"] == found[1]["whitened_neighbors"]
+    assert found[0]["neighbors"] != found[1]["neighbors"]
+    assert list(found[0]["whitened_neighbors"]) == ["1", "5", "10"]
+
+
+def test_what_varies_along_no_axis_is_whitened_to_nothing():
+    rng = np.random.default_rng(0)
+    flat = rng.normal(size=(50, 2)) @ rng.normal(size=(2, 6)).astype(np.float32)
+    assert whitened(flat, flat[:3])[1].shape == (3, 2)
+    for alone in (np.ones((9, 4)), np.ones((1, 4))):
+        a, b = whitened(alone, alone)
+        assert not a.any() and not b.any() and len(a) == len(b) == len(alone)
+
+
 def test_the_jackknife_of_a_mean_is_the_textbooks_error():
     x = np.random.default_rng(0).normal(size=40)
     error = jackknife_error(lambda rows: x[rows].mean(), 40, groups=40)
@@ -151,6 +188,7 @@ def test_everything_is_there_beside_components_and_pixels():
         assert list(each["neighbors"]) == ["1", "5", "10"] and each["labels"] == {}
         assert set(each["clusters"]) >= {"adjusted_mutual_information", "standard_error"}
         assert each["effective_rank"]["standard_error"] > 0
+        assert list(each["whitened_neighbors"]) == ["1", "5", "10"]
     assert found["codes"]["active_dimensions"]["value"] == 2
     # All components of six pixels are those pixels, turned.
     assert found["pca"]["neighbors"] == found["pixels"]["neighbors"]

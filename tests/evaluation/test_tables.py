@@ -136,7 +136,12 @@ def test_what_features_are_good_for_stands_in_a_table(both):
     heading = text.splitlines()[1]
     columns = ("ours codes", "LinearGaussian codes", "PCA, 16", "pixels")
     assert [heading.index(title) for title in columns] == sorted(map(heading.index, columns))
-    for label in ("1 nearest, %", "5 nearest, %", "10 nearest, %", "linear, 100 labels, %"):
+    for label in (
+        "1 nearest, %",
+        "10 nearest, %",
+        "5 nearest, whitened, %",
+        "linear, 100 labels, %",
+    ):
         row = next(line for line in text.splitlines() if line.startswith(label))
         assert row.count("±") == 4
     found = both.representation["codes"]["labels"]["100"]
