@@ -4,7 +4,7 @@ Each command is a process of its own; what is printed is the highest resident si
 has seen of it, its children included one by one, and the seconds that it took.
 
     python benchmarks/memory.py --data idx:DIR
-    python benchmarks/memory.py --images 1000000 [--commands train evaluate]
+    python benchmarks/memory.py --images 1000000 [--commands train evaluate] [--limit 1000]
 
 Images that are made up are blobs of 28 x 28 pixels in one `.npy` file. The model is the preset
 blog-acn on black and white pixels, after one epoch.
@@ -23,12 +23,12 @@ import numpy as np
 TRAIN = ["--set", "data.binarize=static", "--set", "training.epochs=1", "--no-figures"]
 
 
-def commands(data, folder):
+def commands(data, folder, limit):
     """Returns the words of each command, in an order in which they can be called."""
     run, file = str(folder / "run"), str(folder / "images.acn")
     return {
         "train": ["train", "blog-acn", "--data", data, *TRAIN, "--out", run],
-        "evaluate": ["evaluate", run],
+        "evaluate": ["evaluate", run, *(["--limit", str(limit)] if limit else [])],
         "plot": ["plot", run],
         "report": ["report", run, "--out", str(folder / "report.html")],
         "daydream": ["daydream", run, "--out", str(folder / "dream.gif")],
@@ -75,6 +75,7 @@ def main():
     source.add_argument("--data", help="such as idx:DIR")
     source.add_argument("--images", type=int, help="how many images to make up")
     parser.add_argument("--commands", nargs="*", help="those to be measured; by default all")
+    parser.add_argument("--limit", type=int, help="how many test images evaluate measures")
     parser.add_argument("--folder", type=pathlib.Path, help="where to work, and to leave it all")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -87,7 +88,7 @@ def main():
                 made_up(arguments.images, path)
             data = f"npy:{path}"
         print(f"| {'command':<10} | {'MiB':>6} | {'s':>5} |\n|---|---|---|")
-        for name, words in commands(data, folder).items():
+        for name, words in commands(data, folder, arguments.limit).items():
             if arguments.commands and name not in arguments.commands:
                 continue
             code, seconds, memory = measured(words)
