@@ -163,19 +163,25 @@ def test_a_model_file_alone_needs_its_data_named(trained, tmp_path, capsys):
     assert main([*arguments, "--data", "digits"]) == 0
 
 
+def _as_in_a_terminal():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name, code", [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_a_signal_saves_and_resuming_gives_the_same_run(name, code, tmp_path, capsys):
     arguments = ["train", "digits", *TINY, "--epochs", "40", "--no-figures"]
     arguments += ["--set", "codebook.unique=true"]
     out = tmp_path / "interrupted"
-    # SIGINT is ignored by what a shell starts in the background; Python's own is not.
+    # SIGINT is ignored by what a shell starts in the background, SIGHUP under nohup; a run
+    # goes on where they are, so they are not here.
     process = subprocess.Popen(
         run(*arguments, "--out", out),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=_as_in_a_terminal,
     )
     deadline = time.monotonic() + 120
     while not (out / "history.csv").exists() and process.poll() is None:
