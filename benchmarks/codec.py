@@ -73,20 +73,12 @@ def image_formats():
         by_pillow(image.convert("RGB"), format="WEBP", lossless=True, quality=100, method=6)
     )
     for name, program, options in (
-        ("JPEG XL, cjxl -d 0 -e 9", "cjxl", "-d 0 -e 9"),
+        ("JPEG XL, cjxl -d 0 -e 9", "cjxl", "-e 9"),
         ("AVIF, avifenc, lossless, -s 4", "avifenc", "-s 4 -j 1"),
     ):
         if is_there(program):
-            found[name] = functools.partial(by_options, program, options.split())
+            found[name] = functools.partial(by_program, program, options.split())
     return found
-
-
-def by_options(program, options, image):
-    if program == "avifenc":
-        # "-l" writes three planes, of grey pictures too.
-        grey = "-y 400 -r full --min 0 --max 0"
-        options = [*(grey if image.mode in ("1", "L") else "-l").split(), *options]
-    return by_program(program, options, image)
 
 
 def by_pillow(image, **options):

@@ -69,8 +69,8 @@ def formats() -> dict[str, Callable[[np.ndarray], int]]:
         ),
     }
     for name, program, options in (
-        ("JPEG XL (cjxl -d 0 -e 9)", "cjxl", "-d 0 -e 9"),
-        ("AVIF (avifenc -l -s 0)", "avifenc", "-l -s 0 -j 1"),
+        ("JPEG XL (cjxl -d 0 -e 9)", "cjxl", "-e 9"),
+        ("AVIF (avifenc -l -s 0)", "avifenc", "-s 0 -j 1"),
     ):
         if is_there(program):
             write = functools.partial(by_program, program, options.split())

@@ -29,14 +29,18 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return block[start : start + size].view(dtype).reshape(shape)
 
 
-def host_tensor(array: np.ndarray) -> Any:
-    """Return an array that is never written to again as a tensor of the host.
+def host_tensor(array: np.ndarray, copy: bool = False) -> Any:
+    """Return an array as a tensor of the host.
 
     One that `aligned_empty` made is not copied: the tensor keeps it alive, and lies where it lies.
     `tf.constant` copies it, and for a while twice.
+
+    Args:
+      array: The array.
+      copy: Whether it is copied in any case, as one that may be written to later has to be.
     """
-    shared = array.flags.c_contiguous and array.flags.writeable and array.size > 0
-    if shared and array.ctypes.data % _ALIGNMENT == 0:
+    usable = array.flags.c_contiguous and array.flags.writeable and array.size > 0
+    if not copy and usable and array.ctypes.data % _ALIGNMENT == 0:
         return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
     with tf.device("CPU:0"):
         return tf.constant(array)

@@ -277,10 +277,8 @@ class ImageSet:
     def _tensor(self, kind, array):
         """Return `array` as a tensor of the host, the same for every dataset made."""
         if kind not in self._tensors:
-            # What was binarized here is ours; images as given may be changed by who gave them.
-            shared = kind == "fixed" and array is not self.images
-            with tf.device("CPU:0"):
-                self._tensors[kind] = host_tensor(array) if shared else tf.constant(array)
+            # What was binarized here is ours; the rest may be changed by who gave it.
+            self._tensors[kind] = host_tensor(array, copy=array is not self._fixed_images)
         return self._tensors[kind]
 
     def lookup(self, training: bool = False) -> Callable:
