@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from keras_acn._base.errors import UserError, short
@@ -12,6 +12,18 @@ from keras_acn._base.errors import UserError, short
 SEEDS = 2**31
 # More layers one after the other than any network has, and building each takes a while.
 MOST_LAYERS = 1_000
+
+
+def is_truth(value: Any) -> bool:
+    """Return whether a value is True or False, Python's or NumPy's, alone or as an array.
+
+    Both are numbers to Python, and NumPy's to `operator.index` until NumPy 2.
+
+    Example:
+      >>> is_truth(True), is_truth(1)
+      (True, False)
+    """
+    return isinstance(value, bool) or getattr(getattr(value, "dtype", None), "name", "") == "bool"
 
 
 def check_count(value: Any, what: str, least: int = 0, most: int | None = None) -> int:
@@ -27,17 +39,44 @@ def check_count(value: Any, what: str, least: int = 0, most: int | None = None) 
       UserError: If it is not a whole number, or is less than `least` or more than `most`.
     """
     try:
-        if isinstance(value, bool):
+        if is_truth(value):
             raise TypeError
         number = operator.index(value)
     except TypeError:
         raise UserError(
-            f"{what} must be a whole number of at least {least}, not {short(repr(value))}."
+            f"{what} must be a whole number of at least {least}, not {short(value, to_text=repr)}."
         ) from None
     if number < least:
         raise UserError(f"{what} must be at least {least}, not {short(number)}.")
     if most is not None and number > most:
         raise UserError(f"{what} must be at most {most:,}, not {short(number)}.")
+    return number
+
+
+def check_number(value: Any, what: str, wanted: str, holds: Callable[[float], bool]) -> float:
+    """Return a number that need not be whole as a float.
+
+    Args:
+      value: What the user gave.
+      what: What it is, as the subject of the error's sentence.
+      wanted: What it must be, in words.
+      holds: Whether a number is so. NaN and the infinities are not asked about, and refused.
+
+    Raises:
+      UserError: If it is no number, or not as wanted.
+
+    Example:
+      >>> check_number(1, "beta", "a number of zero or more", lambda number: number >= 0)
+      1.0
+    """
+    try:
+        if is_truth(value) or isinstance(value, (str, bytes)):
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number) or not holds(number):
+        raise UserError(f"{what} must be {wanted}, not {short(value, to_text=repr)}.")
     return number
 
 
@@ -77,7 +116,7 @@ def check_widths(values, what: str, fewest: int = 0) -> tuple[int, ...]:
         length = f" with at least {fewest}" if fewest else ""
         raise UserError(
             f"{what} must be a list of positive whole numbers{length}, such as [64, 32], not "
-            f"{short(repr(values))}."
+            f"{short(values, to_text=repr)}."
         )
     return widths
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class UserError(ValueError):
@@ -137,7 +137,7 @@ class DataWarning(UserWarning):
     """Images were read otherwise than they are stored, or left out, or are others than before."""
 
 
-def short(value: object, most: int = 80) -> str:
+def short(value: object, most: int = 80, to_text: Callable[[object], str] = str) -> str:
     """Return what a user gave as text to stand in a sentence: on one line, cut where it is long.
 
     Example:
@@ -145,7 +145,7 @@ def short(value: object, most: int = 80) -> str:
       'aaaaaaa...'
     """
     try:
-        text = str(value)
+        text = to_text(value)
     except (ValueError, RecursionError):
         # A number of thousands of digits, or lists within lists.
         text = f"a {type(value).__name__} that is too long to print"

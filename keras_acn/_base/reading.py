@@ -16,7 +16,8 @@ import stat
 import threading
 from collections.abc import Iterator
 
-from keras_acn._base.errors import UserError, short
+from keras_acn._base.checks import check_number
+from keras_acn._base.errors import UserError
 
 # No byte of what deflate has packed (gzip, zip, PNG) becomes more than these.
 DEFLATE_RATIO = 1032
@@ -57,16 +58,11 @@ def limit_bytes() -> int:
 
 
 def _bytes_of(gigabytes: float | str, what: str) -> int:
-    try:
-        number = float(gigabytes)
-    except (TypeError, ValueError):
-        number = math.nan
-    if isinstance(gigabytes, bool) or not 0 < number < 1e9:
-        raise UserError(
-            f"{what} must be a number of gigabytes above 0, such as 8, not "
-            f"{short(repr(gigabytes))}."
-        )
-    return int(number * 10**9)
+    with contextlib.suppress(ValueError):
+        # The environment gives text.
+        gigabytes = float(gigabytes) if isinstance(gigabytes, str) else gigabytes
+    wanted = "a number of gigabytes above 0, such as 8"
+    return int(check_number(gigabytes, what, wanted, lambda number: 0 < number < 1e9) * 10**9)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._base.checks import check_count
+from keras_acn._base.checks import check_count, check_number
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn.codebook.classes import ClassLists, class_lists
 from keras_acn.codebook.store import CodeStore, require_finite
@@ -89,12 +89,9 @@ class PseudoLabels(CodeStore):
         self.clusters = check_count(clusters, "The number of clusters", 1)
         if weighting not in WEIGHTINGS:
             raise unknown_name("weighting of pseudo-labels", weighting, WEIGHTINGS)
-        for name, value in (("c_weight", c_weight), ("c_weight_start", c_weight_start)):
-            if not 0 <= float(value) <= 1:
-                raise UserError(f"{name} must be a share in [0, 1], not {value}.")
         self.weighting = weighting
-        self.c_weight = float(c_weight)
-        self.c_weight_start = float(c_weight_start)
+        self.c_weight = _share(c_weight, "c_weight")
+        self.c_weight_start = _share(c_weight_start, "c_weight_start")
         self.anneal_epochs = check_count(anneal_epochs, "anneal_epochs", 1)
         self.class_dim = None if class_dim is None else check_count(class_dim, "class_dim", 1)
         self._true_labels: _Hidden | None = None
@@ -295,3 +292,7 @@ class _Hidden:
 
     def __init__(self, values):
         self.values = values
+
+
+def _share(value, what):
+    return check_number(value, what, "a share in [0, 1]", lambda share: 0 <= share <= 1)

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_acn._base.checks import check_number
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress
 from keras_acn._base.reading import require_memory
@@ -123,8 +124,9 @@ def pack(
       >>> print(data.to_text())  # doctest: +SKIP
       >>> keras_acn.decompress("images.acn")  # doctest: +SKIP
     """
-    if isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not 0 < minutes < 1e5:
-        raise UserError(f"minutes is the time for training, more than 0, not {minutes!r}.")
+    minutes = check_number(
+        minutes, "minutes", "the time for training, more than 0", lambda number: 0 < number < 1e5
+    )
     if mode not in ("set", "stream"):
         raise UserError(f'pack() takes the mode "set" or "stream", not {mode!r}.')
     if keep_order and mode == "stream":

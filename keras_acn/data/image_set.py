@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_acn._base import lazy, noise
-from keras_acn._base.checks import check_count, check_seed
+from keras_acn._base.checks import check_count, check_number, check_seed
 from keras_acn._base.errors import UserError
 from keras_acn._base.host_memory import host_tensor
 from keras_acn.data.checks import is_black_and_white, to_unit, white_of
@@ -216,9 +216,9 @@ class ImageSet:
         Raises:
           UserError: If it is no such number, or one of the sets would be empty.
         """
-        is_number = isinstance(share, (int, float, np.number)) and not isinstance(share, bool)
-        if not is_number or not 0 < share < 1:
-            raise UserError(f"The share to hold out must be a number in (0, 1), not {share!r}.")
+        share = check_number(
+            share, "The share to hold out", "a number in (0, 1)", lambda number: 0 < number < 1
+        )
         first = len(self) - int(round(len(self) * share))
         if not 0 < first < len(self):
             raise UserError(

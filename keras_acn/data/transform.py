@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from keras_acn._base import lazy
+from keras_acn._base.checks import check_number
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn._base.host_memory import aligned_empty
 from keras_acn._base.reading import require_memory
@@ -212,9 +213,7 @@ def check_binarize(binarize: str, threshold: float) -> None:
     """Raise a `UserError` unless the pair is a known binarization and a threshold in [0, 1)."""
     if binarize not in BINARIZATIONS:
         raise unknown_name("binarization", binarize, BINARIZATIONS)
-    is_number = isinstance(threshold, (int, float, np.number)) and not isinstance(threshold, bool)
-    if not is_number or not 0 <= threshold < 1:
-        raise UserError(f"threshold must be a number in [0, 1), not {threshold!r}.")
+    check_number(threshold, "threshold", "a number in [0, 1)", lambda number: 0 <= number < 1)
 
 
 def by_threshold(images: np.ndarray, white: int, threshold: float) -> np.ndarray:

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from keras_acn import decoders, encoders, priors
 from keras_acn._base.batches import in_batches
-from keras_acn._base.checks import check_count, check_image_shape, check_seed
+from keras_acn._base.checks import check_count, check_image_shape, check_number, check_seed
 from keras_acn._base.errors import DataWarning, UserError, did_you_mean
 from keras_acn._base.lazy import late
 from keras_acn._base.noise import Noise
@@ -124,9 +124,7 @@ class LatentModel(KerasMethods):
         self.image_shape = check_image_shape(image_shape)
         self.latent_dim = check_count(latent_dim, "latent_dim", 1)
         if not isinstance(beta, keras.optimizers.schedules.LearningRateSchedule):
-            beta = float(beta)
-            if not beta >= 0:
-                raise UserError(f"beta must be zero or more, not {beta}.")
+            beta = check_number(beta, "beta", "zero or more", lambda number: number >= 0)
         self.beta = beta
         self.seed = check_seed(seed)
         if class_dim is not None:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_acn._base.checks import check_number
 from keras_acn._base.errors import UserError
 
 
@@ -35,8 +36,8 @@ class PiecewiseLinear(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, steps: Sequence[float], values: Sequence[float]):
         super().__init__()
-        self.steps = [float(step) for step in steps]
-        self.values = [float(value) for value in values]
+        self.steps = _numbers(steps, "Each step")
+        self.values = _numbers(values, "Each value")
         if not self.steps or len(self.steps) != len(self.values):
             raise UserError(
                 f"A piecewise linear schedule needs as many steps as values, not "
@@ -58,3 +59,7 @@ class PiecewiseLinear(keras.optimizers.schedules.LearningRateSchedule):
     def get_config(self) -> dict[str, list[float]]:
         """Return the initialiser's arguments."""
         return {"steps": self.steps, "values": self.values}
+
+
+def _numbers(values, what):
+    return [check_number(value, what, "a finite number", lambda number: True) for value in values]

@@ -518,8 +518,9 @@ class VHE(RemembersData):
 def _pair(set_size):
     """Return `(least, most)` of the option `set_size`."""
     pair = tuple(set_size) if isinstance(set_size, (list, tuple)) else (set_size, set_size)
-    if len(pair) != 2 or any(isinstance(n, bool) or int(n) != n for n in pair):
+    if len(pair) != 2:
         raise UserError(f"set_size must be a number or a pair (least, most), not {set_size}.")
-    if not 1 <= pair[0] <= pair[1]:
-        raise UserError(f"set_size must be at least 1, the smaller number first, not {set_size}.")
-    return int(pair[0]), int(pair[1])
+    least, most = (check_count(number, "set_size", 1) for number in pair)
+    if least > most:
+        raise UserError(f"set_size has the smaller number first, not {set_size}.")
+    return least, most

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_acn._base.errors import UserError
+from keras_acn._base.checks import check_number
 from keras_acn._base.precision import wide_dtype
 from keras_acn.priors.base import Prior
 
@@ -49,9 +49,9 @@ class FittedNormal(Prior):
 
     def __init__(self, latent_dim: int = 16, momentum: float = 0.99, **kwargs):
         super().__init__(latent_dim, **kwargs)
-        if not 0 <= float(momentum) < 1:
-            raise UserError(f"momentum must be at least 0 and less than 1, not {momentum}.")
-        self.momentum = float(momentum)
+        self.momentum = check_number(
+            momentum, "momentum", "at least 0 and less than 1", lambda share: 0 <= share < 1
+        )
         # Not cut to the layer's precision in `call`: there is no Cholesky factor in bfloat16.
         wide = {"dtype": wide_dtype(self.compute_dtype), "autocast": False}
         self.mean = self.add_weight(

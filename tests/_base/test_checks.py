@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from family import IMAGES, made
 
+import keras_acn
 from keras_acn import (
     ACN,
     VHE,
     ConvDecoder,
     ConvEncoder,
+    FittedNormal,
     GatedPixelCNN,
     KNNCodebook,
     MLPDecoder,
@@ -18,11 +21,14 @@ from keras_acn import (
     StandardNormal,
     StopOnNonFinite,
     UserError,
+    codec,
+    data,
 )
-from keras_acn._base.checks import check_count, check_image_shape, check_widths
+from keras_acn._base.checks import check_count, check_image_shape, check_number, check_widths
 from keras_acn._base.errors import short
 from keras_acn.codebook import ExactSearch, FaissSearch, GraphSearch
-from keras_acn.decoders.families import DiscretizedLogisticMixture
+from keras_acn.decoders.families import DiscretizedLogisticMixture, Gaussian
+from keras_acn.models import PiecewiseLinear
 from keras_acn.priors.codes_mixture import MixtureOfCodes
 
 PARTS = [MLPEncoder, ConvEncoder, MLPDecoder, ConvDecoder, GatedPixelCNN]
@@ -51,6 +57,30 @@ def test_a_wrong_number(value):
     assert check_count(np.int64(3), "n", 1, 3) == check_count(3, "n", 3) == 3
     with pytest.raises(UserError, match="^n must be at most 2, not 3[.]$"):
         check_count(3, "n", 1, most=2)
+
+
+# NumPy before 2 takes its own truths for whole numbers, with no more than a warning.
+TRUTHS = [True, np.True_, np.array(True), tf.constant(True)]
+NO_NUMBERS = [*TRUTHS, None, "3", b"3", [3.0], float("nan"), -float("inf"), 10**5000, 1j]
+
+
+@pytest.mark.parametrize("value", TRUTHS, ids=lambda value: type(value).__name__)
+def test_a_truth_is_no_whole_number(value):
+    with pytest.raises(UserError, match="^n must be a whole number of at least 0, not .*[.]$"):
+        check_count(value, "n")
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: type(value).__name__)
+def test_what_is_no_number(value):
+    with pytest.raises(UserError, match="^n must be a number, not .*[.]$"):
+        check_number(value, "n", "a number", lambda number: True)
+
+
+@pytest.mark.parametrize("value", [3, 3.0, np.float32(3), np.int8(3), np.array(3), tf.constant(3)])
+def test_numbers_of_any_kind(value):
+    assert check_number(value, "n", "above two", lambda number: number > 2) == 3.0
+    with pytest.raises(UserError, match="^n must be above three, not .*3.*[.]$"):
+        check_number(value, "n", "above three", lambda number: number > 3)
 
 
 def test_whole_numbers_of_any_kind():
@@ -103,3 +133,32 @@ def test_no_number_is_rounded_or_made_of_a_truth(model, name):
     for value in (2.9, True, -1):
         with pytest.raises(UserError, match=f"{name.split()[0]}.* must be .*at least [01], not"):
             TAKES_A_NUMBER[name](model, value)
+
+
+TAKES_A_SHARE = {
+    "beta": lambda model, x: ACN(SHAPE, 2, beta=x),
+    "dropout": lambda model, x: GatedPixelCNN((8, 8, 1), dropout=x),
+    "momentum": lambda model, x: FittedNormal(2, momentum=x),
+    "smallest": lambda model, x: Gaussian(x),
+    "c_weight": lambda model, x: PseudoLabels(c_weight=x),
+    "c_weight_start": lambda model, x: PseudoLabels(c_weight_start=x),
+    "step": lambda model, x: PiecewiseLinear([x], [1.0]),
+    "value": lambda model, x: PiecewiseLinear([0], [x]),
+    "share to hold out": lambda model, x: data.from_arrays(IMAGES).split(x),
+    "threshold": lambda model, x: data.from_arrays(IMAGES, binarize="threshold", threshold=x),
+    "minutes": lambda model, x: codec.pack(IMAGES, minutes=x),
+    "memory limit": lambda model, x: keras_acn.memory_limit(x).__enter__(),
+}
+
+
+@pytest.mark.parametrize("value", [np.True_, "x", float("nan"), None], ids=str)
+@pytest.mark.parametrize("name", TAKES_A_SHARE)
+def test_a_share_is_a_number(name, value):
+    with pytest.raises(UserError, match=f"{name}.* must be .*, not .*[.]$"):
+        TAKES_A_SHARE[name](model, value)
+
+
+@pytest.mark.parametrize("value", [np.True_, "x", None, (1, None), (1, "2"), (2, 1), (1, 2, 3)])
+def test_sizes_of_sets(value):
+    with pytest.raises(UserError, match="set_size"):
+        VHE(SHAPE, 2, set_size=value)

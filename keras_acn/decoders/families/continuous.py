@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from keras_acn._base.checks import check_number
 from keras_acn.decoders.families.base import Likelihood
 
 tfd = tfp.distributions
@@ -88,7 +89,9 @@ class Gaussian(_Density):
     short_name = "gaussian"
 
     def __init__(self, smallest: float = 1 / 512):
-        self.smallest = float(smallest)
+        self.smallest = check_number(
+            smallest, "smallest", "a number above zero", lambda deviation: deviation > 0
+        )
 
     def parameters_per_pixel(self, channels):
         """Return `2 * channels`: the logits of the means, then the logarithms of the scales."""
