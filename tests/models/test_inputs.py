@@ -140,10 +140,11 @@ def test_batches_are_evaluated(model, form):
     want = model.evaluate(IMAGES, LABELS, batch_size=8, verbose=0)
     np.testing.assert_allclose(model.evaluate(make(), steps=steps, verbose=0), want, rtol=1e-6)
     np.testing.assert_array_equal(
-        model.predict(make(), steps=steps, verbose=0), model.predict(IMAGES, verbose=0)
+        model.predict(make(), steps=steps, verbose=0),
+        model.predict(IMAGES, batch_size=8, verbose=0),
     )
     if steps is None:
-        np.testing.assert_array_equal(model.codes(make()), model.codes(IMAGES))
+        np.testing.assert_array_equal(model.codes(make()), model.codes(IMAGES, batch_size=8))
         nats = model.image_nats(make())
         want = model.image_nats(IMAGES, LABELS, batch_size=8)
         for key, values in want.items():
