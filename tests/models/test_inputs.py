@@ -144,7 +144,7 @@ def test_batches_are_evaluated(model, form):
         model.predict(IMAGES, batch_size=8, verbose=0),
     )
     if steps is None:
-        np.testing.assert_array_equal(model.codes(make()), model.codes(IMAGES, batch_size=8))
+        np.testing.assert_array_equal(model.codes(make()), model.codes(IMAGES))
         nats = model.image_nats(make())
         want = model.image_nats(IMAGES, LABELS, batch_size=8)
         for key, values in want.items():
