@@ -21,8 +21,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from keras_acn._base.batches import in_batches
-from keras_acn._base.checks import SEEDS, check_count, check_image_shape, check_seed
-from keras_acn._base.errors import DataWarning, UserError
+from keras_acn._base.checks import SEEDS, check_count, check_image_shape, check_number, check_seed
+from keras_acn._base.errors import DataWarning, UserError, short
+from keras_acn._base.keras_names import check_optimizer
 from keras_acn._base.noise import RowNoise
 from keras_acn._base.registry import options
 from keras_acn.codebook import ExactSearch, KNNCodebook
@@ -100,10 +101,10 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.model_ = self._make(images)
         optimizer = copy.deepcopy(self.optimizer)
         if self.learning_rate is not None:
-            if isinstance(optimizer, str):
-                optimizer = {"class_name": optimizer, "config": {}}
-            optimizer = keras.optimizers.get(optimizer)
-            optimizer.learning_rate = self.learning_rate
+            optimizer = keras.optimizers.get(check_optimizer(optimizer))
+            optimizer.learning_rate = check_number(
+                self.learning_rate, "learning_rate", "a number above zero", lambda rate: rate > 0
+            )
         self.model_.compile(optimizer)
         history = self.model_.fit(
             images,
@@ -282,7 +283,13 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if isinstance(state, (int, np.integer)):
             seed = check_seed(state, "random_state")
         else:
-            seed = int(check_random_state(state).randint(SEEDS - 1))
+            try:
+                seed = int(check_random_state(state).randint(SEEDS - 1))
+            except ValueError:
+                raise UserError(
+                    "random_state must be a whole number, a numpy.random.RandomState or None, not "
+                    f"{short(state, to_text=repr)}."
+                ) from None
         network = "mlp" if self.image_shape is None else "conv"
         encoder = copy.deepcopy(self.encoder)
         if self.image_shape is None:

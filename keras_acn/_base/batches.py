@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_acn._base import lazy
+from keras_acn._base.checks import check_count
 from keras_acn._base.progress import Progress
 
 tf = lazy.module("tensorflow")
@@ -28,7 +29,7 @@ def in_batches(
         where there is a seed, an int32 `[2]` stateless seed; returns a tensor `[b, ...]`,
         or a structure of them.
       *arrays: NumPy `[N, ...]`, N at least 1, or what has a length and gives such rows.
-      size: Rows of a batch.
+      size: Rows of a batch, as a user may have given it.
       seed: The stateless seed of the batch that begins at row i is `[seed, i]`; none by
         default.
       fill: Whether the last batch is filled up with copies of the last row, so that all
@@ -37,7 +38,11 @@ def in_batches(
 
     Returns:
       What `function` returns, as NumPy arrays over all N rows.
+
+    Raises:
+      UserError: If `size` is no positive whole number.
     """
+    size = check_count(size, "The batch size", 1)
     count, pieces = len(arrays[0]), []
     for start in range(0, count, size):
         stop = start + size if fill else min(start + size, count)

@@ -53,6 +53,11 @@ def check_count(value: Any, what: str, least: int = 0, most: int | None = None) 
     return number
 
 
+def check_optional(value: Any, what: str, least: int = 1) -> int | None:
+    """Return `None` as it is, and all else as `check_count` does."""
+    return None if value is None else check_count(value, what, least)
+
+
 def check_number(value: Any, what: str, wanted: str, holds: Callable[[float], bool]) -> float:
     """Return a number that need not be whole as a float.
 
@@ -78,6 +83,21 @@ def check_number(value: Any, what: str, wanted: str, holds: Callable[[float], bo
     if not math.isfinite(number) or not holds(number):
         raise UserError(f"{what} must be {wanted}, not {short(value, to_text=repr)}.")
     return number
+
+
+def check_flag(value: Any, what: str) -> bool:
+    """Return True or False, Python's or NumPy's, as Python's.
+
+    Args:
+      value: What the user gave.
+      what: What it is, as the subject of the error's sentence.
+
+    Raises:
+      UserError: If it is anything else, as a text would count for true whatever it says.
+    """
+    if not is_truth(value) or bool(getattr(value, "ndim", None)):
+        raise UserError(f"{what} must be true or false, not {short(value, to_text=repr)}.")
+    return bool(value)
 
 
 def check_seed(value: Any, what: str = "The seed") -> int:

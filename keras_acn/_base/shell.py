@@ -6,6 +6,11 @@ import os
 import shlex
 import signal
 
+from keras_acn._base.errors import UserError, short
+
+# Bytes of a file's name, on all file systems in use.
+LONGEST_NAME = 255
+
 
 def command(*words: object) -> str:
     """Return a line of `keras-acn` that can be pasted into a shell, whatever is in its words.
@@ -19,8 +24,19 @@ def command(*words: object) -> str:
 
 
 def expanded(path: str | os.PathLike) -> str:
-    """Return a path with `~` as the home folder, which a shell leaves alone in `--out=~/x`."""
-    return os.path.expanduser(os.fspath(path))
+    """Return a path with `~` as the home folder, which a shell leaves alone in `--out=~/x`.
+
+    Raises:
+      UserError: If it is no path, or has a name or a character in it that none has.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise UserError(f"A path must be a text or a Path, not {short(path, to_text=repr)}.")
+    text = os.fspath(path)
+    if "\0" in text:
+        raise UserError(f"No path has a null character in it, as {short(text, to_text=repr)} has.")
+    if any(len(os.fsencode(name)) > LONGEST_NAME for name in text.split(os.sep)):
+        raise UserError(f"No file has so long a name as {short(text)}: give a shorter one.")
+    return os.path.expanduser(text)
 
 
 def stop_signals() -> list[int]:

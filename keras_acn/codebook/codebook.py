@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_acn._base.checks import check_count
+from keras_acn._base.checks import check_count, check_flag
 from keras_acn._base.errors import UserError
 from keras_acn._base.noise import Noise
 from keras_acn.codebook.assign import pick_uniform, pick_unique
@@ -101,7 +101,7 @@ class KNNCodebook(CodeStore):
     ):
         super().__init__(size, latent_dim=latent_dim, seed=seed, **kwargs)
         self.k = check_count(k, "The codebook's k", 1)
-        self.unique = bool(unique)
+        self.unique = check_flag(unique, "unique")
         self.search = search
         # A wrong name is said at once; what "auto" means is known with the size.
         self.search_strategy = get_search(search, size=self.size, dim=self.latent_dim)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._base.checks import check_count
+from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.errors import UserError
 from keras_acn.distribute.exchange import here
 from keras_acn.distribute.keras_trainer import drop_weights
@@ -54,7 +54,7 @@ class CodeStore(keras.layers.Layer, keras.callbacks.Callback):
         super().__init__(**kwargs)
         self.size = None if size is None else check_count(size, "The codebook's size", 1)
         self.latent_dim = None if latent_dim is None else check_count(latent_dim, "latent_dim", 1)
-        self.seed = int(seed)
+        self.seed = check_seed(seed, "The codebook's seed")
         self._continue_pass = False
         self._model_ref: weakref.ref | None = None
         self.params: tuple[tuple[str, Any], ...] | None = None

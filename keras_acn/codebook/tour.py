@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress
 from keras_acn.codebook.store import require_finite
@@ -51,8 +52,9 @@ def greedy_tour(
             raise UserError("There are no codes to start a tour from.")
         return np.zeros(0, np.int64)
     if start is None:
-        start = int(np.random.default_rng(seed).integers(count))
-    if not 0 <= start < count:
+        start = int(np.random.default_rng(check_seed(seed)).integers(count))
+    start = check_count(start, "start")
+    if start >= count:
         raise UserError(f"start must be a row from 0 to {count - 1}, not {start}.")
 
     # Centred and scaled, float32 neither overflows nor loses digits to a common offset.

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from keras_acn._base.atomic import require_room
-from keras_acn._base.checks import check_count
+from keras_acn._base.checks import check_count, check_flag
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn._base.progress import Progress, is_by_stage
+from keras_acn._base.shell import expanded
 from keras_acn.codec.container import (
     CODES,
     LEARNS,
@@ -79,7 +80,7 @@ class Compressed(bytes):
             with appearing(file) as out:
                 report = write(out)
             data = cls()
-            data.file = pathlib.Path(file)
+            data.file = pathlib.Path(expanded(file))
         data.report = report
         return data
 
@@ -198,9 +199,8 @@ def compress(
         embed_model=embed_model,
         weight_bits=weight_bits,
     )
-    if verify is None:
-        verify = is_quick(header.count, model)
-    tell = Stages(progress, header.count, ["encode", "compress", *["verify"] * bool(verify)])
+    verify = is_quick(header.count, model) if verify is None else check_flag(verify, "verify")
+    tell = Stages(progress, header.count, ["encode", "compress", *["verify"] * verify])
 
     def write(out):
         codec = archive.codec_of(header, model, tell)
@@ -217,7 +217,7 @@ def compress(
             size,
             model_bytes=part.size if part else 0,
             seconds=seconds,
-            verified=bool(verify),
+            verified=verify,
         )
 
     return Compressed.written(write, file)
@@ -252,7 +252,7 @@ def decompress(
     Example:
       See `compress`.
     """
-    if file is not None and pathlib.Path(file).suffix != ".npy":
+    if file is not None and pathlib.Path(expanded(file)).suffix != ".npy":
         raise UserError(f"The images are written as an .npy file: name it so, not {file}.")
     if isinstance(data, Compressed) and data.file is not None:
         data = data.file

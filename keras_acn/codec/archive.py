@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_acn import __version__
 from keras_acn._base import shipped
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import UserError, short
 from keras_acn._base.reading import require_memory
 from keras_acn.codec.blocks import BlockCodec, default_lanes
 from keras_acn.codec.container import (
@@ -63,6 +63,8 @@ def header_of(
     Raises:
       UserError: If the source's numbers are no pixels of the model's, or the name is too long.
     """
+    if not isinstance(model_name, str):
+        raise UserError(f"model_name must be a text, not {short(model_name, to_text=repr)}.")
     if len(model_name.encode(errors="replace")) > 255:
         raise UserError(
             "model_name is longer than the 255 bytes that a file has for it: shorten it."

@@ -21,6 +21,7 @@ import numpy as np
 
 from keras_acn._base.errors import UserError
 from keras_acn._base.reading import require_regular
+from keras_acn._base.shell import expanded
 from keras_acn._base.varint import varint
 from keras_acn.codec.grid import MIN_EXPONENT, LatentGrid
 from keras_acn.codec.values import PixelValues
@@ -425,7 +426,7 @@ def opened(data: bytes | str | os.PathLike) -> Iterator[tuple[bytes | BinaryIO, 
     if isinstance(data, (bytes, bytearray, memoryview)):
         yield bytes(data), "The data"
         return
-    path = pathlib.Path(data)
+    path = pathlib.Path(expanded(data))
     require_regular(path)
     try:
         file = path.open("rb")

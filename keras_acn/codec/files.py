@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_acn._base.atomic import replacing
 from keras_acn._base.errors import UserError
+from keras_acn._base.shell import expanded
 
 
 @contextlib.contextmanager
@@ -23,7 +24,7 @@ def appearing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     Raises:
       UserError: If it cannot be written there.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(expanded(path))
     if path.is_dir():
         raise UserError(f"{path} is a folder: give the path of a file to write.")
     with replacing(path) as beside, open(beside, "w+b") as file:

@@ -13,10 +13,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from keras_acn import __version__
-from keras_acn._base.checks import check_count
+from keras_acn._base.checks import check_count, check_flag
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn._base.progress import Progress
 from keras_acn._base.reading import require_memory
+from keras_acn._base.shell import expanded
 from keras_acn.codec import archive
 from keras_acn.codec.api import Compressed, Stages, is_quick, place_of, reading_model
 from keras_acn.codec.archive import Tell
@@ -159,7 +160,7 @@ def compress_folder(
     if model is not None:
         check_model(model)
         levels = model.decoder.likelihood.levels
-    root = os.path.expanduser(os.fspath(folder))
+    root = expanded(folder)
     said = notices.Notices(root, in_words(check_background(background)))
     tree = tree_of(root, said)
     if names == "all":
@@ -189,7 +190,7 @@ def compress_folder(
         options |= {"block_images": block_images, "weight_bits": weight_bits}
         coder = TileCoder(model, not is_set, {**options, "embed_model": embed_model})
         coder.check(tiles, mode)
-        verify = is_quick(count, model) if verify is None else bool(verify)
+        verify = is_quick(count, model) if verify is None else check_flag(verify, "verify")
         tell = Stages(progress, count, ["encode", "compress", *["verify"] * verify])
         if count:
             coded, choice = coder.best(tiles, mode, tell)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_acn._base.checks import check_count, check_seed
+from keras_acn._base.checks import check_count, check_flag, check_seed
 from keras_acn._base.errors import UserError
 from keras_acn.data.load import with_test
 from keras_acn.data.readers import check_no_pictures, open_source
@@ -175,7 +175,9 @@ class Treated(Source):
         if limit is not None and limit < len(source):
             source = source.pick(range(limit))
         self.source = source.transformed(
-            crop=check_crop(crop), resize=check_size(resize, "resize"), grey=bool(grey)
+            crop=check_crop(crop),
+            resize=check_size(resize, "resize"),
+            grey=check_flag(grey, "grey"),
         )
         self._made_from(self.source)
         self._binarize, self._threshold, self._seed = binarize, threshold, check_seed(seed)

@@ -17,6 +17,7 @@ from keras_acn._base.checks import check_number
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress
 from keras_acn._base.reading import require_memory
+from keras_acn._base.shell import expanded
 from keras_acn.codec.api import Compressed, compress
 from keras_acn.codec.embedded import WEIGHT_BITS
 from keras_acn.codec.inputs import Treated
@@ -133,8 +134,8 @@ def pack(
         raise UserError('The mode "stream" keeps the order anyway: leave keep_order out.')
     if file is not None:
         # Said before the training, not after it.
-        folder = pathlib.Path(file).absolute().parent
-        if pathlib.Path(file).is_dir():
+        folder = pathlib.Path(expanded(file)).absolute().parent
+        if os.path.isdir(expanded(file)):
             raise UserError(f"{file} is a folder: give the path of a file to write.")
         if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
             raise UserError(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_acn._base.checks import check_seed
+from keras_acn._base.checks import check_flag, check_seed
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress
 from keras_acn.codec.index import MAX_PIXELS, MAX_SIDE, Entry
@@ -106,7 +106,7 @@ class Pictures:
         self._look: dict[str, Any] = {
             "crop": check_crop(crop),
             "resize": check_size(resize, "resize"),
-            "grey": bool(grey),
+            "grey": check_flag(grey, "grey"),
         }
         self._binarize, self._threshold = binarize, threshold
         self._generator = np.random.default_rng((check_seed(seed), 0))

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_acn._base import lazy, noise
 from keras_acn._base.checks import check_count, check_number, check_seed
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import UserError, short
 from keras_acn._base.host_memory import host_tensor
 from keras_acn.data.checks import is_black_and_white, to_unit, white_of
 from keras_acn.data.transform import by_draw, by_threshold, check_binarize, draw_batch
@@ -110,7 +110,7 @@ class ImageSet:
         check_binarize(binarize, threshold)
         self.images = images
         self.labels = labels
-        self.class_names = None if class_names is None else tuple(class_names)
+        self.class_names = None if class_names is None else _names(class_names, labels)
         self.binarize = binarize
         self.threshold = threshold
         self.seed = tuple(map(check_seed, seed)) if isinstance(seed, tuple) else check_seed(seed)
@@ -397,3 +397,19 @@ class ImageSet:
         options = tf.data.Options()
         options.experimental_optimization.apply_default_optimizations = False
         return batches.with_options(options)
+
+
+def _names(class_names, labels):
+    """Return the names of labels as a tuple; a `UserError` where a label has none."""
+    is_list = isinstance(class_names, (list, tuple, np.ndarray))
+    if not is_list or not all(isinstance(name, str) for name in class_names):
+        raise UserError(
+            f"class_names must be a list of texts, not {short(class_names, to_text=repr)}."
+        )
+    most = -1 if labels is None or not len(labels) else int(np.max(labels))
+    if most >= len(class_names):
+        raise UserError(
+            f"class_names has {len(class_names)} names, and there is a label {most}: give each "
+            "label from 0 its name."
+        )
+    return tuple(map(str, class_names))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_acn._base.checks import check_count, check_seed
+from keras_acn._base.checks import check_count, check_flag, check_seed
 from keras_acn._base.errors import UserError, did_you_mean
 from keras_acn._base.reading import require_memory
 from keras_acn.data.checks import check_images
@@ -68,12 +68,6 @@ class Data:
     num_classes: int | None
     class_names: tuple[str, ...] | None = None
     notices: tuple[str, ...] = ()
-
-
-def _check_flag(value, what):
-    if not isinstance(value, (bool, np.bool_)):
-        raise UserError(f"{what} must be true or false, not {value!r}.")
-    return bool(value)
 
 
 def with_test(parts: Parts, source: str, amount: float | int | None = None) -> Parts:
@@ -243,14 +237,14 @@ def load(
     look = {
         "crop": check_crop(crop),
         "resize": check_size(resize, "resize"),
-        "grey": _check_flag(grey, "grey"),
+        "grey": check_flag(grey, "grey"),
     }
     name = str(source)
     opened = open_source(
         source,
         None if data_dir is None else os.path.expanduser(data_dir),
         background=background,
-        skip_damaged=_check_flag(skip_damaged, "skip_damaged"),
+        skip_damaged=check_flag(skip_damaged, "skip_damaged"),
     )
     opened.check()
     _require_rows(opened)

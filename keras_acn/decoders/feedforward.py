@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_acn._base.checks import check_widths
+from keras_acn._base.keras_names import check_activation
 from keras_acn.decoders.base import Decoder
 from keras_acn.decoders.families import get_likelihood
 
@@ -116,7 +117,7 @@ class MLPDecoder(FeedForwardDecoder):
     ):
         super().__init__(image_shape, latent_dim, likelihood, **kwargs)
         self.hidden = check_widths(hidden, "hidden")
-        self.activation = activation
+        self.activation = check_activation(activation)
         policy = {"dtype": self.dtype_policy}
         self.hidden_layers = [
             keras.layers.Dense(n, activation=activation, **policy) for n in self.hidden
@@ -183,7 +184,7 @@ class ConvDecoder(FeedForwardDecoder):
     ):
         super().__init__(image_shape, latent_dim, likelihood, **kwargs)
         self.filters = check_widths(filters, "filters", fewest=1)
-        self.activation = activation
+        self.activation = check_activation(activation)
         height, width, _ = self.image_shape
         factor = 2 ** (len(self.filters) - 1)
         small = (-(-height // factor), -(-width // factor), self.filters[0])

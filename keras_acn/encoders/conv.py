@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_acn._base.checks import MOST_LAYERS, check_count, check_widths
 from keras_acn._base.errors import UserError
+from keras_acn._base.keras_names import check_activation
 from keras_acn.encoders.base import PosteriorEncoder
 
 
@@ -67,7 +68,7 @@ class ConvEncoder(PosteriorEncoder):
         self.filters = check_widths(filters, "filters")
         self.convolutions = check_count(convolutions, "convolutions", most=MOST_LAYERS)
         self.dense = check_count(dense, "dense")
-        self.activation = activation
+        self.activation = check_activation(activation)
         self.normalization = normalization
 
         policy = {"dtype": self.dtype_policy}

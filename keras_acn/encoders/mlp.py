@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_acn._base.checks import check_widths
+from keras_acn._base.keras_names import check_activation
 from keras_acn.encoders.base import PosteriorEncoder
 
 
@@ -47,7 +48,7 @@ class MLPEncoder(PosteriorEncoder):
     ):
         super().__init__(image_shape, latent_dim, variance, context_dim, **kwargs)
         self.hidden = check_widths(hidden, "hidden")
-        self.activation = activation
+        self.activation = check_activation(activation)
         policy = {"dtype": self.dtype_policy}
         self.flatten = keras.layers.Flatten("channels_last", **policy)
         self.hidden_layers = [

@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_acn._base import lazy
 from keras_acn._base.batches import in_batches
+from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress, share_of, takes_tell
 from keras_acn.data.image_set import UnitRows
@@ -57,7 +58,8 @@ class Posteriors:
 
     def sample(self, seed: int, draw: int = 0) -> np.ndarray:
         """Return z ~ q(z|x), float32 `[N, d]`: the same for the same `(seed, draw)`."""
-        noise = np.random.default_rng([seed, draw]).standard_normal(self.mean.shape)
+        key = [check_seed(seed), check_count(draw, "draw")]
+        noise = np.random.default_rng(key).standard_normal(self.mean.shape)
         return (self.mean + self.stddev * noise).astype(np.float32)
 
     def entropy_nats(self) -> np.ndarray:
@@ -235,7 +237,7 @@ def by_rows(
     One graph then serves all, and the result of a row does not depend on how many there are.
     """
     count = len(arrays[0])
-    size = min(int(batch_size), count)
+    size = min(check_count(batch_size, "The batch size", 1), count)
     # A single batch is done before a graph of it would be made.
     if count > size and not isinstance(function, tf.types.experimental.PolymorphicFunction):
         function = tf.function(function, autograph=False)

@@ -139,7 +139,7 @@ def few_shot_accuracy(
 
         print(few_shot_accuracy(model, images, labels, ways=5, shots=1).to_text())
     """
-    if model.class_dim is None:
+    if getattr(model, "class_dim", None) is None:
         raise UserError(
             f"Few-shot classification is what a VHE does, and this is a {type(model).__name__}: "
             "train one, such as keras-acn train blog-vhe."
@@ -154,6 +154,11 @@ def few_shot_accuracy(
         check_count(value, name, least)
     seed = check_seed(seed)
     images = as_floats(images)
+    if labels is not None and np.shape(labels) != (len(images),):
+        raise UserError(
+            f"There are {len(images)} images and labels of shape {np.shape(labels)}: give "
+            "one label an image."
+        )
     spaces = {"": images, **(features or {})}
     for name, rows in spaces.items():
         if len(rows) != len(images):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_acn._base.checks import check_seed
-from keras_acn.evaluation.probe import checked
+from keras_acn.evaluation.probe import checked, flat_features
 
 MAX_CLUSTERED = 10_000
 # Groups of the jackknife.
@@ -69,8 +69,7 @@ def effective_rank(features: ArrayLike) -> float:
       >>> round(effective_rank(np.array([[1.0, 1.0], [2.0, 2.0], [4.0, 4.0]])), 3)
       1.0
     """
-    features = np.asarray(features, np.float64)
-    features = features.reshape(len(features), -1)
+    features = flat_features(features, "given").astype(np.float64)
     centred = features - features.mean(axis=0)
     # The eigenvalues of the smaller of the two products are the squared singular values.
     product = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred

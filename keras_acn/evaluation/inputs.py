@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from keras_acn._base.checks import check_count
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import UserError, short
 from keras_acn.data import ImageSet
 from keras_acn.data.checks import white_of
 from keras_acn.data.image_set import UnitRows
 from keras_acn.data.readers import open_source
+from keras_acn.models import LatentModel
 
 
 def rows_and_labels(
@@ -94,6 +95,11 @@ def some_rows(count: int, limit: int | None, seed: int) -> np.ndarray:
 
 def check_shapes(model: Any, train_images: UnitRows, images: np.ndarray) -> None:
     """Raise a `UserError` if images are of another shape than the model takes."""
+    if not isinstance(model, LatentModel):
+        raise UserError(
+            f"The model must be one of this package, such as load_model() returns, not "
+            f"{short(model, to_text=repr)}."
+        )
     expected = tuple(model.image_shape)
     for each in (train_images, images):
         if each.shape[1:] != expected:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_acn._base.checks import check_seed
+from keras_acn._base.checks import check_count, check_number, check_optional, check_seed
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress
 from keras_acn.evaluation.code_length import nearest_codes
@@ -27,6 +27,8 @@ SMALL = 2_000_000
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
 # Principal components are fitted to so many images at most, and images looked at so many at a time.
 MOST_FITTED = 100_000
+# Features are looked through so many rows at a time.
+PIECE = 10_000
 # Of hundreds of features, such as pixels, which make the one slow fit: they want strong
 # regularisation, and C is chosen on fewer images.
 OF_WIDE: dict[str, Any] = {"strengths": STRENGTHS[:3], "max_select": 5000, "max_iter": 200}
@@ -91,8 +93,16 @@ def linear_probe(
     Raises:
       UserError: If features and labels differ in number, or there is only one class.
     """
-    train, train_labels = checked(train, train_labels, "training")
-    test, test_labels = checked(test, test_labels, "test")
+    train, train_labels, test, test_labels = checked_parts(train, train_labels, test, test_labels)
+    max_train = check_optional(max_train, "max_train")
+    max_select, max_iter = (
+        check_count(max_select, "max_select", 1),
+        check_count(max_iter, "max_iter", 1),
+    )
+    strengths = [
+        check_number(each, "Each of strengths", "a number above zero", lambda number: number > 0)
+        for each in strengths
+    ]
     if len(np.unique(train_labels)) < 2:
         raise UserError("A linear probe needs training data of at least 2 classes.")
     rows = np.random.default_rng(check_seed(seed)).permutation(len(train))
@@ -128,8 +138,7 @@ def pca_probe(
     Raises:
       UserError: As `linear_probe`.
     """
-    train, train_labels = checked(train, train_labels, "training")
-    test, test_labels = checked(test, test_labels, "test")
+    train, train_labels, test, test_labels = checked_parts(train, train_labels, test, test_labels)
     train, test = principal_components(train, test, components, seed)
     return linear_probe(train, train_labels, test, test_labels, seed=seed, **options)
 
@@ -186,8 +195,8 @@ def knn_accuracy(
     Raises:
       UserError: If codes and labels differ in number.
     """
-    train, train_labels = checked(train, train_labels, "training")
-    test, test_labels = checked(test, test_labels, "test")
+    train, train_labels, test, test_labels = checked_parts(train, train_labels, test, test_labels)
+    k = check_count(k, "k", 1)
     near = nearest_codes(test, train, min(k, len(train) - (own_rows is not None)), own=own_rows)
     return float(np.mean(majority(train_labels[near]) == test_labels))
 
@@ -273,7 +282,9 @@ def active_dimensions(codes: ArrayLike, threshold: float = ACTIVE_VARIANCE) -> i
       >>> active_dimensions(np.array([[0.0, 1.0], [2.0, 1.0]]))
       1
     """
-    return int(np.sum(np.var(np.asarray(codes, np.float64), axis=0) > threshold))
+    threshold = check_number(threshold, "threshold", "zero or more", lambda number: number >= 0)
+    codes = flat_features(codes, "given").astype(np.float64)
+    return int(np.sum(np.var(codes, axis=0) > threshold))
 
 
 def can_be_classified(train_labels: np.ndarray, test_labels: np.ndarray) -> bool:
@@ -285,14 +296,64 @@ def can_be_classified(train_labels: np.ndarray, test_labels: np.ndarray) -> bool
 
 
 def checked(features: ArrayLike, labels: ArrayLike, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return features as `[N, d]`, and their labels; `UserError` if they differ in number."""
-    features, labels = np.asarray(features), np.asarray(labels)
-    if not len(features) or len(features) != len(labels):
+    """Return features as `[N, d]`, and their labels.
+
+    Raises:
+      UserError: If the features are no finite numbers, the labels no whole numbers or texts, or
+        they differ in number.
+    """
+    features = flat_features(features, part)
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or len(features) != len(labels):
         raise UserError(
-            f"A probe needs one label for each of the {part} data, not {len(labels)} labels "
-            f"for {len(features)}."
+            f"A probe needs one label for each of the {len(features)} {part} data, not labels of "
+            f"shape {labels.shape}."
         )
-    return features.reshape(len(features), -1), labels
+    return features, _class_labels(labels, part)
+
+
+def _class_labels(labels, part):
+    """Return labels as whole numbers, which some have as floats, or texts, pandas' objects."""
+    if labels.dtype.kind == "O" and all(isinstance(each, str) for each in labels):
+        return labels.astype(str)
+    if labels.dtype.kind == "f" and (np.isfinite(labels) & (labels == np.round(labels))).all():
+        return labels.astype(np.int64)
+    if labels.dtype.kind not in "biuUS":
+        raise UserError(f"The labels of the {part} data must be whole numbers or texts.")
+    return labels
+
+
+def flat_features(features: ArrayLike, part: str) -> np.ndarray:
+    """Return features of the data of a part as `[N, d]`.
+
+    Raises:
+      UserError: If there are none, or they are no finite numbers.
+    """
+    try:
+        features = np.asarray(features)
+    except ValueError:
+        features = np.array(None)
+    if features.dtype.kind not in "biuf" or not features.ndim or not features.size:
+        raise UserError(f"The features of the {part} data must be an array of numbers [N, ...].")
+    # A piece at a time, as a million images have room for no second array of their size.
+    pieces = (features[start : start + PIECE] for start in range(0, len(features), PIECE))
+    if features.dtype.kind == "f" and not all(np.isfinite(piece).all() for piece in pieces):
+        raise UserError(f"The features of the {part} data are not finite: leave NaN and inf out.")
+    return features.reshape(len(features), -1)
+
+
+def checked_parts(
+    train: ArrayLike, train_labels: ArrayLike, test: ArrayLike, test_labels: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return both parts as `checked` does; a `UserError`, too, where their widths differ."""
+    train, train_labels = checked(train, train_labels, "training")
+    test, test_labels = checked(test, test_labels, "test")
+    if train.shape[1] != test.shape[1]:
+        raise UserError(
+            f"The training data have {train.shape[1]} features and the test data "
+            f"{test.shape[1]}: give both the same."
+        )
+    return train, train_labels, test, test_labels
 
 
 def _choose_strength(features, labels, rows, strengths, max_iter):

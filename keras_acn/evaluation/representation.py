@@ -24,7 +24,8 @@ from keras_acn.evaluation.probe import (
     accuracy_error,
     active_dimensions,
     can_be_classified,
-    checked,
+    checked_parts,
+    flat_features,
     linear_probe,
     majority,
     principal_components,
@@ -116,9 +117,9 @@ def feature_quality(
       >>> found["neighbors"]["5"]["accuracy"], found["clusters"]["adjusted_mutual_information"]
       (1.0, 1.0)
     """
-    test = _flat(test)
+    test = flat_features(test, "test")
     # Without labels nothing is asked of them, and they may be many.
-    train = _flat(train) if train_labels is not None else train
+    train = flat_features(train, "training") if train_labels is not None else train
     neighbors: dict[str, dict] = {}
     whitened_neighbors: dict[str, dict] = {}
     few: dict[str, dict] = {}
@@ -174,7 +175,10 @@ def whitened(train: ArrayLike, test: ArrayLike) -> tuple[np.ndarray, np.ndarray]
       >>> np.cov(whitened(features, features)[0].T).round(6).tolist()
       [[1.0, 0.0], [0.0, 1.0]]
     """
-    fitted, measured = (_flat(each).astype(np.float64) for each in (train, test))
+    fitted, measured = (
+        flat_features(each, part).astype(np.float64)
+        for each, part in ((train, "training"), (test, "test"))
+    )
     nothing = np.zeros((len(fitted), 1)), np.zeros((len(measured), 1))
     if len(fitted) < 2:
         return nothing
@@ -219,8 +223,7 @@ def knn_accuracies(
     Raises:
       UserError: If features and labels differ in number.
     """
-    train, train_labels = checked(train, train_labels, "training")
-    test, test_labels = checked(test, test_labels, "test")
+    train, train_labels, test, test_labels = checked_parts(train, train_labels, test, test_labels)
     if train.shape[1] > WIDE and len(train) > max_wide:
         rows = np.sort(np.random.default_rng(check_seed(seed)).permutation(len(train))[:max_wide])
         train, train_labels = train[rows], train_labels[rows]
@@ -273,8 +276,7 @@ def few_label_accuracy(
       UserError: If features and labels differ in number, there are fewer labels than asked
         for, or only one class.
     """
-    train, train_labels = checked(train, train_labels, "training")
-    test, test_labels = checked(test, test_labels, "test")
+    train, train_labels, test, test_labels = checked_parts(train, train_labels, test, test_labels)
     labels = check_count(labels, "The number of labels", 2)
     if labels > len(train):
         raise UserError(f"There are {len(train)} labels, not {labels}: ask for fewer.")
@@ -324,8 +326,3 @@ def _over_images(statistic, features, seed):
         "standard_error": jackknife_error(lambda rows: statistic(features[rows]), len(features)),
         "images": len(features),
     }
-
-
-def _flat(features):
-    features = np.asarray(features)
-    return features.reshape(len(features), -1)

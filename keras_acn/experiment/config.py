@@ -106,7 +106,7 @@ def _overridden(raw, overrides):
     options of the part before) keeps the options that a second override sets.
     """
     joined = {}
-    for override in overrides:
+    for override in [overrides] if isinstance(overrides, str) else overrides:
         path, value = parse_override(override) if isinstance(override, str) else override
         if path in ("preset", "format"):
             raise UserError(f"{path} cannot be set: name the preset itself instead.")

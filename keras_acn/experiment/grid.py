@@ -75,7 +75,9 @@ def plan(
       UserError: If a name or a value is wrong.
     """
     base = absolute(load_config(preset, file, overrides=overrides))
-    rows = grid.items() if isinstance(grid, Mapping) else map(parse_grid, grid)
+    texts = [grid] if isinstance(grid, str) else grid
+    overrides = [overrides] if isinstance(overrides, str) else overrides
+    rows = grid.items() if isinstance(grid, Mapping) else map(parse_grid, texts)
     resolved = {}
     for name, values in rows:
         option = resolve(name, base)

@@ -73,7 +73,8 @@ def draw(
     Raises:
       UserError: If a name is unknown, or what was named cannot be drawn.
     """
-    for name in names:
+    names, leave_out = ([one] if isinstance(one, str) else one for one in (names, leave_out))
+    for name in (*names, *leave_out):
         if name not in FIGURES:
             raise unknown_name("figure", name, FIGURES)
     subject = Subject(run, data=data, split=split, seed=seed, dims=dims)

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_acn import plots
 from keras_acn._base.checks import check_seed
+from keras_acn._base.shell import expanded
 from keras_acn.experiment.folder import open_run
 from keras_acn.experiment.grid import text_of
 from keras_acn.experiment.sweep import Row, swept, table
@@ -30,7 +31,7 @@ def draw_sweep(out: str | os.PathLike, *, seed: int = 0) -> dict[str, Any]:
     Returns:
       `{name: figure}`, as `keras_acn.figures.draw`.
     """
-    out, seed = pathlib.Path(out), check_seed(seed)
+    out, seed = pathlib.Path(expanded(out)), check_seed(seed)
     rows = [row for row in table(out) if row["finished"]]
     if not rows:
         return {}

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_acn import codebook as codebook_lib
 from keras_acn._base.batches import in_batches
-from keras_acn._base.checks import check_count
+from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn.codebook.search import describe_choice
 from keras_acn.models.memory import RemembersData
@@ -219,7 +219,7 @@ class ACN(RemembersData):
             x = np.concatenate([images, more.reshape(-1, *images.shape[1:])])
             y = np.concatenate([labels, np.repeat(labels, 10)])
         """
-        n, k = check_count(n, "n", 1), self._neighbor_count(k)
+        n, k, seed = check_count(n, "n", 1), self._neighbor_count(k), check_seed(seed)
         images = self._images(images)
         rows = np.full(len(images), -1) if rows is None else np.asarray(rows)
         self._check_rows(rows, len(images), "rows")

@@ -17,8 +17,17 @@ import tensorflow as tf
 
 from keras_acn import decoders, encoders, priors
 from keras_acn._base.batches import in_batches
-from keras_acn._base.checks import check_count, check_image_shape, check_number, check_seed
-from keras_acn._base.errors import DataWarning, UserError, did_you_mean
+from keras_acn._base.checks import (
+    check_count,
+    check_flag,
+    check_image_shape,
+    check_number,
+    check_optional,
+    check_seed,
+    is_truth,
+)
+from keras_acn._base.errors import DataWarning, UserError, did_you_mean, short
+from keras_acn._base.keras_names import check_optimizer
 from keras_acn._base.lazy import late
 from keras_acn._base.noise import Noise
 from keras_acn._base.progress import Progress, takes_tell
@@ -328,8 +337,11 @@ class LatentModel(KerasMethods):
           **kwargs: `run_eagerly`, `steps_per_execution`, `auto_scale_loss`.
 
         Raises:
-          UserError: If a loss or metrics are given.
+          UserError: If a loss or metrics are given, or no such optimizer is there.
         """
+        for name in ("run_eagerly", "auto_scale_loss"):
+            if kwargs.get(name) is not None:
+                kwargs[name] = check_flag(kwargs[name], name)
         for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
             given = kwargs.pop(name, None)
             if given is not None and not (isinstance(given, (list, tuple, dict)) and not given):
@@ -337,7 +349,7 @@ class LatentModel(KerasMethods):
                     f"{type(self).__name__} brings its own loss and metrics, in nats: leave "
                     f'"{name}" out of compile().'
                 )
-        if jit_compile not in (True, False, None, "auto"):
+        if not (jit_compile is None or is_truth(jit_compile) or str(jit_compile) == "auto"):
             # In Keras the second argument is the loss.
             raise UserError(
                 f"{type(self).__name__} brings its own loss and metrics, in nats: leave "
@@ -347,6 +359,7 @@ class LatentModel(KerasMethods):
         if "steps_per_execution" in kwargs:
             steps = kwargs["steps_per_execution"]
             kwargs["steps_per_execution"] = check_count(steps, "steps_per_execution", least=1)
+        check_optimizer(optimizer)
         # Whether compiling pays depends on the data, which fit sees first.
         self._auto_jit = jit_compile == "auto" and not kwargs.get("run_eagerly")
         jit_compile = False if jit_compile == "auto" else jit_compile
@@ -469,7 +482,14 @@ class LatentModel(KerasMethods):
         self._require_compiled("fit")
         self._require_same_weights("fit")
         self._refuse_weights("fit", kwargs)
-        if validation_split:
+        epochs = check_count(epochs, "epochs")
+        initial_epoch = check_count(initial_epoch, "initial_epoch")
+        steps_per_epoch = check_optional(steps_per_epoch, "steps_per_epoch")
+        validation_steps = check_optional(validation_steps, "validation_steps")
+        often = kwargs.get("validation_freq", 1)
+        if not isinstance(often, (list, tuple, range, set)):
+            kwargs["validation_freq"] = check_count(often, "validation_freq", 1)
+        if validation_split is not None and validation_split != 0:
             if validation_data is not None:
                 raise UserError("Give validation_split or validation_data, not both.")
             x, validation_data = last_share(x, y, validation_split, self.image_shape)
@@ -488,7 +508,7 @@ class LatentModel(KerasMethods):
         )
         if steps_per_epoch is not None and not isinstance(x, Batches):
             # Who names the steps of an epoch may have data without an end.
-            batches.at_most = max(LEAST_COUNTED, EPOCHS_COUNTED * int(steps_per_epoch))
+            batches.at_most = max(LEAST_COUNTED, EPOCHS_COUNTED * steps_per_epoch)
         if steps_per_epoch is None and batches.images is not None and not isinstance(x, Batches):
             steps_per_epoch = batches.images.steps_per_epoch(batch_size or DEFAULT_BATCH_SIZE)
         self._tell_of_grey_values(batches)
@@ -499,7 +519,7 @@ class LatentModel(KerasMethods):
         if validation_data is not None:
             found = self._evaluation_batches(
                 validation_data,
-                batch_size=validation_batch_size or batch_size,
+                batch_size=batch_size if validation_batch_size is None else validation_batch_size,
                 steps=validation_steps,
             )
             if found.has_no_end and validation_steps is None:
@@ -545,7 +565,7 @@ class LatentModel(KerasMethods):
         self._require_compiled("evaluate")
         self._refuse_weights("evaluate", kwargs)
         if not is_validation_of_fit(kwargs):
-            steps = kwargs.get("steps")
+            steps = check_optional(kwargs.get("steps"), "steps")
             batches = self._evaluation_batches(x, y, batch_size, exclude_self, steps=steps)
             if batches.has_no_end and steps is None:
                 raise UserError("The dataset has no end: give evaluate() steps.")
@@ -581,6 +601,7 @@ class LatentModel(KerasMethods):
         Raises:
           UserError: As for `evaluate`.
         """
+        samples = check_count(samples, "samples", 1)
         batches = self._evaluation_batches(x, y, batch_size, exclude_self)
         self._before_evaluation(batches)
         costs = self.graph("costs", self.costs)
@@ -604,7 +625,7 @@ class LatentModel(KerasMethods):
 
     def predict(self, x, batch_size=None, **kwargs):
         """Return the reconstructions `[N, H, W, C]` of images or of a dataset."""
-        steps = kwargs.get("steps")
+        steps = check_optional(kwargs.get("steps"), "steps")
         batches = self._as_batches(x, batch_size=batch_size, steps=steps)
         if batches.has_no_end and steps is None:
             raise UserError("The dataset has no end: give predict() steps.")
@@ -702,9 +723,19 @@ class LatentModel(KerasMethods):
         """Return r(x|z): a `tfd.Distribution`, batch `[N]`, event `[H, W, C]`.
 
         Args:
-          z: float `[N, latent_dim]`.
+          z: float `[N, latent_dim]`; of a `VHE`, its z and c beside each other.
+
+        Raises:
+          UserError: If these are no such numbers.
         """
-        return self.decoder(tf.convert_to_tensor(z, tf.float32))
+        try:
+            z = tf.convert_to_tensor(z, tf.float32)
+        except (TypeError, ValueError):
+            raise UserError("Latents must be a float array [N, latent_dim].") from None
+        width = self.decoder.latent_dim
+        if z.shape.rank != 2 or z.shape[1] not in (None, width):
+            raise UserError(f"Latents must be a float array [N, {width}], not of shape {z.shape}.")
+        return self.decoder(z)
 
     def codes(self, images: Any, batch_size: int = 256) -> np.ndarray:
         """Return the codes c(x), the posterior means, as float32 `[N, latent_dim]`."""
@@ -725,6 +756,7 @@ class LatentModel(KerasMethods):
           seed: Seed of the drawing.
           batch_size: Images per step.
         """
+        seed, sample = check_seed(seed), _check_sample(sample)
         reconstruct = self.graph(
             ("reconstruct", sample),
             lambda x, key: self.reconstruct_batch(x, Noise(key), sample),
@@ -751,10 +783,10 @@ class LatentModel(KerasMethods):
           float32 `[steps + 1, B, H, W, C]`; the first are the images themselves.
         """
         steps = check_count(steps, "The number of daydream steps")
+        seed, sample = check_seed(seed), check_flag(sample, "sample")
         images = self._images(images)
         step = self.graph(
-            ("daydream", bool(sample)),
-            lambda x, key: self.daydream_batch(x, Noise(key), bool(sample)),
+            ("daydream", sample), lambda x, key: self.daydream_batch(x, Noise(key), sample)
         )
         frames = [images]
         for i in range(steps):
@@ -772,11 +804,12 @@ class LatentModel(KerasMethods):
           sample: As for `reconstruct`.
           batch_size: Images per step.
         """
-        n = check_count(n, "n", 1)
+        n, seed = check_count(n, "n", 1), check_seed(seed)
         return self._sample_from(self._contexts(n, seed), seed, sample, batch_size)
 
     def _sample_from(self, contexts, seed, sample, batch_size):
         """Return an image for each of the codes `[n, d]` that its prior is conditioned on."""
+        sample = _check_sample(sample)
         draw = self.graph(
             ("sample", sample),
             lambda context, key: self.sample_batch(context, Noise(key), sample),
@@ -963,6 +996,10 @@ def freeze_as_saved(layer: keras.layers.Layer) -> None:
         layer.trainable = False
 
 
+def _check_sample(sample):
+    return None if sample is None else check_flag(sample, "sample")
+
+
 def _dense(gradient):
     return tf.convert_to_tensor(gradient) if gradient is not None else None
 
@@ -976,6 +1013,11 @@ def _joined(own, callbacks):
         callbacks = callbacks.callbacks
     watching, rest = [], list(own)
     for each in keras.tree.flatten(callbacks) if callbacks else []:
+        if not isinstance(each, keras.callbacks.Callback):
+            raise UserError(
+                "callbacks must be a list of Keras callbacks, of which "
+                f"{short(each, to_text=repr)} is none."
+            )
         if isinstance(each, keras.callbacks.TensorBoard):
             show_booleans(each)
         if isinstance(each, StopOnNonFinite):

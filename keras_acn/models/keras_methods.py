@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_acn._base.errors import UserError
+from keras_acn._base.shell import expanded
 from keras_acn.data.arguments import as_image_set
 from keras_acn.distribute.keras_trainer import KerasTrainer
 from keras_acn.models.finite import require_finite
@@ -148,11 +149,17 @@ class KerasMethods(KerasTrainer):
           UserError: If the path names another format, such as Keras's old HDF5.
           NotFinite: If a weight is no finite number, as no such file could be opened again.
         """
-        name = os.fspath(filepath)
-        if zipped is not False and not str(name).startswith("hf://"):
-            require_keras_file(name)
+        name = expanded(filepath)
+        if not name.startswith("hf://"):
+            if zipped is not False:
+                require_keras_file(name)
+            folder = os.path.dirname(os.path.abspath(name))
+            if not os.path.isdir(folder):
+                raise UserError(f"There is no folder {folder} to save a model in: make it first.")
+            if zipped is not False and os.path.isdir(name):
+                raise UserError(f"{name} is a folder: give the path of a file to write.")
         require_finite(self)
-        return super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+        return super().save(name, overwrite=overwrite, zipped=zipped, **kwargs)
 
     def quantize(self, *args: Any, **kwargs: Any) -> None:
         """Refuse: Keras quantizes layers with one tensor in and one out, and trains no more.

@@ -11,6 +11,7 @@ import io
 import itertools
 import json
 import math
+import os
 import pathlib
 import re
 import threading
@@ -25,6 +26,7 @@ import numpy as np
 from keras_acn._base import lazy
 from keras_acn._base.errors import NotFinite, UserError, first_line, short, unknown_name
 from keras_acn._base.reading import over_limit
+from keras_acn._base.shell import expanded
 from keras_acn._base.shipped import pretrained_folders as pretrained_folders
 from keras_acn._base.shipped import require_weights
 
@@ -78,8 +80,8 @@ def load_model(path, compile=True):
     """
     from keras_acn.models.base import LatentModel
 
-    path = pathlib.Path(path)
-    if not path.is_file():
+    path = pathlib.Path(expanded(path))
+    if not os.path.isfile(path):
         raise UserError(f"There is no model file {path}: give the path of a .keras file.")
     damaged = f"{path} is damaged, or no model of keras_acn"
     try:

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_acn._base.checks import check_number
-from keras_acn._base.errors import UserError
+from keras_acn._base.errors import UserError, short
 
 
 @keras.saving.register_keras_serializable("keras_acn")
@@ -62,4 +62,8 @@ class PiecewiseLinear(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def _numbers(values, what):
+    if not isinstance(values, (list, tuple, np.ndarray)):
+        raise UserError(
+            f"A schedule's steps and values are lists, not {short(values, to_text=repr)}."
+        )
     return [check_number(value, what, "a finite number", lambda number: True) for value in values]

@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 
 from keras_acn import codebook, encoders, priors
 from keras_acn._base.batches import in_batches
-from keras_acn._base.checks import check_count
+from keras_acn._base.checks import check_count, check_flag, check_seed
 from keras_acn._base.errors import UserError
 from keras_acn.data.batches import as_batches
 from keras_acn.distribute import exchange
@@ -131,7 +131,7 @@ class VHE(RemembersData):
         self._training_sets = None
         self.set_size = set_size
         self.least_members, self.most_members = _pair(set_size)
-        self.supervised = bool(supervised)
+        self.supervised = check_flag(supervised, "supervised")
         self.pseudo_labels = None
         if not self.supervised:
             dims = {"class_dim": self.class_dim, "latent_dim": self.latent_dim, "seed": self.seed}
@@ -407,7 +407,7 @@ class VHE(RemembersData):
           sample: As for `reconstruct`.
           batch_size: Images per step.
         """
-        n = check_count(n, "n", 1)
+        n, seed = check_count(n, "n", 1), check_seed(seed)
         q_c = self.encode_class(images)
         c = q_c.sample(n, seed=tf.constant([seed, CLASS], tf.int32)).numpy()  # [n, class_dim]
         return self._sample_from(c, seed, sample, batch_size)
@@ -432,8 +432,8 @@ class VHE(RemembersData):
         Returns:
           float64 `[N, W]`.
         """
-        samples = check_count(samples, "samples", 1)
-        if not len(sets):
+        samples, seed = check_count(samples, "samples", 1), check_seed(seed)
+        if not isinstance(sets, (list, tuple, np.ndarray)) or not len(sets):
             raise UserError("Code lengths need at least 1 set of images.")
         images = self._images(images)
         posteriors = [self.encode_class(each) for each in sets]
@@ -471,10 +471,10 @@ class VHE(RemembersData):
           UserError: If examples and labels differ in number.
         """
         examples, labels = self._images(examples), np.asarray(labels)
-        if labels.shape != (len(examples),):
+        if labels.shape != (len(examples),) or labels.dtype.kind not in "iuUS":
             raise UserError(
-                f"There are {len(examples)} examples and labels of shape {labels.shape}: give one "
-                "label an example."
+                f"There are {len(examples)} examples and labels of shape {labels.shape} and "
+                f"type {labels.dtype}: give one label an example, whole numbers or texts."
             )
         classes = np.unique(labels)
         sets = [examples[labels == each] for each in classes]

@@ -12,6 +12,7 @@ from keras_acn._base import lazy
 from keras_acn._base.atomic import replacing
 from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError
+from keras_acn._base.shell import expanded
 from keras_acn.plots.words import FONT_SIZE, font, parts_of, shortened, under_images, written
 
 matplotlib = lazy.module("matplotlib")
@@ -104,7 +105,7 @@ class Picture:
 
 def writable(path: str | pathlib.Path, endings: tuple[str, ...]) -> pathlib.Path:
     """Return `path` as a `pathlib.Path` that a file of such an ending may be written to."""
-    path = pathlib.Path(path)
+    path = pathlib.Path(expanded(path))
     if path.suffix.lower() not in endings:
         raise UserError(f'Cannot write "{path.name}": its name must end in {", ".join(endings)}.')
     if not path.parent.is_dir():

@@ -6,7 +6,8 @@ import keras
 import tensorflow_probability as tfp
 from keras import ops
 
-from keras_acn._base.checks import check_count, check_widths
+from keras_acn._base.checks import check_count, check_flag, check_widths
+from keras_acn._base.keras_names import check_activation
 from keras_acn._base.precision import widened
 from keras_acn.priors.base import Prior
 
@@ -65,8 +66,8 @@ class MixturePrior(Prior):
         super().__init__(latent_dim, **kwargs)
         self.components = check_count(components, "components", 1)
         self.hidden = check_widths(hidden, "hidden")
-        self.activation = activation
-        self.skip_connections = bool(skip_connections)
+        self.activation = check_activation(activation)
+        self.skip_connections = check_flag(skip_connections, "skip_connections")
         self.code_dim = None if code_dim is None else check_count(code_dim, "code_dim", 1)
 
         policy = {"dtype": self.dtype_policy}

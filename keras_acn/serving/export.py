@@ -6,16 +6,18 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_acn._base.atomic import NewFolder
-from keras_acn._base.errors import UserError, not_writable
+from keras_acn._base.checks import check_flag
+from keras_acn._base.errors import UserError, not_writable, short
 from keras_acn._base.quiet import tensorflow_errors_only
 from keras_acn._base.shell import expanded
+from keras_acn.models import LatentModel
 from keras_acn.models.finite import require_finite
 from keras_acn.serving import card as model_card
 from keras_acn.serving import warmup
@@ -91,6 +93,18 @@ def export_model(
         Python inside the graph, or an option does not fit.
       NotFinite: If a weight is no finite number.
     """
+    if not isinstance(model, LatentModel):
+        raise UserError(
+            f"export_model() takes a model of this package, not {short(model, to_text=repr)}."
+        )
+    codebook = check_flag(codebook, "codebook")
+    for what, value, fits, wanted in (
+        ("name", name, isinstance(name, str), "a text"),
+        ("config", config, hasattr(config, "data"), "the Config of a training"),
+        ("metrics", metrics, isinstance(metrics, Mapping), "a mapping"),
+    ):
+        if value is not None and not fits:
+            raise UserError(f"{what} must be {wanted}, not {short(value, to_text=repr)}.")
     folder = pathlib.Path(expanded(folder))
     name = name or os.path.basename(os.path.abspath(folder))
     own = model.codebook

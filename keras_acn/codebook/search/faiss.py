@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_acn._base.checks import check_count
+from keras_acn._base.checks import check_count, check_seed
 from keras_acn._base.errors import unknown_name
 from keras_acn.codebook.search.base import Found, NeighborSearch
 from keras_acn.codebook.search.exact import ExactSearch, rank
@@ -80,7 +80,7 @@ class FaissSearch(NeighborSearch):
         if storage not in STORAGES:
             raise unknown_name("storage of a faiss index", storage, STORAGES)
         self.storage = storage
-        self.seed = int(seed)
+        self.seed = check_seed(seed, "The faiss search's seed")
         self._snapshots = IndexSnapshots(self._build_index)
         self._exact = ExactSearch()
 

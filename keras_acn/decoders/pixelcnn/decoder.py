@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from keras_acn._base.checks import MOST_LAYERS, check_count, check_number
+from keras_acn._base.checks import MOST_LAYERS, check_count, check_number, check_optional
 from keras_acn._base.errors import UserError
 from keras_acn._base.precision import wide_dtype
 from keras_acn.decoders.base import Decoder
@@ -123,11 +123,11 @@ class GatedPixelCNN(Decoder):
         self.num_layers = check_count(layers, "layers", 1, MOST_LAYERS)
         self.filters = check_count(filters, "filters", 1)
         self.residual = residual
-        self.bottleneck_filters = _optional(bottleneck_filters, "bottleneck_filters")
+        self.bottleneck_filters = check_optional(bottleneck_filters, "bottleneck_filters")
         self.dropout = check_number(
             dropout, "dropout", "a share in [0, 1)", lambda share: 0 <= share < 1
         )
-        self.output_hidden = _optional(output_hidden, "output_hidden")
+        self.output_hidden = check_optional(output_hidden, "output_hidden")
         self.conditioning = conditioning
         self.map_filters = check_count(map_filters, "map_filters", 1)
         self._build_network()
@@ -256,10 +256,6 @@ class GatedPixelCNN(Decoder):
             "block": self.block,
             "prediction": self.prediction,
         }
-
-
-def _optional(value, what):
-    return None if value is None else check_count(value, what, 1)
 
 
 def check_block(block, image_shape):
