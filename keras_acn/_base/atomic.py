@@ -62,7 +62,7 @@ def temporary_beside(path: str | os.PathLike) -> pathlib.Path:
     path = pathlib.Path(path)
     who = f"{os.getpid():x}-{_machine()}-{_token()}{uuid.uuid4().hex[:6]}"
     # A name has at most 255 bytes.
-    stem = path.stem.encode()[:150].decode(errors="ignore")
+    stem = os.fsencode(path.stem)[:150].decode(errors="ignore")
     return path.with_name(f".{stem}.{who}.tmp{path.suffix}")
 
 

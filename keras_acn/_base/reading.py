@@ -191,4 +191,5 @@ def read_text(path: str | os.PathLike, most: int = _LONGEST_TEXT) -> str:
         content = file.read(most + 1)
     if len(content) > most:
         raise UserError(f"{path} has more than {most:,} bytes, which no such file has.")
-    return content.decode("utf-8")
+    # Some editors put a mark before all else.
+    return content.decode("utf-8-sig")

@@ -56,9 +56,9 @@ evaluation = lazy.module("keras_acn.evaluation")
     is_flag=True,
     help="Measure only how well a VHE classifies from a handful of images of each class.",
 )
-@count_option("--ways", least=2, default=5, show_default=True)
-@count_option("--shots", default=1, show_default=True)
-@count_option("--episodes", default=200, show_default=True)
+@count_option("--ways", least=2, help="Of --few-shot.  [default: 5]")
+@count_option("--shots", help="Of --few-shot.  [default: 1]")
+@count_option("--episodes", help="Of --few-shot.  [default: 200]")
 @click.option("--no-probes", is_flag=True, help="Train no classifiers on the codes.")
 @click.option(
     "--compare", metavar="MODEL", type=words.MODEL, help="A second model, shown beside the first."
@@ -93,6 +93,9 @@ def evaluate(
 
     MODEL is a run folder, a .keras file, or a folder or name under saved_models/.
     """
+    for name, value in (("ways", ways), ("shots", shots), ("episodes", episodes)):
+        if value is not None and not few_shot:
+            raise UserError(f"--{name} is of --few-shot: give that, too, or leave --{name} out.")
     run = experiment.open_run(model)
     other = None if compare is None else experiment.open_run(compare)
     chosen = chosen_data(run, classes=_labels(classes), **source)
@@ -110,9 +113,9 @@ def evaluate(
         result = evaluation.few_shot_accuracy(
             run.model,
             *measured.arrays(),
-            ways=ways,
-            shots=shots,
-            episodes=episodes,
+            ways=ways or 5,
+            shots=shots or 1,
+            episodes=episodes or 200,
             samples=samples or 16,
             seed=seed,
             progress=None if tell is None else lambda done, total: tell("episodes", done, total),

@@ -494,7 +494,7 @@ def _check_shape(shape, wanted):
     if found[2] == channels:
         fix = f"--resize {height}" if height == width else "--resize"
         fix = f"give {fix} (resize=... in Python), or another model"
-    elif channels == 1:
+    elif channels == 1 and found[2] >= 3:
         fix = "give --grey (grey=True in Python), or another model"
     else:
         fix = "give another model"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import pathlib
 import shutil
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 from keras_acn._base import lazy
-from keras_acn._base.atomic import NewFolder, check_folder, folder_beside
+from keras_acn._base.atomic import NewFolder, check_folder, folder_beside, is_temporary
 from keras_acn._base.errors import UserError, unknown_name
-from keras_acn._base.shell import expanded
+from keras_acn._base.shell import LONGEST_NAME, expanded
 from keras_acn.codec.index import Index
 from keras_acn.codec.rivals import MOST_SIDE, as_webp
 from keras_acn.data.readers.exact import Picture
@@ -32,7 +33,7 @@ def check_target(folder: str | os.PathLike, format: str, force: bool) -> pathlib
     if format not in FORMATS:
         raise unknown_name("format of pictures", format, FORMATS)
     path = check_folder(expanded(folder), "choose another folder")
-    if path.is_dir() and not force and any(path.iterdir()):
+    if path.is_dir() and not force and any(not is_temporary(each) for each in path.iterdir()):
         raise UserError(
             f"{path} is a folder that holds something: choose another one, or give --force "
             "(force=True in Python) to write into it and replace files of the same names."
@@ -59,7 +60,7 @@ def names_of(index: Index, format: str) -> list[str]:
     """Return the path of each file, parts joined by "/", with the ending of a format.
 
     The ending takes the place of the one that was there, or is added to it where two pictures
-    would have the same name.
+    would have the same name. A name that gets too long by it loses letters before it.
 
     Example:
       >>> index = Index((), (0, 0, 0), ("a.jpg", "a.PNG", "b.gif"), (), False, "")
@@ -78,14 +79,28 @@ def names_of(index: Index, format: str) -> list[str]:
         name = file
         if file not in kept:
             stem, old = os.path.splitext(file)
-            name = (stem if old.lower() in known else file) + ending
+            name = _with(stem if old.lower() in known else file, ending)
             if name.casefold() in taken:
-                name = file + ending
+                name = _with(file, ending)
+            more = ending
             while name.casefold() in taken:
-                name += ending
+                more += ending
+                name = _with(file, more)
             taken.add(name.casefold())
         names.append(name)
     return names
+
+
+def _with(path, ending):
+    """Return a path with an ending, its last name cut to the bytes that a name may have."""
+    folder, _, name = path.rpartition("/")
+    room = LONGEST_NAME - len(ending)
+    name = (
+        os.fsencode(name)[:room].decode(sys.getfilesystemencoding(), "ignore")
+        if (len(os.fsencode(name)) > room)
+        else name
+    )
+    return f"{folder}/{name}{ending}" if folder else name + ending
 
 
 def write_pictures(
@@ -104,8 +119,8 @@ def write_pictures(
     """
     names = names_of(index, format)
     try:
-        if folder.is_dir() and any(folder.iterdir()):
-            _write_into(folder, index, names, pictures, format)
+        if folder.is_dir():
+            _write_into(folder.resolve(), index, names, pictures, format)
             return
         with NewFolder(folder.absolute().parent, folder.name) as new:
             _write(new.path, index, names, pictures, format)
@@ -140,7 +155,10 @@ def _save(picture: Picture, file: Any, format: str) -> None:
 
 
 def _write_into(folder, index, names, pictures, format):
-    """Write beside a folder that holds something, and then move the files into it."""
+    """Write to a hidden folder in one that is there, and then move the files out of it.
+
+    In it, as it may be a disk of its own, and its rights and owner are to stay.
+    """
     for each in index.folders:
         path = folder.joinpath(each)
         # A link may lead anywhere.
@@ -154,7 +172,7 @@ def _write_into(folder, index, names, pictures, format):
             raise UserError(
                 f"{path} is in the way, as it is a folder: remove it, or choose another one."
             )
-    with folder_beside(folder.absolute()) as beside:
+    with folder_beside(folder / "pictures") as beside:
         _write(beside, index, names, pictures, format)
         for each in index.folders:
             folder.joinpath(each).mkdir(exist_ok=True)

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from keras_acn._base.errors import UserError, did_you_mean
+from keras_acn._base.errors import UserError, did_you_mean, short
+from keras_acn._base.shell import LONGEST_NAME
 from keras_acn.experiment import yaml
 from keras_acn.experiment.config import absolute, load_config
 from keras_acn.experiment.schema import Config, section_of
@@ -89,10 +90,19 @@ def plan(
     for values in combinations(resolved):
         config = absolute(load_config(preset, file, overrides=[*overrides, *values.items()]))
         points.append(Point(folder_name(values, names), values, config))
-    if len({point.name for point in points}) < len(points):
+    if len({repr(point.config) for point in points}) < len(points):
+        raise UserError("Two values of the grid mean the same: name one of them.")
+    # To some disks A and a are one name.
+    if len({point.name.casefold() for point in points}) < len(points):
         raise UserError(
             "Two values of the grid would have one folder's name: sweep them in two sweeps."
         )
+    for point in points:
+        if len(os.fsencode(point.name)) > LONGEST_NAME:
+            raise UserError(
+                f"A run's folder is named by its values, and {short(point.name)} is too long a "
+                "name: put what all runs share into --set or a --config file."
+            )
     return Plan(base, tuple(resolved), points)
 
 

@@ -392,6 +392,11 @@ def user_error(validation_error: ValidationError, model: type[BaseModel]) -> Use
             f"Unknown {where}: known are {', '.join(known)}.{did_you_mean(key, known)}"
         )
     if kind == "missing":
+        if any(isinstance(key, int) for key in problem["loc"]):
+            return UserError(
+                f"{name} must be a list of pairs, such as [[0, 0.5], [10, 1]]: one has too few "
+                "numbers."
+            )
         return UserError(f"{name} is missing: give it a value.")
     # As it is written in YAML.
     said = json.dumps(value) if value is None or isinstance(value, bool) else value

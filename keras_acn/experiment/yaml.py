@@ -1,5 +1,6 @@
 """YAML as this project reads and writes it: strict about keys, exact about numbers."""
 
+import codecs
 import pathlib
 import re
 from typing import Any
@@ -194,12 +195,12 @@ def read(path: pathlib.Path) -> dict[str, Any]:
     if path.exists() and not path.is_file():
         raise UserError(f"{path} is a device or a pipe, not a YAML file.")
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding=_encoding(path)) as file:
             text = file.read(_MOST_CHARACTERS + 1)
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path}.") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text file, so it holds no configuration.") from error
+        raise UserError(f"{path} is not text in UTF-8: save it so.") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
     value = parse(text, str(path))
@@ -208,6 +209,13 @@ def read(path: pathlib.Path) -> dict[str, Any]:
             f'{path} must hold sections such as "training:", not {type(value).__name__}.'
         )
     return value
+
+
+def _encoding(path):
+    """Return the encoding that the first two bytes of a file tell: PowerShell writes UTF-16."""
+    with open(path, "rb") as file:
+        begins = file.read(2)
+    return "utf-16" if begins in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
 def dump(value: Any) -> str:

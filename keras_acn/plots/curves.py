@@ -65,7 +65,7 @@ def loss_curves(
       >>> chart.data["value"].tolist()
       [90.0, 81.5, 95.0, 88.0]
     """
-    metrics = [metrics] if isinstance(metrics, str) else list(metrics)
+    metrics = [metrics] if isinstance(metrics, str) else list(dict.fromkeys(metrics))
     if not metrics:
         raise UserError('No metric is named: give one such as "loss".')
     runs = as_runs(histories)
@@ -195,7 +195,7 @@ def sweep_curves(
     Raises:
       UserError: As `loss_curves`.
     """
-    metrics = [metrics] if isinstance(metrics, str) else list(metrics)
+    metrics = [metrics] if isinstance(metrics, str) else list(dict.fromkeys(metrics))
     frame: Any = as_table(table, "sweep", x)  # a DataFrame
     runs = {"": frame}
     if by is not None:

@@ -106,6 +106,18 @@ def export_model(
         if value is not None and not fits:
             raise UserError(f"{what} must be {wanted}, not {short(value, to_text=repr)}.")
     folder = pathlib.Path(expanded(folder))
+    try:
+        os.fspath(folder).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{short(folder, to_text=repr)} is no UTF-8, which TensorFlow needs: choose another "
+            "folder."
+        ) from None
+    if name is not None and (not name.isprintable() or "/" in name or name in ("", ".", "..")):
+        raise UserError(
+            f"A server asks for a model by its name in a path, so it cannot be "
+            f"{short(name, to_text=repr)}: give one without a slash."
+        )
     name = name or os.path.basename(os.path.abspath(folder))
     own = model.codebook
     if own is not None:
@@ -197,7 +209,13 @@ def new_version(folder: str | os.PathLike, version: int | None = None) -> Iterat
                 f"{folder} has a version {version} already: leave the version out for "
                 f"{there[-1] + 1}, the next free one."
             )
-        return str(version or max(there, default=0) + 1)
+        following = max(there, default=0) + 1
+        if version is None and following >= 2**63:
+            raise UserError(
+                f"{folder} has a version {there[-1]}, and servers know none above 2**63 - 1: give "
+                "the version."
+            )
+        return str(version or following)
 
     new = NewFolder(folder, name)
     with contextlib.ExitStack() as stack:

@@ -281,7 +281,7 @@ def animated(path):
 
 
 REFUSED = {
-    "x.png": (png_of_16_bits_in_colour, "16 bits a channel in several channels"),
+    "x.png": (png_of_16_bits_in_colour, "more than 8 bits a channel in colour"),
     "x.jpg": (lambda path: Image.fromarray(shaded(4, 4, 4), "CMYK").save(path), "CMYK"),
     "x.gif": (animated, "several pictures in one file"),
     "x.tif": (lambda path: Image.fromarray(np.float32([[0.5]])).save(path), "32-bit pixels"),
@@ -616,3 +616,40 @@ def parts_of(data):
         edges += [read.tiles._start, read.tiles._start + read.tiles_bytes]
     edges += [chunk._start + chunk._size + 4 for chunk in read.rest]
     return [data[start:stop] for start, stop in itertools.pairwise([*edges, len(data)])]
+
+
+@pytest.mark.parametrize("place", ["here", "a link", "rights"])
+def test_a_folder_that_is_there_stays_that_folder(place, tmp_path, monkeypatch):
+    root = tiny(tmp_path / "a", 2)
+    data = codec.compress_folder(root, mode="raw", rivals=False)
+    real = tmp_path / "real"
+    real.mkdir(mode=0o700)
+    number = real.stat().st_ino
+    target = real
+    if place == "here":
+        monkeypatch.chdir(real)
+        target = "."
+    elif place == "a link":
+        target = tmp_path / "link"
+        target.symlink_to(real)
+    codec.decompress_folder(data, target)
+    assert (real.stat().st_ino, real.stat().st_mode & 0o777) == (number, 0o700)
+    assert sorted(each.name for each in real.iterdir()) == ["0001.png", "0002.png"]
+    codec.decompress_folder(data, target, force=True)
+    assert sorted(each.name for each in real.iterdir()) == ["0001.png", "0002.png"]
+
+
+def test_names_as_long_as_a_disk_takes_come_back(tmp_path):
+    root = tmp_path / "a"
+    root.mkdir()
+    names = ["x" * 255, "x" * 251 + ".png", "x" * 254 + "y", "é" * 125 + ".jpeg"]
+    for number, name in enumerate(names):
+        kind = "JPEG" if name.endswith("jpeg") else "PNG"
+        Image.new("L", (3, 2 + number)).save(root / name, format=kind)
+    data = codec.compress_folder(root, mode="raw", rivals=False)
+    for format in ("png", "webp"):
+        codec.decompress_folder(data, tmp_path / format, format=format)
+        back = sorted((tmp_path / format).iterdir())
+        assert len(back) == len(names) and all(len(os.fsencode(each.name)) <= 255 for each in back)
+        sizes = sorted(Image.open(each).size for each in back)
+        assert sizes == [(3, 2), (3, 3), (3, 4), (3, 5)]

@@ -204,7 +204,8 @@ def test_what_is_wrong_is_one_sentence(overrides, words):
         (b"training: [", ["not valid YAML", "line"]),
         (b"training: {epochs: 1}\ntraining: {epochs: 2}", ["given twice", "line 2"]),
         (b"- a\n- b", ["must hold sections"]),
-        (b"\xff\xfe\x00", ["not a text file"]),
+        (b"\xff\xfe\x00", ["not text in UTF-8", "save it so"]),
+        ("preset: zitrône".encode("latin-1"), ["not text in UTF-8", "save it so"]),
         (b"", ["must hold sections"]),
         (b"preset: digit", ['Unknown preset "digit"', 'Did you mean "digits"?']),
         (f"format: {FORMAT + 1}\nnovelty: {{}}".encode(), ["newer keras-acn", "upgrade"]),
@@ -242,3 +243,20 @@ def test_loading_a_config_needs_no_tensorflow():
         "assert not {'tensorflow', 'keras', 'numpy', 'pandas'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_as_editors_write_it(encoding, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_bytes("training: {epochs: 7} # nüchtern".encode(encoding))
+    assert load_config(file=file).training.epochs == 7
+
+
+def test_one_override_is_no_list_of_letters():
+    assert load_config("digits", overrides="training.epochs=7").training.epochs == 7
+
+
+def test_a_pair_that_lacks_a_number():
+    for text in ("[[0]]", "[[0, 1], [2]]", "[[]]"):
+        with pytest.raises(UserError, match="kl_schedule must be a list of pairs"):
+            load_config("digits", overrides=[f"training.kl_schedule={text}"])

@@ -244,6 +244,8 @@ def test_what_a_crash_left_of_making_a_folder_is_no_obstacle(tmp_path):
     [
         (["beta=1,-1"], [], "model.beta must be at least 0"),
         (["beta=1", "model.beta=2"], [], "names model.beta twice"),
+        (["model=ACN,acn"], [], "mean the same"),
+        ([f"encoder.hidden=[{','.join('3' * 150)}],[4]"], [], "too long a name"),
         (["encoder=mlp,colv"], [], "encoder=colv cannot be trained.*Did you mean"),
         (["encoder.hiden=[8],[9]"], [], "cannot be trained.*Unknown option"),
         (["batch_size=10,1000"], [], "batch_size=1000 cannot be trained.*larger"),

@@ -105,6 +105,13 @@ def test_no_version(tmp_path, version):
         write(tmp_path, version)
 
 
+def test_no_version_after_the_last(tmp_path):
+    write(tmp_path, 2**63 - 1)
+    with pytest.raises(UserError, match="servers know none above"):
+        write(tmp_path)
+    assert write(tmp_path, 3).name == "3"
+
+
 def test_folders_that_cannot_be(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="is no folder"):

@@ -20,14 +20,15 @@ from keras_acn.data.readers.picture import (
     Notice,
     Unreadable,
     check_end,
+    has_several,
     is_deep,
     is_litter,
     is_picture,
     opened,
+    upright,
 )
 
 Image = lazy.module("PIL.Image")
-ImageOps = lazy.module("PIL.ImageOps")
 
 # Pillow's names, and the shape of a pixel: black and white, grey, grey with alpha, numbers of a
 # palette's colours, colour, colour with alpha, grey of 16 bits.
@@ -135,7 +136,7 @@ def read_exact(path: str, notice: Notice | None = None) -> Picture:
     def read(image):
         check_end(path, image)
         deep, kind = is_deep(image), image.format
-        if kind != "MPO" and getattr(image, "is_animated", False):
+        if has_several(image):
             raise Unreadable(path, "several pictures in one file; save one of them")
         if notice is not None and image.info.get("icc_profile"):
             notice("profile")
@@ -144,11 +145,11 @@ def read_exact(path: str, notice: Notice | None = None) -> Picture:
             if 0 <= values.min() and values.max() < 2**16 and "transparency" not in image.info:
                 image = Image.fromarray(values.astype(np.uint16))
         elif deep and not image.mode.startswith("I"):
-            raise Unreadable(path, "of 16 bits a channel in several channels; save it with 8")
+            raise Unreadable(path, "of more than 8 bits a channel in colour; save it with 8")
         if image.mode in ("I", "F"):
             raise Unreadable(path, "of 32-bit pixels; save it with 8 or 16 bits a channel")
         try:
-            return Picture.of(ImageOps.exif_transpose(image))
+            return Picture.of(upright(image))
         except ValueError as error:
             raise Unreadable(path, str(error)) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,6 @@ from keras_acn._base.reading import is_endless, over_limit, shared_memory
 PIL = lazy.module("PIL")
 Image = lazy.module("PIL.Image")
 ImageColor = lazy.module("PIL.ImageColor")
-ImageOps = lazy.module("PIL.ImageOps")
 
 # The still formats that Pillow decodes by itself. Not among them: what another program is
 # started for (EPS, WMF), what has layers or frames rather than a picture (PSD, FLI), and what is
@@ -143,6 +143,7 @@ def opened(path: str, read: Callable) -> Any:
                 height, width = image.size[::-1]
                 raise Unreadable(path, f"too large: its {height}x{width} pixels take {fault}")
             with shared_memory(size):
+                _scale_key(image)
                 return read(image)
     except Unreadable:
         raise
@@ -199,9 +200,85 @@ def check_end(path: str, image: Any) -> None:
             again.verify()
 
 
+def _scale_key(image):
+    """Bring the grey that is transparent in a PNG file to the range of its pixels.
+
+    Pillow brings pixels of 2 and 4 bits to 0 to 255, and leaves this one as it is stored.
+    """
+    key = image.info.get("transparency")
+    if image.format == "PNG" and isinstance(key, int) and image.tile:
+        image.info["transparency"] = key * {"L;2": 85, "L;4": 17}.get(image.tile[0][3], 1)
+
+
 def is_deep(image: Any) -> bool:
-    """Return whether an opened file has 16 bits a channel; asked before its pixels are read."""
-    return any(";16" in str(tile[3]) for tile in image.tile)
+    """Return whether an opened file has more than 8 bits a channel.
+
+    Asked before its pixels are read, of which Pillow keeps 8 bits where there are several channels.
+    """
+    if image.format == "BMP":
+        return False  # Its 16 bits are those of a pixel.
+    if image.format in ("JPEG2000", "AVIF"):
+        return _bits_in_header(image) > 8
+    for codec, _, _, arguments in image.tile:
+        if codec == "SGI16" or ";16" in str(arguments):
+            return True
+        # The largest value of a PPM file.
+        if codec.startswith("ppm") and isinstance(arguments, tuple):
+            return any(isinstance(each, int) and each > 255 for each in arguments)
+    return False
+
+
+def _bits_in_header(image):
+    """Return the bits of a channel of a JPEG 2000 or AVIF file, 8 where its header says nothing."""
+    try:
+        with open(image.filename, "rb") as file:
+            head = file.read(2**16)
+    except (OSError, TypeError, ValueError):
+        return 8
+    if image.format == "AVIF":
+        # Of `pixi`: version and flags, the number of channels, and then the bits of each.
+        at = head.find(b"pixi") + 9
+        return head[at] if 9 <= at < len(head) else 8
+    # Of the marker SIZ: the bits of the first channel, less one, after eleven other numbers.
+    at = head.find(b"\xff\x4f\xff\x51") + 42
+    return (head[at] & 127) + 1 if 42 <= at < len(head) else 8
+
+
+def has_several(image: Any) -> bool:
+    """Return whether an opened file holds several pictures, of which Pillow shows one."""
+    if image.format == "ICO":
+        return len(image.info.get("sizes", ())) > 1
+    # The further pictures of an MPO file are the camera's own copies.
+    return image.format != "MPO" and getattr(image, "is_animated", False)
+
+
+def _orientation(image):
+    """Return the number from 1 to 8 that a camera noted of how it was held."""
+    with warnings.catch_warnings():
+        # What else is wrong in its notes is nothing to us.
+        warnings.simplefilter("ignore")
+        noted = image.getexif().get(0x0112, 1)
+    return noted if isinstance(noted, int) else 1
+
+
+def upright(image: Any) -> Any:
+    """Return a picture as it was seen, turned by the orientation that a camera noted.
+
+    `PIL.ImageOps.exif_transpose` writes the camera's notes anew as well, and fails where one of
+    them is not as it should be.
+    """
+    image.load()
+    ways = Image.Transpose
+    turned = {
+        2: ways.FLIP_LEFT_RIGHT,
+        3: ways.ROTATE_180,
+        4: ways.FLIP_TOP_BOTTOM,
+        5: ways.TRANSPOSE,
+        6: ways.ROTATE_270,
+        7: ways.TRANSVERSE,
+        8: ways.ROTATE_90,
+    }.get(_orientation(image))
+    return image.copy() if turned is None else image.transpose(turned)
 
 
 def _has_alpha(image: Any) -> bool:
@@ -243,7 +320,7 @@ def size_of_file(path: str) -> tuple[int, int]:
     def read(image):
         width, height = image.size
         # The orientations that a camera notes of pictures that lie on their side.
-        lies = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        lies = _orientation(image) in (5, 6, 7, 8)
         return (width, height) if lies else (height, width)
 
     return opened(path, read)
@@ -281,9 +358,9 @@ def read_image(
         key = image.info.get("transparency")
         deep = is_deep(image)
         kind = image.format
-        if kind != "MPO" and getattr(image, "is_animated", False):
+        if has_several(image):
             say("several")
-        image = ImageOps.exif_transpose(image)
+        image = upright(image)
         if image.mode.startswith("F") or (image.mode == "I" and kind not in ("PNG", "PPM")):
             raise Unreadable(path, "of 32-bit pixels; save it with 8 or 16 bits a channel")
         if image.mode.startswith("I"):
