@@ -35,7 +35,9 @@ def expanded(path: str | os.PathLike) -> str:
     if "\0" in text:
         raise UserError(f"No path has a null character in it, as {short(text, to_text=repr)} has.")
     if any(len(os.fsencode(name)) > LONGEST_NAME for name in text.split(os.sep)):
-        raise UserError(f"No file has so long a name as {short(text)}: give a shorter one.")
+        raise UserError(
+            f"{short(text)} cannot be a path (file name too long): give a shorter path."
+        )
     return os.path.expanduser(text)
 
 

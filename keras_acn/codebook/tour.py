@@ -53,8 +53,7 @@ def greedy_tour(
         return np.zeros(0, np.int64)
     if start is None:
         start = int(np.random.default_rng(check_seed(seed)).integers(count))
-    start = check_count(start, "start")
-    if start >= count:
+    if not 0 <= (start := check_count(start, "start", -1)) < count:
         raise UserError(f"start must be a row from 0 to {count - 1}, not {start}.")
 
     # Centred and scaled, float32 neither overflows nor loses digits to a common offset.

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_acn._base import lazy
 from keras_acn._base.batches import in_batches
-from keras_acn._base.checks import check_count, check_seed
+from keras_acn._base.checks import check_count
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress, share_of, takes_tell
 from keras_acn.data.image_set import UnitRows
@@ -58,7 +58,7 @@ class Posteriors:
 
     def sample(self, seed: int, draw: int = 0) -> np.ndarray:
         """Return z ~ q(z|x), float32 `[N, d]`: the same for the same `(seed, draw)`."""
-        key = [check_seed(seed), check_count(draw, "draw")]
+        key = [check_count(seed, "The seed"), check_count(draw, "draw")]
         noise = np.random.default_rng(key).standard_normal(self.mean.shape)
         return (self.mean + self.stddev * noise).astype(np.float32)
 

@@ -12,7 +12,6 @@ from keras_acn.data import ImageSet
 from keras_acn.data.checks import white_of
 from keras_acn.data.image_set import UnitRows
 from keras_acn.data.readers import open_source
-from keras_acn.models import LatentModel
 
 
 def rows_and_labels(
@@ -95,7 +94,7 @@ def some_rows(count: int, limit: int | None, seed: int) -> np.ndarray:
 
 def check_shapes(model: Any, train_images: UnitRows, images: np.ndarray) -> None:
     """Raise a `UserError` if images are of another shape than the model takes."""
-    if not isinstance(model, LatentModel):
+    if not hasattr(model, "image_shape"):
         raise UserError(
             f"The model must be one of this package, such as load_model() returns, not "
             f"{short(model, to_text=repr)}."

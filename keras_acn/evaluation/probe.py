@@ -302,12 +302,12 @@ def checked(features: ArrayLike, labels: ArrayLike, part: str) -> tuple[np.ndarr
       UserError: If the features are no finite numbers, the labels no whole numbers or texts, or
         they differ in number.
     """
-    features = flat_features(features, part)
     labels = np.asarray(labels)
-    if labels.ndim != 1 or len(features) != len(labels):
+    features = flat_features(features, part) if labels.size else np.zeros([0, 1])
+    if labels.shape != (len(features),) or not labels.size:
         raise UserError(
-            f"A probe needs one label for each of the {len(features)} {part} data, not labels of "
-            f"shape {labels.shape}."
+            f"A probe needs one label for each of the {part} data, not labels of shape "
+            f"{labels.shape} for {len(features)}."
         )
     return features, _class_labels(labels, part)
 

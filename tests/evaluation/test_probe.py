@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from keras_acn import evaluation
 from keras_acn._base.errors import UserError
 from keras_acn.evaluation import probe
 from keras_acn.evaluation.inputs import some_rows
@@ -122,3 +123,57 @@ def test_components_of_very_many_images_are_those_of_a_part(monkeypatch):
     for images, got in zip((train, test), found, strict=True):
         want = (images.reshape(-1, 12) - part.mean(axis=0)) @ directions[:3].T
         np.testing.assert_allclose(np.abs(got), np.abs(want), atol=1e-9)
+
+
+CODES, CLASSES = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
+ASK = {
+    "linear_probe": evaluation.linear_probe,
+    "pca_probe": lambda *parts: evaluation.pca_probe(*parts, components=2),
+    "knn_accuracy": evaluation.knn_accuracy,
+    "feature_quality": evaluation.feature_quality,
+}
+
+
+@pytest.mark.parametrize("ask", ASK)
+def test_features_and_labels_that_make_no_sense(ask):
+    def refused(sentence, codes=CODES, classes=CLASSES, test=CODES):
+        with pytest.raises(UserError, match=sentence):
+            ASK[ask](codes, classes, test, CLASSES)
+
+    for wrong in (np.where(CODES > 2, np.nan, CODES), CODES / 0.0):
+        refused("of the training data are not finite", wrong)
+        refused("of the test data are not finite", test=wrong)
+    for wrong in (None, 5, "x", [["a"]] * 40, [[1], [1, 2]] * 20, CODES * 1j):
+        refused("training data must be an array of numbers", wrong)
+    refused("have 3 features and the test data 2", test=CODES[:, :2])
+    for wrong in (CLASSES + 0.5, [None] * 40, np.where(CLASSES > 0, np.nan, 1.0)):
+        refused("labels of the training data must be whole numbers or texts", classes=wrong)
+    refused("one label for each", classes=CLASSES[:, None])
+    # As some readers give them.
+    for same in (CLASSES.astype(float), CLASSES.astype(str)):
+        ASK[ask](CODES, same, CODES, same)
+
+
+def test_options_of_probes_that_make_no_sense():
+    parts = CODES, CLASSES, CODES, CLASSES
+    for options in (
+        {"max_train": -1},
+        {"max_train": 0},
+        {"max_select": True},
+        {"max_iter": "x"},
+        {"strengths": [-1]},
+        {"strengths": [None]},
+    ):
+        (name,) = options
+        with pytest.raises(UserError, match=f"{name}.* must be"):
+            evaluation.linear_probe(*parts, **options)
+    for k in (0, None, 2.5, float("inf"), True):
+        with pytest.raises(UserError, match="k must be"):
+            evaluation.knn_accuracy(*parts, k=k)
+    for wrong in (CODES * np.nan, [], None):
+        with pytest.raises(UserError, match="features of the given data"):
+            evaluation.active_dimensions(wrong)
+        with pytest.raises(UserError, match="features of the given data"):
+            evaluation.effective_rank(wrong)
+    with pytest.raises(UserError, match="threshold must be"):
+        evaluation.active_dimensions(CODES, float("nan"))
