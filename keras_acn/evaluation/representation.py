@@ -24,6 +24,7 @@ from keras_acn.evaluation.probe import (
     accuracy_error,
     active_dimensions,
     can_be_classified,
+    checked,
     checked_parts,
     flat_features,
     linear_probe,
@@ -117,9 +118,13 @@ def feature_quality(
       >>> found["neighbors"]["5"]["accuracy"], found["clusters"]["adjusted_mutual_information"]
       (1.0, 1.0)
     """
-    test = flat_features(test, "test")
+    if test_labels is None:
+        test = flat_features(test, "test")
+    else:
+        test, test_labels = checked(test, test_labels, "test")
     # Without labels nothing is asked of them, and they may be many.
-    train = flat_features(train, "training") if train_labels is not None else train
+    if train_labels is not None:
+        train, train_labels = checked(train, train_labels, "training")
     neighbors: dict[str, dict] = {}
     whitened_neighbors: dict[str, dict] = {}
     few: dict[str, dict] = {}

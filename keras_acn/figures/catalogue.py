@@ -11,7 +11,7 @@ from keras_acn import plots
 from keras_acn._base.atomic import make_folder, replacing
 from keras_acn._base.errors import UserError, unknown_name
 from keras_acn._base.shell import expanded
-from keras_acn.experiment.folder import Run
+from keras_acn.experiment.folder import Run, open_run
 from keras_acn.figures import drawings
 from keras_acn.figures.subject import Source, Subject, columns
 
@@ -90,16 +90,19 @@ def draw(
     return drawn
 
 
-def compare(runs: Sequence[Run], metrics: Sequence[str] = ()) -> dict[str, Figure]:
+def compare(
+    runs: Sequence[Run | str | os.PathLike], metrics: Sequence[str] = ()
+) -> dict[str, Figure]:
     """Draw the loss curves of several runs, all of them in each chart.
 
     Args:
-      runs: The runs.
+      runs: The runs, or what `open_run` takes.
       metrics: Columns of the histories to draw too, such as `"kl_nats"`.
 
     Raises:
       UserError: If a run has no history, or not these columns.
     """
+    runs = [run if isinstance(run, Run) else open_run(run) for run in runs]
     names = [run.path.name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run.path) for run in runs]
