@@ -102,21 +102,21 @@ def compare(
     Raises:
       UserError: If a run has no history, or not these columns.
     """
-    runs = [run if isinstance(run, Run) else open_run(run) for run in runs]
-    names = [run.path.name for run in runs]
+    opened = [run if isinstance(run, Run) else open_run(run) for run in runs]
+    names = [run.path.name for run in opened]
     if len(set(names)) < len(names):
-        names = [str(run.path) for run in runs]
-    histories = {name: columns(run.history) for name, run in zip(names, runs, strict=True)}
+        names = [str(run.path) for run in opened]
+    histories = {name: columns(run.history) for name, run in zip(names, opened, strict=True)}
     for name, history in histories.items():
         if not history:
             raise UserError(f"{name} has no history, so there is no curve to draw of it.")
     drawn = {}
-    if len(runs) > 1:
+    if len(opened) > 1:
         drawn["compared-loss"] = plots.loss_curves(histories, "loss")
         terms = ("total_nats", "reconstruction_nats", "kl_nats")
         drawn["compared-terms"] = plots.loss_curves(histories, terms)
     if metrics:
-        name = f"{'compared-' if len(runs) > 1 else ''}metrics"
+        name = f"{'compared-' if len(opened) > 1 else ''}metrics"
         drawn[name] = plots.loss_curves(histories, metrics)
     return drawn
 
