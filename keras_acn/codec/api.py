@@ -381,6 +381,8 @@ def prepared(
     ):
         if value is not None:
             check_count(value, name, 1, most)
+    keep_order = check_flag(keep_order, "keep_order")
+    embed_model = check_flag(embed_model, "embed_model")
     if keep_order and mode == "stream":
         raise UserError(
             'The mode "stream" keeps the order anyway: leave out keep_order, or take the mode '

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_acn._base.checks import check_number
+from keras_acn._base.checks import check_flag, check_number
 from keras_acn._base.errors import UserError
 from keras_acn._base.progress import Progress
 from keras_acn._base.reading import require_memory
@@ -130,7 +130,7 @@ def pack(
     )
     if mode not in ("set", "stream"):
         raise UserError(f'pack() takes the mode "set" or "stream", not {mode!r}.')
-    if keep_order and mode == "stream":
+    if check_flag(keep_order, "keep_order") and mode == "stream":
         raise UserError('The mode "stream" keeps the order anyway: leave keep_order out.')
     if file is not None:
         # Said before the training, not after it.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pathlib
 import shutil
-import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -95,11 +94,8 @@ def _with(path, ending):
     """Return a path with an ending, its last name cut to the bytes that a name may have."""
     folder, _, name = path.rpartition("/")
     room = LONGEST_NAME - len(ending)
-    name = (
-        os.fsencode(name)[:room].decode(sys.getfilesystemencoding(), "ignore")
-        if (len(os.fsencode(name)) > room)
-        else name
-    )
+    if len(os.fsencode(name)) > room:
+        name = os.fsencode(name)[:room].decode(errors="ignore")
     return f"{folder}/{name}{ending}" if folder else name + ending
 
 

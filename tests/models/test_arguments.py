@@ -101,6 +101,8 @@ FLAGS = {
     "skip_connections": lambda m, flag: MixturePrior(2, skip_connections=flag),
     "run_eagerly": lambda m, flag: made("vae").compile("adam", run_eagerly=flag),
     "verify": lambda m, flag: keras_acn.compress(IMAGES > 0.5, m, verify=flag),
+    "keep_order": lambda m, flag: keras_acn.compress(IMAGES > 0.5, m, keep_order=flag),
+    "embed_model": lambda m, flag: keras_acn.compress(IMAGES > 0.5, m, embed_model=flag),
     "grey": lambda m, flag: keras_acn.compress(IMAGES > 0.5, m, grey=flag),
     "codebook": lambda m, flag: m.export("exported", codebook=flag),
 }
