@@ -127,7 +127,7 @@ class Mine(keras.optimizers.SGD):
 @pytest.mark.parametrize(
     "optimizer",
     ["adam", "AdamW", "tests>Mine", Mine(), keras.saving.serialize_keras_object(Mine())],
-    ids=str,
+    ids=["adam", "AdamW", "registered", "made", "config"],
 )
 def test_an_optimizer_in_any_form(optimizer):
     model = made("vae")
