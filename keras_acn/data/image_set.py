@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -401,15 +401,16 @@ class ImageSet:
 
 def _names(class_names, labels):
     """Return the names of labels as a tuple; a `UserError` where a label has none."""
-    is_list = isinstance(class_names, (list, tuple, np.ndarray))
-    if not is_list or not all(isinstance(name, str) for name in class_names):
+    is_list = isinstance(class_names, Iterable) and not isinstance(class_names, (str, bytes, dict))
+    names = tuple(class_names) if is_list else (None,)
+    if not all(isinstance(name, str) for name in names):
         raise UserError(
             f"class_names must be a list of texts, not {short(class_names, to_text=repr)}."
         )
     most = -1 if labels is None or not len(labels) else int(np.max(labels))
-    if most >= len(class_names):
+    if most >= len(names):
         raise UserError(
-            f"class_names has {len(class_names)} names, and there is a label {most}: give each "
-            "label from 0 its name."
+            f"class_names has {len(names)} names, and there is a label {most}: give each label "
+            "from 0 its name."
         )
-    return tuple(map(str, class_names))
+    return tuple(map(str, names))
