@@ -116,6 +116,15 @@ def check_seed(value: Any, what: str = "The seed") -> int:
     return seed
 
 
+def check_seed_of_draw(value: Any) -> int:
+    """Return the seed of what is drawn from a model as an int, any int32, as a served model takes.
+
+    Raises:
+      UserError: If it is anything else.
+    """
+    return check_count(value, "The seed", -SEEDS, SEEDS - 1)
+
+
 def check_widths(values, what: str, fewest: int = 0) -> tuple[int, ...]:
     """Return `values` as a tuple of positive ints, such as the widths of layers.
 

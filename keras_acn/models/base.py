@@ -24,6 +24,7 @@ from keras_acn._base.checks import (
     check_number,
     check_optional,
     check_seed,
+    check_seed_of_draw,
     is_truth,
 )
 from keras_acn._base.errors import DataWarning, UserError, did_you_mean, short
@@ -756,7 +757,7 @@ class LatentModel(KerasMethods):
           seed: Seed of the drawing.
           batch_size: Images per step.
         """
-        seed, sample = check_seed(seed), _check_sample(sample)
+        seed, sample = check_seed_of_draw(seed), _check_sample(sample)
         reconstruct = self.graph(
             ("reconstruct", sample),
             lambda x, key: self.reconstruct_batch(x, Noise(key), sample),
@@ -783,7 +784,7 @@ class LatentModel(KerasMethods):
           float32 `[steps + 1, B, H, W, C]`; the first are the images themselves.
         """
         steps = check_count(steps, "The number of daydream steps")
-        seed, sample = check_seed(seed), check_flag(sample, "sample")
+        seed, sample = check_seed_of_draw(seed), check_flag(sample, "sample")
         images = self._images(images)
         step = self.graph(
             ("daydream", sample), lambda x, key: self.daydream_batch(x, Noise(key), sample)
@@ -804,7 +805,7 @@ class LatentModel(KerasMethods):
           sample: As for `reconstruct`.
           batch_size: Images per step.
         """
-        n, seed = check_count(n, "n", 1), check_seed(seed)
+        n, seed = check_count(n, "n", 1), check_seed_of_draw(seed)
         return self._sample_from(self._contexts(n, seed), seed, sample, batch_size)
 
     def _sample_from(self, contexts, seed, sample, batch_size):

@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 
 from keras_acn import codebook, encoders, priors
 from keras_acn._base.batches import in_batches
-from keras_acn._base.checks import check_count, check_flag, check_seed
+from keras_acn._base.checks import check_count, check_flag, check_seed, check_seed_of_draw
 from keras_acn._base.errors import UserError
 from keras_acn.data.batches import as_batches
 from keras_acn.distribute import exchange
@@ -407,7 +407,7 @@ class VHE(RemembersData):
           sample: As for `reconstruct`.
           batch_size: Images per step.
         """
-        n, seed = check_count(n, "n", 1), check_seed(seed)
+        n, seed = check_count(n, "n", 1), check_seed_of_draw(seed)
         q_c = self.encode_class(images)
         c = q_c.sample(n, seed=tf.constant([seed, CLASS], tf.int32)).numpy()  # [n, class_dim]
         return self._sample_from(c, seed, sample, batch_size)

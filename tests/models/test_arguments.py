@@ -21,7 +21,7 @@ from keras_acn import (
 from keras_acn.codebook import FaissSearch, greedy_tour
 from keras_acn.priors import MixturePrior
 
-SEEDS = [-1, 2**31, 2.5, True, np.True_, "x", None, []]
+SEEDS = [-(2**40), 2**31, 2.5, True, np.True_, "x", None, []]
 NO_COUNTS = [-1, 2.5, float("nan"), True, "x", []]
 NO_FLAGS = ["no", 2.5, 1, []]
 
@@ -57,6 +57,16 @@ SEEDED = {
 def test_a_seed_is_a_whole_number(model, name):
     # TensorFlow cut a seed of 2**40 to 0, and what was drawn was that of another seed.
     refused(lambda seed: SEEDED[name](model, seed), SEEDS, "seed")
+
+
+@pytest.mark.parametrize("name", ["sample_like", "a codebook", "faiss", "a tour"])
+def test_seeds_of_numpy_are_not_negative(model, name):
+    refused(lambda seed: SEEDED[name](model, seed), [-1], "seed")
+
+
+def test_a_drawing_takes_every_seed_that_a_served_model_takes(model):
+    drawn = [model.sample(2, seed=seed) for seed in (-(2**31), -1, 2**31 - 1)]
+    assert len({each.tobytes() for each in drawn}) == 3
 
 
 def test_a_seed_of_a_homoencoder(vhe):

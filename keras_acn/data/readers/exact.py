@@ -26,6 +26,7 @@ from keras_acn.data.readers.picture import (
     is_picture,
     opened,
     upright,
+    with_alpha,
 )
 
 Image = lazy.module("PIL.Image")
@@ -149,7 +150,7 @@ def read_exact(path: str, notice: Notice | None = None) -> Picture:
         if image.mode in ("I", "F"):
             raise Unreadable(path, "of 32-bit pixels; save it with 8 or 16 bits a channel")
         try:
-            return Picture.of(upright(image))
+            return Picture.of(with_alpha(upright(image)))
         except ValueError as error:
             raise Unreadable(path, str(error)) from error
 

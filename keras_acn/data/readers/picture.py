@@ -219,7 +219,7 @@ def is_deep(image: Any) -> bool:
         return False  # Its 16 bits are those of a pixel.
     if image.format in ("JPEG2000", "AVIF"):
         return _bits_in_header(image) > 8
-    for codec, _, _, arguments in image.tile:
+    for codec, _, _, arguments in image.tile or ():
         if codec == "SGI16" or ";16" in str(arguments):
             return True
         # The largest value of a PPM file.
@@ -250,6 +250,22 @@ def has_several(image: Any) -> bool:
         return len(image.info.get("sizes", ())) > 1
     # The further pictures of an MPO file are the camera's own copies.
     return image.format != "MPO" and getattr(image, "is_animated", False)
+
+
+def with_alpha(image: Any) -> Any:
+    """Return a grey picture one of whose values is transparent with an alpha channel.
+
+    Not every version of Pillow that is supported does so for black and white.
+    """
+    key = image.info.get("transparency")
+    if image.mode not in ("1", "L") or not isinstance(key, int):
+        return image
+    grey = np.asarray(image).astype(np.uint8)
+    if image.mode == "1":
+        # White is 1 to some versions and 255 to others.
+        grey, key = grey * np.uint8(255), 255 * bool(key)
+    alpha = np.where(grey == key, 0, 255).astype(np.uint8)
+    return Image.fromarray(np.dstack([grey, alpha]))
 
 
 def _orientation(image):
@@ -360,7 +376,7 @@ def read_image(
         kind = image.format
         if has_several(image):
             say("several")
-        image = upright(image)
+        image = with_alpha(upright(image))
         if image.mode.startswith("F") or (image.mode == "I" and kind not in ("PNG", "PPM")):
             raise Unreadable(path, "of 32-bit pixels; save it with 8 or 16 bits a channel")
         if image.mode.startswith("I"):
