@@ -36,7 +36,7 @@ def vhe():
     return made("vhe", fit=True)
 
 
-def refused(call, values, what):
+def check_refused(call, values, what):
     for value in values:
         with pytest.raises(UserError, match=f"(?i){what}.* must be .*[.]$"):
             call(value)
@@ -56,12 +56,12 @@ SEEDED = {
 @pytest.mark.parametrize("name", SEEDED)
 def test_a_seed_is_a_whole_number(model, name):
     # TensorFlow cut a seed of 2**40 to 0, and what was drawn was that of another seed.
-    refused(lambda seed: SEEDED[name](model, seed), SEEDS, "seed")
+    check_refused(lambda seed: SEEDED[name](model, seed), SEEDS, "seed")
 
 
 @pytest.mark.parametrize("name", ["sample_like", "a codebook", "faiss", "a tour"])
 def test_seeds_of_numpy_are_not_negative(model, name):
-    refused(lambda seed: SEEDED[name](model, seed), [-1], "seed")
+    check_refused(lambda seed: SEEDED[name](model, seed), [-1], "seed")
 
 
 def test_a_drawing_takes_every_seed_that_a_served_model_takes(model):
@@ -70,8 +70,10 @@ def test_a_drawing_takes_every_seed_that_a_served_model_takes(model):
 
 
 def test_a_seed_of_a_homoencoder(vhe):
-    refused(lambda seed: vhe.generate_like(IMAGES[:2], 1, seed=seed), SEEDS, "seed")
-    refused(lambda seed: vhe.code_lengths_given(IMAGES, [IMAGES], 1, seed=seed), SEEDS, "seed")
+    check_refused(lambda seed: vhe.generate_like(IMAGES[:2], 1, seed=seed), SEEDS, "seed")
+    check_refused(
+        lambda seed: vhe.code_lengths_given(IMAGES, [IMAGES], 1, seed=seed), SEEDS, "seed"
+    )
 
 
 COUNTED = {
@@ -97,7 +99,7 @@ def test_a_number_of_times_is_a_whole_number(model, name):
     # Keras takes the epochs to validate after as a list, too.
     values = [value for value in values if value != [] or name != "validation_freq"]
     before = [np.array(weight) for weight in model.weights]
-    refused(lambda value: COUNTED[name](model, value), values, name)
+    check_refused(lambda value: COUNTED[name](model, value), values, name)
     for one, other in zip(before, model.weights, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -120,7 +122,7 @@ FLAGS = {
 
 @pytest.mark.parametrize("name", FLAGS)
 def test_a_text_is_not_true(model, name):
-    refused(lambda flag: FLAGS[name](model, flag), NO_FLAGS, name.split()[0])
+    check_refused(lambda flag: FLAGS[name](model, flag), NO_FLAGS, name.split()[0])
 
 
 @pytest.mark.parametrize("optimizer", [None, 5, {}, [], keras.optimizers.Adam, "sdg"])
