@@ -95,10 +95,8 @@ def linear_probe(
     """
     train, train_labels, test, test_labels = checked_parts(train, train_labels, test, test_labels)
     max_train = check_optional(max_train, "max_train")
-    max_select, max_iter = (
-        check_count(max_select, "max_select", 1),
-        check_count(max_iter, "max_iter", 1),
-    )
+    max_select = check_count(max_select, "max_select", 1)
+    max_iter = check_count(max_iter, "max_iter", 1)
     strengths = [
         check_number(each, "Each of strengths", "a number above zero", lambda number: number > 0)
         for each in strengths

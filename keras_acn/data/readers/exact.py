@@ -79,11 +79,12 @@ class Picture:
           ValueError: If its mode is none of `MODES`; says why in a few words.
         """
         key = image.info.get("transparency")
+        # One value is transparent: that is an alpha channel as any other.
+        image = with_alpha(image)
         if image.mode == "PA":
             image = image.convert("RGBA")
-        elif image.mode in ("1", "L", "RGB") and key is not None:
-            # One colour is transparent: that is an alpha channel as any other.
-            image = image.convert("RGBA" if image.mode == "RGB" else "LA")
+        elif image.mode == "RGB" and key is not None:
+            image = image.convert("RGBA")
         elif image.mode.startswith("I") and key is not None:
             raise ValueError("of 16 bits with a transparent grey; save it with an alpha channel")
         if image.mode == "P":
@@ -150,7 +151,7 @@ def read_exact(path: str, notice: Notice | None = None) -> Picture:
         if image.mode in ("I", "F"):
             raise Unreadable(path, "of 32-bit pixels; save it with 8 or 16 bits a channel")
         try:
-            return Picture.of(with_alpha(upright(image)))
+            return Picture.of(upright(image))
         except ValueError as error:
             raise Unreadable(path, str(error)) from error
 
