@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -73,6 +74,14 @@ def test_every_public_name_exists():
         assert getattr(keras_acn, name) is not None
     with pytest.raises(AttributeError, match='no attribute "nothing"'):
         keras_acn.nothing  # noqa: B018
+
+
+def test_what_threads_run_changes_no_filters_of_warnings():
+    """`catch_warnings` is the process's: of two threads in it, the later one to leave puts back
+    what the first one set."""
+    for path in FILES:
+        if path.relative_to(PACKAGE).parts[0] in ("data", "codec", "_base", "codebook"):
+            assert "catch_warnings" not in re.sub(r"`.*?`", "", path.read_text()), path
 
 
 def test_public_classes_and_functions_are_documented():

@@ -120,6 +120,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.simplefilter("default", DataWarning)
             # What NumPy says of numbers beyond its own is no sentence: a result shows them.
             warnings.filterwarnings("ignore", r"[a-z ]+ encountered in \w+", RuntimeWarning)
+            # What Pillow says of a camera's notes, of which the orientation alone is read.
+            warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
             result = command_line.main(args=argv, prog_name="keras-acn", standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -270,10 +269,9 @@ def with_alpha(image: Any) -> Any:
 
 def _orientation(image):
     """Return the number from 1 to 8 that a camera noted of how it was held."""
-    with warnings.catch_warnings():
-        # What else is wrong in its notes is nothing to us.
-        warnings.simplefilter("ignore")
-        noted = image.getexif().get(0x0112, 1)
+    # Pillow may warn of its other notes. Filters of warnings belong to the process, so that
+    # `warnings.catch_warnings` in the threads that read would leave it with the wrong ones.
+    noted = image.getexif().get(0x0112, 1)
     return noted if isinstance(noted, int) else 1
 
 
