@@ -38,6 +38,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 PARTS = ("encoder", "prior", "decoder")
+EPSILON = 1e-5  # of keras_acn's batch normalisation of codes
 
 
 # -- before, with TensorFlow -----------------------------------------------------------------
@@ -66,12 +67,18 @@ def prepare(args):
         "ema": config.training.ema,
         "dynamic": config.data.binarize == "dynamic",
         "shift": args.shift,
+        "start": args.start,
     }
+    # A batch normalisation has a state, which the functions below do without: they standardize
+    # the codes themselves.
+    job["code_stddev"] = job["parts"]["encoder"].pop("code_stddev", None)
     (work / f"{args.name}.json").write_text(json.dumps(job))
     np.savez_compressed(
         work / f"{args.name}-schedule.npz",
         learning_rate=_along(rate, at) if callable(rate) else np.full(len(at), float(rate)),
         beta=_along(model.beta, at) if callable(model.beta) else np.full(len(at), model.beta),
+        hidden=_between(args.hide_context, at / steps),
+        encoder=_between(args.encoder_rate, at / steps),
     )
     if not (work / "images.npz").exists():
         # In black and white as evaluation sees them: one draw an image, from the seed.
@@ -82,6 +89,14 @@ def prepare(args):
             arrays[f"{part}_labels"] = chosen.labels
         np.savez_compressed(work / "images.npz", **arrays)
     print(f"{args.name}: {config.training.epochs} epochs of {steps} steps")
+
+
+def _between(points, epochs):
+    """Return a number or the values between points `[[epoch, value], ...]` at some epochs."""
+    points = json.loads(points)
+    if not isinstance(points, list):
+        points = [[0, points]]
+    return np.interp(epochs, *np.asarray(points, float).T)
 
 
 def _along(schedule, steps):
@@ -162,9 +177,12 @@ class Training:
         self.job = json.loads((work / f"{name}.json").read_text())
         schedule = np.load(work / f"{name}-schedule.npz")
         steps = len(schedule["beta"]) // self.job["epochs"]
-        self.rates = schedule["learning_rate"].reshape(-1, steps).astype(np.float32)
-        self.betas = schedule["beta"].reshape(-1, steps).astype(np.float32)
+        self.schedules = {
+            name: schedule[name].reshape(-1, steps).astype(np.float32)
+            for name in ("learning_rate", "beta", "hidden", "encoder")
+        }
         self.steps = steps
+        self.encoder_rests = not self.schedules["encoder"].any()
         arrays = np.load(work / "images.npz")
         self.labels = arrays["train_labels"], arrays["validation_labels"]
         self.images, self.validation = map(jnp.asarray, (arrays["train"], arrays["validation"]))
@@ -172,6 +190,15 @@ class Training:
             self.grey = jnp.asarray(arrays["grey"])
         self.parts = build_parts(self.job)
         self.variables = [v for part in PARTS for v in self.parts[part].trainable_variables]
+        self.in_encoder = [
+            any(v is each for each in self.parts["encoder"].trainable_variables)
+            for v in self.variables
+        ]
+        if self.job.get("start"):
+            arrays = np.load(work / self.job["start"])
+            names = sorted(name for name in arrays.files if name.isdigit())
+            for variable, name in zip(self.variables, names, strict=True):
+                variable.assign(arrays[name].astype("float32"))
         self.others = [
             v
             for part in PARTS
@@ -209,13 +236,13 @@ class Training:
         each = each - 0.5 * math.log(2 * math.pi)
         return jnp.sum(jax.nn.logsumexp(each, axis=-1), axis=-1)
 
-    def reconstruction(self, weights, image, z, training=False, key=None):
-        """Return -log r(x|z), [B]."""
+    def reconstruction(self, weights, image, z, training=False, key=None, seen=None):
+        """Return -log r(x|z), [B]; `seen` is what the decoder sees of the pixels before."""
         import jax
         import jax.numpy as jnp
 
         with self._scope(weights, key):
-            logits = self.parts["decoder"].parameters(image, z, training=training)
+            logits = self.parts["decoder"].parameters(image, z, training, context=seen)
         return jnp.sum(jax.nn.softplus(logits) - image * logits, axis=(1, 2, 3))
 
     # -- a step
@@ -236,12 +263,41 @@ class Training:
         _, best = jax.lax.top_k(among.reshape(len(code), -1), k)
         return jnp.take_along_axis(chosen, best // group, axis=1) * group + best % group
 
-    def loss(self, weights, codes, rows, image, key, beta):
+    def standardized(self, mean):
+        """Return codes whose dimensions have one deviation in the batch, if the job says so.
+
+        An encoder that does not learn keeps the scale that its weights give.
+        """
+        import jax.numpy as jnp
+
+        wanted = self.job["code_stddev"]
+        if wanted is None or self.encoder_rests:
+            return mean
+        return wanted * (mean - mean.mean(0)) / jnp.sqrt(mean.var(0) + EPSILON)
+
+    def folded(self, weights):
+        """Return weights whose encoder gives codes that are standardized over all images."""
+        wanted = self.job["code_stddev"]
+        if wanted is None or self.encoder_rests:
+            return weights
+        found = np.asarray(self.codes(weights, self.images))
+        scale, centre = wanted / np.sqrt(found.var(0)), found.mean(0)
+        head = self.parts["encoder"].mean_head
+        weights = list(weights)
+        for i, variable in enumerate(self.variables):
+            if variable is head.kernel:
+                weights[i] = weights[i] * scale
+            elif variable is head.bias:
+                weights[i] = (weights[i] - centre) * scale
+        return weights
+
+    def loss(self, weights, codes, rows, image, key, beta, hidden):
         import jax
         import jax.numpy as jnp
 
         to_pick, to_sample, to_drop = jax.random.split(key, 3)
         mean, stddev = self.means(weights, image, training=True, key=to_drop)
+        mean = self.standardized(mean)
         code = jax.lax.stop_gradient(mean)
         codes = codes.at[rows].set(code)
         near = self.nearest(codes, code, rows, self.job["k"])
@@ -250,7 +306,10 @@ class Training:
         z = mean + stddev * jax.random.normal(to_sample, mean.shape)
         entropy = jnp.sum(jnp.log(stddev) + 0.5 * math.log(2 * math.pi * math.e), axis=-1)
         kl = jnp.mean(-entropy - self.log_prior(weights, z, picked))
-        reconstruction = jnp.mean(self.reconstruction(weights, image, z, True, to_drop))
+        # The context of some images is grey, so that their pixels are read from the code alone.
+        dark = jax.random.uniform(jax.random.fold_in(to_drop, 1), (len(rows), 1, 1, 1)) < hidden
+        seen = jnp.where(dark, 0.5, image)
+        reconstruction = jnp.mean(self.reconstruction(weights, image, z, True, to_drop, seen))
         return reconstruction + beta * kl, (codes, jnp.stack([reconstruction, kl]))
 
     def step(self, state, given):
@@ -258,7 +317,7 @@ class Training:
         import jax.numpy as jnp
 
         weights, first, second, average, codes, count = state
-        rows, rate, beta, key = given
+        rows, key, (rate, beta, hidden, of_encoder) = given
         to_draw, key = jax.random.split(key)
         to_shift, to_draw = jax.random.split(to_draw)
         image = (self.grey if self.job["dynamic"] else self.images)[rows].astype(jnp.float32)
@@ -267,7 +326,7 @@ class Training:
         if self.job["dynamic"]:
             image = (jax.random.uniform(to_draw, image.shape) * 255 < image).astype(jnp.float32)
         gradients, (codes, costs) = jax.grad(self.loss, has_aux=True)(
-            weights, codes, rows, image, key, beta
+            weights, codes, rows, image, key, beta, hidden
         )
         if self.job["clipnorm"]:  # of each variable by itself, as Keras's clipnorm
             norms = [jnp.sqrt(jnp.sum(g**2)) for g in gradients]
@@ -281,8 +340,8 @@ class Training:
         second = [0.999 * v + 0.001 * g**2 for v, g in zip(second, gradients, strict=True)]
         scale = rate * jnp.sqrt(1 - 0.999**count) / (1 - 0.9**count)
         weights = [
-            w - scale * m / (jnp.sqrt(v) + 1e-7)
-            for w, m, v in zip(weights, first, second, strict=True)
+            w - scale * (of_encoder if inside else 1.0) * m / (jnp.sqrt(v) + 1e-7)
+            for w, m, v, inside in zip(weights, first, second, self.in_encoder, strict=True)
         ]
         keep = jnp.minimum(self.job["ema"] or 0.0, (1 + count) / (10 + count))
         average = [keep * a + (1 - keep) * w for a, w in zip(average, weights, strict=True)]
@@ -315,15 +374,16 @@ class Training:
             # The last batch is filled up with the first images: every step has one shape.
             order = np.resize(order, self.steps * batch).reshape(self.steps, batch)
             keys = jax.random.split(jax.random.fold_in(key, number), self.steps)
-            state, costs = epoch(state, (order, self.rates[number], self.betas[number], keys))
-            row = {"epoch": number + 1, "beta": float(self.betas[number, -1])}
+            values = tuple(each[number] for each in self.schedules.values())
+            state, costs = epoch(state, (order, keys, values))
+            row = {"epoch": number + 1, "beta": float(self.schedules["beta"][number, -1])}
             costs = np.asarray(costs, np.float64).mean(0)
             row |= {"reconstruction_nats": costs[0], "kl_nats": costs[1]}
             lap = time.monotonic() - started
             row["seconds"] = round(time.monotonic() - began, 1)
             late = time.monotonic() > end
             if self.every and ((number + 1) % self.every == 0 or late or number + 1 == epochs):
-                row |= self.evaluate(state[3])
+                row |= self.evaluate(self.folded(state[3]))
                 row["seconds"] = round(time.monotonic() - began, 1)
                 print(self.name, json.dumps(row), flush=True)
             elif number < 3 or number % 10 == 9:
@@ -334,23 +394,24 @@ class Training:
             history.append(row)
             share = (number + 1) / epochs
             while snapshots and share >= snapshots[0]:
-                self.save(f"{self.name}-{snapshots[0]:g}", state[3], history)
+                self.save(f"{self.name}-{snapshots[0]:g}", self.folded(state[3]), history)
                 snapshots = snapshots[1:]
             if late:
                 print(f"{self.name}: out of time after epoch {number + 1}", flush=True)
                 break
-        self.save(self.name, state[3], history)
+        self.save(self.name, self.folded(state[3]), history)
 
     def _stretch(self, done, epochs):
         """Make the rest of the schedules last for so many epochs in all."""
-        at = np.linspace(done * self.steps, self.rates.size - 1, (epochs - done) * self.steps)
-        known = np.arange(self.rates.size)
+        size = self.schedules["beta"].size
+        at = np.linspace(done * self.steps, size - 1, (epochs - done) * self.steps)
+        known = np.arange(size)
 
         def stretched(values):
             rest = np.interp(at, known, values.reshape(-1)).reshape(-1, self.steps)
             return np.concatenate([values[:done], rest]).astype(np.float32)
 
-        self.rates, self.betas = stretched(self.rates), stretched(self.betas)
+        self.schedules = {name: stretched(each) for name, each in self.schedules.items()}
 
     def save(self, name, weights, history):
         """Write weights and history, and some answers of the networks for `finish` to compare."""
@@ -485,6 +546,11 @@ def _linear(train, test, labels):
 # -- afterwards, with TensorFlow -------------------------------------------------------------
 
 
+def _unit(code_stddev):
+    """Return the variance by which a batch normalisation of codes leaves them as they are."""
+    return code_stddev**2 - EPSILON
+
+
 def finish(args):
     import keras
     import tensorflow as tf
@@ -506,6 +572,10 @@ def finish(args):
     variables = [v for part in PARTS for v in getattr(model, part).trainable_variables]
     for variable, value in zip(variables, weights, strict=True):
         variable.assign(value.astype("float32"))
+    if model.encoder.code_norm is not None:  # which is in the weights of the mean already
+        norm = model.encoder.code_norm
+        norm.moving_mean.assign(np.zeros(model.latent_dim))
+        norm.moving_variance.assign(np.full(model.latent_dim, _unit(model.encoder.code_stddev)))
     image, code = arrays["images"].astype("float32"), arrays["answer_code"]
     here = {
         "answer_code": model.encoder(image).mean(),
@@ -545,6 +615,18 @@ def main():
     command.add_argument("--data", required=True)
     command.add_argument("--set", action="append", default=[])
     command.add_argument("--shift", type=int, default=0, help="move images by up to so many pixels")
+    command.add_argument(
+        "--hide-context",
+        default="0",
+        help="the share of images whose pixels before a pixel are hidden from the decoder, or "
+        "[[epoch, share], ...]",
+    )
+    command.add_argument(
+        "--encoder-rate",
+        default="1",
+        help="the encoder's part of the learning rate, or [[epoch, part], ...]",
+    )
+    command.add_argument("--start", help="weights to begin with: an .npz of WORK")
     command.set_defaults(do=prepare)
     command = commands.add_parser("train")
     command.add_argument("work")

@@ -26,7 +26,13 @@ ALWAYS = object()
 # when the format was made. An option that came, or comes, later stands here with the value that
 # makes the part what it was without it. Nothing else in the table may ever change, or files that
 # are there already could no longer be read.
-_ENCODER = {"image_shape": ALWAYS, "latent_dim": 16, "context_dim": 0, "activation": "relu"}
+_ENCODER = {
+    "image_shape": ALWAYS,
+    "latent_dim": 16,
+    "context_dim": 0,
+    "activation": "relu",
+    "code_stddev": None,
+}
 _DECODER = {"image_shape": ALWAYS, "latent_dim": 16, "likelihood": ALWAYS, "activation": "relu"}
 FORMAT_1: dict[str, dict[str, Any]] = {
     "MLPEncoder": {**_ENCODER, "hidden": [512], "variance": "learned"},

@@ -6,9 +6,9 @@ import keras
 import tensorflow_probability as tfp
 from keras import ops
 
-from keras_acn._base.checks import check_count, check_image_shape
+from keras_acn._base.checks import check_count, check_image_shape, check_number
 from keras_acn._base.errors import UserError, unknown_name
-from keras_acn._base.precision import widened
+from keras_acn._base.precision import wide_dtype, widened
 
 tfd = tfp.distributions
 
@@ -17,6 +17,9 @@ VARIANCES = ("unit", "learned", "sigmoid")
 # A float32 exp() stays finite and a density stays representable inside these bounds;
 # trained posteriors on images sit around -4..0.
 MIN_LOG_STDDEV, MAX_LOG_STDDEV = -8.0, 4.0
+
+# Added to a variance that codes are divided by, as Keras does.
+CODE_EPSILON = 1e-5
 
 
 class PosteriorEncoder(keras.Model):
@@ -40,9 +43,15 @@ class PosteriorEncoder(keras.Model):
         output of the network) or `"sigmoid"` (it is a sigmoid of an output, so at most
         one).
       context_dim: Dimension of the context c, 0 for none.
+      code_stddev: The standard deviation that each dimension of the mean has over the data, to
+        which a batch normalisation without weights brings it (as in Zhu et al. 2020, arXiv
+        2004.12585, "A Batch Normalized Inference Network Keeps the KL Vanishing Away"), or `None`
+        to leave it to the network. With unit variance it fixes how far codes lie apart in
+        units of the noise: no dimension is given up, and none outweighs the others in a distance.
+        Batches of a few dozen images or more are needed, over which it is taken in training.
 
     Raises:
-      UserError: If a size or the variance is none of these.
+      UserError: If a size or the variance is none of these, or `code_stddev` is not above zero.
 
     Example: an encoder of one's own. Make layers with `dtype=self.dtype_policy`, so that
     they compute in the encoder's precision, and build them in the initialiser.
@@ -68,6 +77,7 @@ class PosteriorEncoder(keras.Model):
         latent_dim: int = 16,
         variance: str = "unit",
         context_dim: int = 0,
+        code_stddev: float | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -82,12 +92,25 @@ class PosteriorEncoder(keras.Model):
         self.scale_head = None
         if variance != "unit":
             self.scale_head = keras.layers.Dense(self.latent_dim, name="scale", **policy)
+        self.code_stddev, self.code_norm = None, None
+        if code_stddev is not None:
+            wanted = "a number above zero"
+            self.code_stddev = check_number(code_stddev, "code_stddev", wanted, lambda n: n > 0)
+            self.code_norm = keras.layers.BatchNormalization(
+                center=False,
+                scale=False,
+                epsilon=CODE_EPSILON,
+                dtype=wide_dtype(self.compute_dtype),
+                name="code_norm",
+            )
 
     def build_heads(self, num_features: int) -> None:
         """Build the layers that read the `[B, num_features]` features."""
         self.mean_head.build((None, num_features))
         if self.scale_head is not None:
             self.scale_head.build((None, num_features))
+        if self.code_norm is not None:
+            self.code_norm.build((None, self.latent_dim))
         self.built = True
 
     def features(self, image, context=None, training=False):
@@ -114,6 +137,8 @@ class PosteriorEncoder(keras.Model):
         else:
             hidden = self.features(image, training=training)
         mean = widened(self.mean_head(hidden))
+        if self.code_norm is not None:
+            mean = self.code_stddev * self.code_norm(mean, training=training)
         if self.variance == "unit":
             return mean, ops.ones_like(mean)
         raw = widened(self.scale_head(hidden))
@@ -161,10 +186,12 @@ class PosteriorEncoder(keras.Model):
         return tfd.Independent(tfd.Normal(mean, stddev), reinterpreted_batch_ndims=1)
 
     def get_config(self):
-        return {
+        config = {
             **super().get_config(),
             "image_shape": self.image_shape,
             "latent_dim": self.latent_dim,
             "variance": self.variance,
             "context_dim": self.context_dim,
         }
+        # Encoders of users, whose initialisers may not know it, go without.
+        return config if self.code_stddev is None else {**config, "code_stddev": self.code_stddev}

@@ -34,6 +34,8 @@ class ConvEncoder(PosteriorEncoder):
       variance: `"unit"`, `"learned"` or `"sigmoid"`, see `PosteriorEncoder`.
       context_dim: Dimension of the context, 0 for none. It is appended to the flat
         features, before the dense layer.
+      code_stddev: The deviation of each dimension of the mean over the data, see
+        `PosteriorEncoder`.
 
     Raises:
       UserError: If a size is no positive whole number, or an option has an unknown value.
@@ -58,9 +60,10 @@ class ConvEncoder(PosteriorEncoder):
         normalization: str = "none",
         variance: str = "unit",
         context_dim: int = 0,
+        code_stddev: float | None = None,
         **kwargs,
     ):
-        super().__init__(image_shape, latent_dim, variance, context_dim, **kwargs)
+        super().__init__(image_shape, latent_dim, variance, context_dim, code_stddev, **kwargs)
         if normalization not in ("none", "layer", "group"):
             raise UserError(
                 f'normalization must be "none", "layer" or "group", not "{normalization}".'

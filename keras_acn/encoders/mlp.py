@@ -26,6 +26,8 @@ class MLPEncoder(PosteriorEncoder):
       activation: Their activation.
       variance: `"unit"`, `"learned"` or `"sigmoid"`, see `PosteriorEncoder`.
       context_dim: Dimension of the context, 0 for none.
+      code_stddev: The deviation of each dimension of the mean over the data, see
+        `PosteriorEncoder`.
 
     Example:
       >>> encoder = MLPEncoder((28, 28, 1), latent_dim=20, hidden=[512])
@@ -44,9 +46,10 @@ class MLPEncoder(PosteriorEncoder):
         activation: str = "relu",
         variance: str = "learned",
         context_dim: int = 0,
+        code_stddev: float | None = None,
         **kwargs,
     ):
-        super().__init__(image_shape, latent_dim, variance, context_dim, **kwargs)
+        super().__init__(image_shape, latent_dim, variance, context_dim, code_stddev, **kwargs)
         self.hidden = check_widths(hidden, "hidden")
         self.activation = check_activation(activation)
         policy = {"dtype": self.dtype_policy}

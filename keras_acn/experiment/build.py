@@ -87,6 +87,9 @@ def build_model(
         no_more_weights_than(memory // 8, too_large),
     ):
         model = _model(config, tuple(image_shape), num_images, steps, cls)
+        for part in config.training.frozen or ():
+            _check_part_of(type(model), part)
+            getattr(model, part).trainable = False
         optimizer = _optimizer(config.training, steps)
         model.compile(
             optimizer,

@@ -191,6 +191,7 @@ class TrainingSection(Section):
       start_from: A trained model (a run, a `.keras` file or a name) whose weights the first epoch
         begins with.
       start_parts: Those of its parts whose weights are taken; all by default.
+      frozen: Parts whose weights stay as they are, such as an encoder that `start_from` gives.
       minutes: Minutes for which the options that a configuration leaves open are chosen.
       epochs: Passes over the training images.
       steps_per_epoch: Batches of an epoch, where that is not to be a pass.
@@ -220,6 +221,9 @@ class TrainingSection(Section):
 
     start_from: str | None = None
     start_parts: list[Literal["encoder", "prior", "decoder", "class_encoder"]] | None = Field(
+        None, min_length=1
+    )
+    frozen: list[Literal["encoder", "prior", "decoder", "class_encoder"]] | None = Field(
         None, min_length=1
     )
     minutes: float | None = Field(None, gt=0, lt=1e5)

@@ -238,7 +238,9 @@ class VampPrior(JointMixture):
                 "This VampPrior has no encoder to send its pseudo-inputs through: give it to a "
                 "model, as VAE(prior=...), or call attach(encoder)."
             )
-        q = self.encoder(self.pseudo_inputs, training=training)
+        # Codes with a given deviation have it over the data, which pseudo-inputs are no sample of.
+        of_data = getattr(self.encoder, "code_stddev", None) is not None
+        q = self.encoder(self.pseudo_inputs, training=training and not of_data)
         mean, stddev = (tf.cast(each, self._wide["dtype"]) for each in (q.mean(), q.stddev()))
         log_weight = tf.fill([self.components], tf.cast(-math.log(self.components), mean.dtype))
         return log_weight, mean, stddev

@@ -213,7 +213,7 @@ class GatedPixelCNN(Decoder):
             v, h = layer(v, h, biases[2 * i], biases[2 * i + 1], training=training)
         return h
 
-    def parameters(self, image, z, training=False):
+    def parameters(self, image, z, training=False, context=None):
         """Return the output family's parameters, float32 [B, H, W, P], in one parallel pass.
 
         Args:
@@ -221,9 +221,13 @@ class GatedPixelCNN(Decoder):
             on the channels and pixels before it only.
           z: float [B, d].
           training: Whether dropout is on.
+          context: float [B, H, W, C], what is seen of the positions before one in the image's
+            stead, such as an image of which parts are hidden. Within a position, which has
+            several pixels or channels, the image is seen.
         """
         grid = to_blocks(image, self.block)
-        begun = self._features(grid, z, training)
+        seen = grid if context is None else to_blocks(context, self.block)
+        begun = self._features(seen, z, training)
         if self.predictor is not None:
             begun = self.head.begin(begun, self.predictor(grid))
         parameters = self.head(begun, grid)
