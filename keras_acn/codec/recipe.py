@@ -241,6 +241,9 @@ def _is_like(key, value, default):
     """Return whether an option is of the kind that its default is, and not too large."""
     if key == "activation":
         return isinstance(value, str) and value in _ACTIVATIONS
+    if key == "code_stddev":
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return value is None or (is_number and 0 < value <= MOST_NUMBER)
     if isinstance(default, bool):
         return isinstance(value, bool)
     if default is None:
@@ -273,7 +276,7 @@ def _chain(widths):
 
 def _mlp_encoder(given, pixels):
     widths = [pixels * given["image_shape"][2], *given["hidden"], 2 * given["latent_dim"]]
-    return _chain(widths), max(widths)
+    return _chain(widths) + 2 * given["latent_dim"], max(widths)
 
 
 def _conv_encoder(given, pixels):
@@ -291,7 +294,8 @@ def _conv_encoder(given, pixels):
             height, width = -(-height // 2), -(-width // 2)
     flat = height * width * channels
     widths = [flat, *[given["dense"]] * bool(given["dense"]), 2 * given["latent_dim"]]
-    return weights + _chain(widths) + 2 * max(widths), max(features, *widths)
+    weights += _chain(widths) + 2 * max(widths) + 2 * given["latent_dim"]
+    return weights, max(features, *widths)
 
 
 def _standard_normal(given, pixels):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
+import numpy as np
 import tensorflow_probability as tfp
 from keras import ops
 
@@ -145,6 +148,21 @@ class PosteriorEncoder(keras.Model):
         if self.variance == "sigmoid":
             return mean, ops.maximum(ops.sigmoid(raw), 1e-4)
         return mean, ops.exp(ops.clip(raw, MIN_LOG_STDDEV, MAX_LOG_STDDEV))
+
+    def restandardize(self, codes: np.ndarray) -> None:
+        """Let the codes of the data have `code_stddev` exactly, by the weights of now.
+
+        What training leaves are running averages, over weights that have changed since.
+
+        Args:
+          codes: float `[N, d]`, the means that the encoder gives the data now.
+        """
+        norm: Any = self.code_norm
+        mean, variance = (np.asarray(each, np.float64) for each in norm.get_weights())
+        unit = np.sqrt(variance + CODE_EPSILON) / self.code_stddev
+        codes = np.asarray(codes, np.float64)
+        norm.moving_mean.assign(mean + codes.mean(0) * unit)
+        norm.moving_variance.assign(codes.var(0) * unit**2)
 
     def checked(self, image, context):
         """Return the image as a tensor, and the context, if both are of the encoder's sizes."""

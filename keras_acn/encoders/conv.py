@@ -132,4 +132,5 @@ class ConvEncoder(PosteriorEncoder):
             "dense": self.dense,
             "activation": self.activation,
             "normalization": self.normalization,
+            "code_stddev": self.code_stddev,
         }

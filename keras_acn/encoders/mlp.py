@@ -76,4 +76,5 @@ class MLPEncoder(PosteriorEncoder):
             **super().get_config(),
             "hidden": self.hidden,
             "activation": self.activation,
+            "code_stddev": self.code_stddev,
         }

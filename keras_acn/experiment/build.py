@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -87,9 +87,8 @@ def build_model(
         no_more_weights_than(memory // 8, too_large),
     ):
         model = _model(config, tuple(image_shape), num_images, steps, cls)
-        for part in config.training.frozen or ():
-            _check_part_of(type(model), part)
-            getattr(model, part).trainable = False
+        _freeze(model, config.training.frozen or ())
+        _average_statistics(model, config.training.ema)
         optimizer = _optimizer(config.training, steps)
         model.compile(
             optimizer,
@@ -173,6 +172,25 @@ def _check_part_of(cls: type, part: str) -> None:
         f"A model {cls.__name__} has no {part}: leave the section out, or set model.name="
         f"{' or '.join(having)}."
     )
+
+
+def _freeze(model: models.LatentModel, names: Sequence[str]) -> None:
+    parts = model.parts()
+    for name in names:
+        if parts.get(name) is None:
+            raise UserError(
+                f"training.frozen names the {name} of a model {type(model).__name__}, which has "
+                f"{', '.join(parts)}."
+            )
+        parts[name].trainable = False
+
+
+def _average_statistics(model: models.LatentModel, momentum: float | None) -> None:
+    """Let statistics of codes be averages over as many steps as the weights they go with."""
+    for part in model.parts().values():
+        norm = getattr(part, "code_norm", None)
+        if norm is not None and momentum is not None:
+            norm.momentum = momentum
 
 
 def _part(registry: Registry, given: dict, default: Any, sizes: dict) -> keras.Layer:

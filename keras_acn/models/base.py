@@ -892,12 +892,16 @@ class LatentModel(KerasMethods):
     def settle(self, images: Any) -> None:
         """Bring what the model remembers of its training data up to its weights of now.
 
-        In training a code is as old as its datum's last visit. Called at the end of a run;
-        a model that remembers nothing does nothing.
+        In training a code is as old as its datum's last visit, and the statistics of codes with a
+        `code_stddev` are averages over the weights of many steps. Called at the end of a run;
+        a model that remembers neither does nothing.
 
         Args:
           images: The training images, in the order of their index.
         """
+        norm = getattr(self.encoder, "code_norm", None)
+        if norm is not None and norm.trainable and not self.encoder.context_dim:
+            self.encoder.restandardize(np.asarray(self.codes(images)))
 
     def continue_pass(self) -> None:
         """Make the next epoch go on with the present pass, as a resumed run must."""

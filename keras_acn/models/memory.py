@@ -106,6 +106,7 @@ class RemembersData(LatentModel):
     # -- while it trains ---------------------------------------------------------------
 
     def settle(self, images: Any) -> None:
+        super().settle(images)
         self.recode(images)
 
     def recode(self, images: Any, batch_size: int = 256) -> None:

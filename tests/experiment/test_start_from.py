@@ -113,3 +113,31 @@ def test_the_command_takes_it_and_refuses_it_beside_resume(trained, tmp_path, ca
     assert "leave out --start-from" in capsys.readouterr().err
     assert main([*command[:-3], str(tmp_path / "b"), "--start-from", "nothing"]) == 2
     assert 'There is no model "nothing"' in capsys.readouterr().err
+
+
+def test_parts_that_are_frozen_stay_as_they_were(trained, tmp_path):
+    still = ["training.frozen=[encoder,prior]", "training.epochs=2"]
+    begun = config(f"training.start_from={trained.path}", *still, "training.learning_rate=0.1")
+    run = train(begun, tmp_path / "run")
+    for part, same in (("encoder", True), ("prior", True), ("decoder", False)):
+        pairs = zip(
+            getattr(run.model, part).get_weights(),
+            getattr(trained.model, part).get_weights(),
+            strict=True,
+        )
+        assert all(np.array_equal(ours, theirs) for ours, theirs in pairs) == same, part
+    # So they do when the run goes on.
+    assert main(["train", "--resume", str(run.path), "--epochs", "3", "--no-figures"]) == 0
+    for ours, theirs in zip(
+        open_run(run.path).model.encoder.get_weights(),
+        trained.model.encoder.get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_part_that_is_not_there_cannot_be_frozen(tmp_path):
+    with pytest.raises(UserError, match="class_encoder of a model ACN, which has encoder, prior"):
+        train(config("training.frozen=[class_encoder]"), tmp_path / "run")
+    with pytest.raises(UserError, match="training.frozen"):
+        config("training.frozen=[everything]")
