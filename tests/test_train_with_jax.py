@@ -49,6 +49,24 @@ def test_a_job_holds_the_schedules_step_by_step(prepared):
         schedule["beta"], np.interp(np.arange(2 * steps), [0, 2 * steps], [0.5, 1]), rtol=1e-5
     )
     assert len(schedule["learning_rate"]) == 2 * steps
+    # By default the decoder sees all there is, and the encoder learns as the rest does.
+    assert not schedule["hidden"].any() and (schedule["encoder"] == 1).all()
+
+
+@pytest.mark.slow
+def test_what_the_decoder_is_to_see_and_who_is_to_learn(prepared, tmp_path):
+    settings = [word for setting in SETTINGS for word in ("--set", setting)]
+    settings += ["--set", "encoder.code_stddev=2", "--hide-context", "[[0, 0.5], [2, 0]]"]
+    settings += ["--encoder-rate", "0", "--start", "job.npz"]
+    done = tool("prepare", tmp_path, "job", "--preset", "digits", "--data", "digits", *settings)
+    assert done.returncode == 0, done.stderr
+    job = json.loads((tmp_path / "job.json").read_text())
+    schedule = np.load(tmp_path / "job-schedule.npz")
+    count = len(schedule["hidden"])
+    np.testing.assert_allclose(schedule["hidden"], np.linspace(0.5, 0, count, endpoint=False))
+    assert not schedule["encoder"].any() and job["start"] == "job.npz"
+    # The networks under JAX have no batch normalisation: the tool standardizes the codes itself.
+    assert job["code_stddev"] == 2 and "code_stddev" not in job["parts"]["encoder"]
 
 
 # TensorFlow is not to be found here: the layers themselves must do without it.
@@ -123,6 +141,41 @@ def test_weights_come_back_into_a_run_unless_the_networks_answer_differently(pre
     done = tool("finish", prepared, out, "job", tmp_path / "other")
     assert done.returncode != 0 and "answer_nats differs" in done.stderr
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.slow
+def test_codes_that_were_standardized_there_stay_so_here(prepared, tmp_path):
+    """Standardization is in the weights of what comes back; here it is a layer of its own."""
+    from keras_acn.experiment import open_run
+
+    (tmp_path / "job.json").write_text((prepared / "job.json").read_text())
+    text = (prepared / "job.yaml").read_text()
+    given = "variance: unit\n  code_stddev: 2"
+    (tmp_path / "job.yaml").write_text(text.replace("variance: unit", given))
+    model, image = model_of(prepared), np.load(prepared / "images.npz")["train"]
+    kernel, bias = model.encoder.mean_head.get_weights()
+    codes = model.encoder(image.astype("float32")).mean().numpy()
+    unit = 2 / codes.std(0)
+    model.encoder.mean_head.set_weights([kernel * unit, (bias - codes.mean(0)) * unit])
+    shown = image[:8].astype("float32")
+    mean = model.encoder(shown).mean().numpy()
+    weights = [v for part in model.parts().values() for v in part.trainable_variables]
+    np.savez(
+        tmp_path / "job.npz",
+        images=shown,
+        answer_code=mean,
+        answer_nats=-model.decoder(mean).log_prob(shown).numpy(),
+        answer_prior=model.prior(mean[::-1].copy()).log_prob(mean).numpy(),
+        **{f"{i:03d}": np.array(w) for i, w in enumerate(weights)},
+    )
+    row = {"epoch": 1, "reconstruction_nats": 1.0, "kl_nats": 2.0, "seconds": 3.0}
+    (tmp_path / "job.jsonl").write_text(json.dumps(row) + "\n")
+    done = tool("finish", tmp_path, tmp_path, "job", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    back = open_run(tmp_path / "run").model
+    assert back.encoder.code_stddev == 2
+    np.testing.assert_allclose(back.encoder(shown).mean(), mean, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(back.codebook.codes.numpy().std(0), 2, rtol=1e-3)
 
 
 def test_the_tool_can_be_read_without_jax():

@@ -27,7 +27,7 @@ def main():
 
     run = open_run(args.run)
     images = run.data.train
-    training = run.config.training.model_copy(update={"precision": "float32"})
+    training = run.config.training.model_copy(update={"precision": "float32", "frozen": None})
     config = run.config.model_copy(update={"training": training})
     model = build.build_model(config, run.data.image_shape, len(images))
     model.set_weights(run.model.get_weights())

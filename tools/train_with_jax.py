@@ -14,9 +14,9 @@ keras, jax, NumPy and scikit-learn; it prints the validation figures of each job
 fewer images than `keras-acn evaluate` takes, and writes OUT/NAME.npz and OUT/NAME.jsonl.
 `finish` puts the weights into the TensorFlow model, compares what the networks answer, fills the
 codebook, and writes a run folder for evaluate, plot, export and compress. The folder
-tools/mnist-blocks holds two legs of a long training so, in float16 (docs/experiments.md):
+tools/mnist-blocks holds the first of acn-mnist's two trainings so (docs/experiments.md):
 
-    cd tools && python train_with_jax.py finish mnist-blocks mnist-blocks f2 RUN --data idx:DIR
+    cd tools && python train_with_jax.py finish mnist-blocks mnist-blocks codes RUN --data idx:DIR
 
 Limits: an ACN with the prior `mixture`, a decoder `pixelcnn` of Bernoulli pixels, the optimizer
 `adam`, one device, and exact search. Where `training.ema` is set, the average forgets the initial
@@ -566,7 +566,10 @@ def finish(args):
         overrides.append(f"data.source={args.data}")
     config = load_config(file=work / f"{job}.yaml", overrides=overrides)
     data = build.build_data(config)
-    model = build.build_model(config, data.image_shape, len(data.train))
+    # The weights of parts that were frozen are in the file as well.
+    training = config.training.model_copy(update={"frozen": None})
+    thawed = config.model_copy(update={"training": training})
+    model = build.build_model(thawed, data.image_shape, len(data.train))
     arrays = np.load(pathlib.Path(args.out) / f"{args.name}.npz")
     weights = [arrays[name] for name in sorted(n for n in arrays.files if n.isdigit())]
     variables = [v for part in PARTS for v in getattr(model, part).trainable_variables]

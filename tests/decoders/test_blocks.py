@@ -186,3 +186,23 @@ def test_a_side_that_does_not_fit_names_those_that_do():
             GatedPixelCNN((28, 28, 1), block=wrong)
     with pytest.raises(UserError, match="height, width, channels"):
         GatedPixelCNN((8, 8))
+
+
+@pytest.mark.parametrize("block", [1, 2])
+def test_a_context_stands_in_for_the_positions_before(block):
+    decoder = make((4, 4, 1), block=block)
+    rng = np.random.default_rng(0)
+    image, other = (rng.integers(0, 2, (2, 3, 4, 4, 1))).astype("float32")
+    z = rng.normal(size=(3, decoder.latent_dim)).astype("float32")
+    as_it_is = decoder.parameters(image, z).numpy()
+    np.testing.assert_array_equal(decoder.parameters(image, z, context=image), as_it_is)
+    # Where it is hidden, a pixel depends on z and on its own block's earlier pixels alone.
+    hidden = np.full_like(image, 0.5)
+    blind = decoder.parameters(image, z, context=hidden).numpy()
+    assert np.abs(blind - as_it_is).max() > 1e-3
+    first = (slice(None), slice(None, None, block), slice(None, None, block))
+    alike = decoder.parameters(other, z, context=hidden).numpy()
+    np.testing.assert_allclose(alike[first], blind[first], atol=1e-6)
+    if block > 1:
+        changed = np.abs(alike - blind).reshape(3, -1).max()
+        assert changed > 1e-3
