@@ -85,7 +85,7 @@ _CHANGES = ("binarize", "threshold", "seed", "crop", "resize", "grey", "limit")
 @click.option(
     "--nearest",
     type=click.IntRange(1),
-    default=128,
+    default=512,  # codec.container.NEAREST, which is not imported for --help
     show_default=True,
     metavar="N",
     help="Codes that are considered for an image.",
