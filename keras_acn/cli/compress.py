@@ -85,10 +85,9 @@ _CHANGES = ("binarize", "threshold", "seed", "crop", "resize", "grey", "limit")
 @click.option(
     "--nearest",
     type=click.IntRange(1),
-    default=512,  # codec.container.NEAREST, which is not imported for --help
-    show_default=True,
     metavar="N",
-    help="Codes that are considered for an image.",
+    help="Codes that are considered for an image.  [default: 512 where the decoder goes pixel by "
+    "pixel, else 128]",
 )
 @click.option(
     "--codes",

@@ -25,6 +25,7 @@ from keras_acn.codec.container import (
     MAX_LANES,
     MODES,
     NEAREST,
+    NEAREST_WHERE_SLOW,
     Block,
     End,
     Header,
@@ -100,7 +101,7 @@ def compress(
     mode: str = "stream",
     keep_order: bool = False,
     lanes: int | None = None,
-    nearest: int | None = NEAREST,
+    nearest: int | None = None,
     codes: str | None = None,
     block_images: int | None = None,
     verify: bool | None = None,
@@ -131,7 +132,8 @@ def compress(
       keep_order: In the modes `"set"` and `"tour"`, whether the order is stored too.
       lanes: Images coded side by side: more are faster, and cost some bits. By default 1 to
         256, by the number of images.
-      nearest: Codes that are considered for an image.
+      nearest: Codes that are considered for an image: by default 512 with an autoregressive
+        decoder, beside which they take little time, and 128 with any other.
       codes: Whose codes the prior of an image is made of, where the model is an ACN and the mode
         `"stream"` or `"set"`: those of the `"training"` data; those `"seen"`, of the images
         that the receiver has by then, for which a model needs no codebook and the data may
@@ -221,6 +223,11 @@ def compress(
         )
 
     return Compressed.written(write, file)
+
+
+def nearest_of(model: Any) -> int:
+    """Return how many codes are considered for an image, where it is not said."""
+    return NEAREST_WHERE_SLOW if model.decoder.is_autoregressive else NEAREST
 
 
 def decompress(
@@ -408,7 +415,7 @@ def prepared(
         mode=mode,
         keep_order=keep_order,
         lanes=lanes,
-        nearest=nearest or NEAREST,
+        nearest=nearest or nearest_of(model),
         block_images=block_images,
         model_name=model_name,
         codes=codes,

@@ -40,8 +40,9 @@ LEARNS = {"stream": True, "tour": False, "set": True}
 # Whose codes the prior of an image is made of.
 CODES = ("training", "seen", "both")
 # Codes that are taken to matter at a latent, where it is not said. Of 50,000 codes in clusters as
-# tight as those of `acn-mnist`, leaving out all but 128 costs 0.14 nats an image, all but 512 0.006.
-NEAREST = 512
+# tight as those of `acn-mnist`, leaving out all but 128 costs 0.14 nats an image, all but 512
+# 0.006. Beside a decoder that goes pixel by pixel the latter take little time.
+NEAREST, NEAREST_WHERE_SLOW = 128, 512
 MODEL, BLOCK, END = b"M", b"B", b"E"
 DIGEST_SIZE = 16
 # Larger numbers than these come from damage: nothing so large is ever written.

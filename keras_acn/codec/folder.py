@@ -21,7 +21,7 @@ from keras_acn._base.shell import expanded
 from keras_acn.codec import archive
 from keras_acn.codec.api import Compressed, Stages, is_quick, place_of, reading_model
 from keras_acn.codec.archive import Tell
-from keras_acn.codec.container import NEAREST, opened
+from keras_acn.codec.container import opened
 from keras_acn.codec.files import appearing
 from keras_acn.codec.folder_file import (
     Digest,
@@ -70,7 +70,7 @@ def compress_folder(
     mode: str = "auto",
     names: str = "all",
     lanes: int | None = None,
-    nearest: int | None = NEAREST,
+    nearest: int | None = None,
     codes: str | None = None,
     block_images: int | None = None,
     verify: bool | None = None,

@@ -109,11 +109,3 @@ def test_a_shipped_model_is_found_by_itself(place, capsys):
     assert main(["compress", "acn-mnist", "ones.npy", "x.acn", "--mode", "set", "--no-verify"]) == 0
     assert main(["decompress", "x.acn", "y.npy"]) == 0
     np.testing.assert_array_equal(np.load("y.npy"), images)
-
-
-def test_the_command_s_defaults_are_those_of_the_package():
-    from keras_acn.cli.compress import compress
-    from keras_acn.codec.container import NEAREST
-
-    (option,) = [each for each in compress.params if each.name == "nearest"]
-    assert option.default == NEAREST

@@ -6,6 +6,7 @@ import pytest
 import keras_acn
 from keras_acn import codec
 from keras_acn.codec.blocks import BlockCodec
+from keras_acn.codec.container import Header, Reader
 from keras_acn.evaluation.code_length import code_lengths
 from keras_acn.evaluation.unconditional import OwnPrior, StandardNormalPrior
 from keras_acn.priors.codes_mixture import MixtureOfCodes
@@ -134,3 +135,22 @@ def test_what_lanes_cost_is_told(acn, digits):
     # Other latents are drawn: about 3 bits of noise an image.
     noise = 3 * np.sqrt(2 * len(images))
     assert 8 * (len(many) - len(few)) == pytest.approx(told[1] - told[0], abs=3 * noise)
+
+
+@pytest.mark.parametrize("decoder, codes", [("pixelcnn", 512), ("mlp", 128)])
+def test_a_slow_decoder_has_more_codes_considered(decoder, codes):
+    """Beside it they take no time that counts, and in tight clusters many matter."""
+    small = {"layers": 1, "filters": 2, "kernel_size": 3} if decoder == "pixelcnn" else {}
+    model = keras_acn.ACN(
+        (4, 4, 1),
+        latent_dim=2,
+        encoder="mlp",
+        decoder={"name": decoder, **small},
+        codebook={"k": 1},
+    )
+    images = np.zeros((3, 4, 4, 1), np.uint8)
+    model.memorize(images.astype("float32"))
+    for given, want in ((None, codes), (7, 7)):
+        data = codec.compress(images, model, nearest=given)
+        assert Header.read(Reader(bytes(data), "x.acn")).nearest == want
+        assert not np.any(codec.decompress(bytes(data), model))
