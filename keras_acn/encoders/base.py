@@ -51,7 +51,9 @@ class PosteriorEncoder(keras.Model):
         2004.12585, "A Batch Normalized Inference Network Keeps the KL Vanishing Away"), or `None`
         to leave it to the network. With unit variance it fixes how far codes lie apart in
         units of the noise: no dimension is given up, and none outweighs the others in a distance.
-        Batches of a few dozen images or more are needed, over which it is taken in training.
+        Batches of a few dozen images or more are needed, over which it is taken in training,
+        each replica over its own share. Outside training it is a running average, which
+        `LatentModel.settle`, called at the end of a run, makes exact.
 
     Raises:
       UserError: If a size or the variance is none of these, or `code_stddev` is not above zero.

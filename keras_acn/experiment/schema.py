@@ -191,7 +191,8 @@ class TrainingSection(Section):
       start_from: A trained model (a run, a `.keras` file or a name) whose weights the first epoch
         begins with.
       start_parts: Those of its parts whose weights are taken; all by default.
-      frozen: Parts whose weights stay as they are, such as an encoder that `start_from` gives.
+      frozen: Parts whose weights stay as they are, such as an encoder that `start_from` gives; in
+        the model that is kept they are frozen too, as Keras's `trainable` has it.
       minutes: Minutes for which the options that a configuration leaves open are chosen.
       epochs: Passes over the training images.
       steps_per_epoch: Batches of an epoch, where that is not to be a pass.
