@@ -38,7 +38,6 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 PARTS = ("encoder", "prior", "decoder")
-EPSILON = 1e-5  # of keras_acn's batch normalisation of codes
 
 
 # -- before, with TensorFlow -----------------------------------------------------------------
@@ -270,10 +269,12 @@ class Training:
         """
         import jax.numpy as jnp
 
+        from keras_acn.encoders.base import CODE_EPSILON
+
         wanted = self.job["code_stddev"]
         if wanted is None or self.encoder_rests:
             return mean
-        return wanted * (mean - mean.mean(0)) / jnp.sqrt(mean.var(0) + EPSILON)
+        return wanted * (mean - mean.mean(0)) / jnp.sqrt(mean.var(0) + CODE_EPSILON)
 
     def folded(self, weights):
         """Return weights whose encoder gives codes that are standardized over all images."""
@@ -546,15 +547,11 @@ def _linear(train, test, labels):
 # -- afterwards, with TensorFlow -------------------------------------------------------------
 
 
-def _unit(code_stddev):
-    """Return the variance by which a batch normalisation of codes leaves them as they are."""
-    return code_stddev**2 - EPSILON
-
-
 def finish(args):
     import keras
     import tensorflow as tf
 
+    from keras_acn.encoders.base import CODE_EPSILON
     from keras_acn.experiment import build, load_config
 
     work = pathlib.Path(args.work)
@@ -575,10 +572,11 @@ def finish(args):
     variables = [v for part in PARTS for v in getattr(model, part).trainable_variables]
     for variable, value in zip(variables, weights, strict=True):
         variable.assign(value.astype("float32"))
-    if model.encoder.code_norm is not None:  # which is in the weights of the mean already
-        norm = model.encoder.code_norm
-        norm.moving_mean.assign(np.zeros(model.latent_dim))
-        norm.moving_variance.assign(np.full(model.latent_dim, _unit(model.encoder.code_stddev)))
+    norm = model.encoder.code_norm
+    if norm is not None:
+        # Standardization is in the weights of the mean already: the layer changes nothing.
+        unchanged = model.encoder.code_stddev**2 - CODE_EPSILON
+        norm.set_weights([np.zeros(model.latent_dim), np.full(model.latent_dim, unchanged)])
     image, code = arrays["images"].astype("float32"), arrays["answer_code"]
     here = {
         "answer_code": model.encoder(image).mean(),
