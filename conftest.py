@@ -1,8 +1,9 @@
 """What every test and every example of a docstring starts from.
 
-The slow set: `@pytest.mark.slow`, and of a grid with `@pytest.mark.fast(ID, ..., every=N)`
-whatever is neither named nor the first, the N + 1st and so on. Everything else is the fast set,
-which `pytest` alone runs.
+Three sets. `pytest` alone runs the fast one. `pytest -m slow`: `@pytest.mark.slow`, and of a grid
+with `@pytest.mark.fast(ID, ..., every=N)` whatever is neither named nor the first, the N + 1st and
+so on. `pytest -m full`, for a release: `@pytest.mark.full`, and of a grid's cases that are not
+fast, with `@pytest.mark.slow_sample(ID, ..., every=N)`, those that it leaves out of the slow set.
 """
 
 import os
@@ -41,22 +42,32 @@ def pytest_ignore_collect(collection_path, config):
 def pytest_collection_modifyitems(items):
     grids = {}
     for item in items:
-        marker = item.get_closest_marker("fast")
-        if marker:
-            grids.setdefault(item.nodeid.partition("[")[0], []).append((item, marker))
+        if item.get_closest_marker("fast") or item.get_closest_marker("slow_sample"):
+            grids.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for name, grid in grids.items():
-        ids = [item.callspec.id for item, _ in grid]
-        marker = grid[0][1]
-        fast = set(marker.args)
-        if "every" in marker.kwargs:
-            fast.update(ids[:: marker.kwargs["every"]])
-        if not fast:
-            raise pytest.UsageError(f"{name}: mark.fast names no case")
-        if len(grid) > 1 and not fast.issubset(ids):
-            raise pytest.UsageError(f"{name}: mark.fast names a case that does not exist")
-        for item, _ in grid:
-            if item.callspec.id not in fast:
-                item.add_marker(pytest.mark.slow)
+        fast = _named(name, grid, "fast")
+        rest = [item for item in grid if item.callspec.id not in fast]
+        slow = _named(name, rest, "slow_sample", whole=grid)
+        for item in rest:
+            is_slow = slow is None or item.callspec.id in slow
+            item.add_marker(pytest.mark.slow if is_slow else pytest.mark.full)
+
+
+def _named(name, items, marker, whole=None):
+    """Return the ids of the cases that a marker names; of one that is absent, none or `None`."""
+    whole = whole or items
+    found = whole[0].get_closest_marker(marker)
+    if found is None:
+        return set() if marker == "fast" else None
+    ids = [item.callspec.id for item in items]
+    named = set(found.args)
+    if len(whole) > 1 and not named.issubset(item.callspec.id for item in whole):
+        raise pytest.UsageError(f"{name}: mark.{marker} names a case that does not exist")
+    if "every" in found.kwargs:
+        named.update(ids[:: found.kwargs["every"]])
+    if not named:
+        raise pytest.UsageError(f"{name}: mark.{marker} names no case")
+    return named
 
 
 @pytest.fixture(autouse=True)

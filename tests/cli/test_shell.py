@@ -156,7 +156,7 @@ def test_python_dash_m_and_other_encodings():
     assert done.returncode == 2 and b"There is no model" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.slow_sample("nonsense")
 @pytest.mark.parametrize(
     "backend", ["nonsense", "module://matplotlib_inline.backend_inline", "qtagg"]
 )

@@ -125,6 +125,7 @@ def test_weights_before_a_training(make, tmp_path, fitted):
 
 
 @pytest.mark.fast("acn")
+@pytest.mark.slow_sample(every=3)
 def test_weights_after_a_training(make, tmp_path):
     model, path = make(), tmp_path / "a.weights.h5"
     model.save_weights(path)
@@ -142,7 +143,7 @@ def test_weights_after_a_training(make, tmp_path):
     same_weights(fresh, model)
 
 
-@pytest.mark.slow
+@pytest.mark.slow_sample("acn")
 def test_weights_of_other_data(make, tmp_path):
     make().save_weights(tmp_path / "a.weights.h5")
     other = make(fit=False)
@@ -159,7 +160,7 @@ def test_a_codebook_alone_takes_its_size_from_a_file():
     same_weights(again, book)
 
 
-@pytest.mark.slow
+@pytest.mark.slow_sample("acn")
 def test_a_training_that_was_cut_off_is_taken_up_by_keras(make, tmp_path):
     class CutOff(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -183,7 +184,7 @@ def test_a_training_that_was_cut_off_is_taken_up_by_keras(make, tmp_path):
     np.testing.assert_array_equal(begun[0][1], store_of(model).codes)
 
 
-@pytest.mark.slow
+@pytest.mark.slow_sample("acn")
 def test_copies(make):
     model = make()
     for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):

@@ -31,6 +31,7 @@ def one_pass(codebook, codes, batch_size, order, jit=False):
 
 
 @pytest.mark.fast("97-3-16-False")
+@pytest.mark.slow_sample(every=4)
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize(
     "n, k, batch_size", [(1, 1, 1), (2, 1, 2), (3, 5, 2), (17, 5, 5), (40, 1, 40), (97, 3, 16)]

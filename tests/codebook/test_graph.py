@@ -202,6 +202,7 @@ def test_a_used_up_list_falls_back_to_exact_search():
 
 
 @pytest.mark.fast("600-64-False")
+@pytest.mark.slow_sample("37-5-True")
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("n, batch_size", [(37, 5), (600, 64)])
 def test_unique_uses_no_code_twice_in_a_pass(n, batch_size, jit):

@@ -96,6 +96,7 @@ def codebook_with(search, n, **options):
 
 
 @pytest.mark.fast("exact-False")
+@pytest.mark.slow_sample(every=3)
 @pytest.mark.parametrize("unique", [False, True])
 @pytest.mark.parametrize("search", SEARCHES)
 def test_every_other_datum_of_a_training_has_a_neighbour(search, unique):

@@ -152,6 +152,7 @@ def test_a_batch_of_unknown_size(search, jit):
     "faiss-90-3-16-True",
     "faiss-1-1-1-False",
 )
+@pytest.mark.slow_sample(every=4)
 @pytest.mark.parametrize("unique", [False, True])
 @pytest.mark.parametrize("n, k, batch", [(1, 1, 1), (5, 7, 3), (90, 3, 16), (700, 5, 50)])
 def test_in_training(search, n, k, batch, unique):

@@ -65,7 +65,7 @@ def test_there_and_back_pixel_by_pixel():
     check("blocks", "bernoulli", MODES[2:], "seen")
 
 
-@pytest.mark.slow
+@pytest.mark.slow_sample(every=3)
 @pytest.mark.parametrize("codes", ["training", "seen"])
 @pytest.mark.parametrize("family", ["bernoulli", "logistic", "categorical"])
 @pytest.mark.parametrize("decoder", ["mlp", "conv", "pixelcnn", "blocks"])

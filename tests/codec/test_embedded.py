@@ -274,6 +274,7 @@ def changes():
 
 
 @pytest.mark.fast(every=6)
+@pytest.mark.slow_sample(every=4)
 @pytest.mark.parametrize("change", [pytest.param(f, id=name) for name, f in changes()])
 def test_a_hostile_config_is_one_sentence(data, change):
     packed = Packed.read(model_of(data)[1].content, "x")

@@ -100,6 +100,7 @@ def test_a_part_that_cannot_be_copied_is_told():
     "blocks-4-1-categorical",
     "blocks-4-3-bernoulli",
 )
+@pytest.mark.slow_sample(every=4)
 @pytest.mark.parametrize("family", ["bernoulli", "logistic", "categorical"])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("decoder,width", [("pixelcnn", 5), ("blocks", 4)])

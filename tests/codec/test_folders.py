@@ -141,7 +141,7 @@ def test_without_the_model_too(root, tmp_path):
     check_folder(root, data, None, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.slow_sample(every=4)
 @pytest.mark.parametrize("mode", ["auto", "stream", "set"])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("decoder", ["mlp", "pixelcnn", "blocks"])

@@ -50,6 +50,7 @@ def check(mode, kind, decoder, images, **options):
     "ACN-mlp-tour-several blocks",
     "VAE-blocks-set-several blocks",
 )
+@pytest.mark.slow_sample(every=3)
 @pytest.mark.parametrize("edge", EDGES)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("model", MODELS)
@@ -65,6 +66,7 @@ def test_every_edge(model, mode, edge):
     "mlp-stream-both-half copies",
     "blocks-stream-seen-several blocks",
 )
+@pytest.mark.slow_sample(every=3)
 @pytest.mark.parametrize("edge", EDGES)
 @pytest.mark.parametrize("codes", ["seen", "both"])
 @pytest.mark.parametrize("mode", ["stream", "set"])

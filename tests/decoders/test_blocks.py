@@ -80,6 +80,7 @@ def test_a_block_is_one_softmax_and_its_pixels_conditionals_multiply_to_it():
 
 
 @pytest.mark.fast("bernoulli-1")
+@pytest.mark.slow_sample("logistic-3")
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_each_output_sees_the_earlier_blocks_and_the_earlier_values_of_its_own(family, channels):

@@ -36,6 +36,7 @@ def stepwise_parameters(decoder, image, z):
     "blocks-bernoulli-1",
     "blocks-logistic-3",
 )
+@pytest.mark.slow_sample(every=4)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ def jacobian_norms(decoder, image, z):
 
 
 @pytest.mark.fast(every=4)
+@pytest.mark.slow_sample(every=3)
 @pytest.mark.parametrize("residual", ["bottleneck", "horizontal"])
 @pytest.mark.parametrize("family,channels", CASES)
 def test_each_output_sees_exactly_the_earlier_pixels(family, channels, residual):

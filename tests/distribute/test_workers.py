@@ -106,24 +106,25 @@ def test_two_workers_follow_one(one, two, kind):
     assert_alike(one, two[0], kind)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_four_workers_follow_one(one, four):
     assert_alike(one, four[0], FOUR_KINDS[0])
 
 
-@pytest.mark.slow
-def test_all_workers_have_the_same_weights_to_the_bit(two, four):
-    for workers in (two, four):
-        compared = 0
-        for name, value in workers[0].items():
-            if "/weights/" in name or "/history/" in name:
-                compared += 1
-                for other in workers[1:]:
-                    assert value.tobytes() == other[name].tobytes(), name
-        assert compared > 20
+@pytest.mark.slow_sample("two")
+@pytest.mark.parametrize("workers", ["two", "four"])
+def test_all_workers_have_the_same_weights_to_the_bit(request, workers):
+    workers = request.getfixturevalue(workers)
+    compared = 0
+    for name, value in workers[0].items():
+        if "/weights/" in name or "/history/" in name:
+            compared += 1
+            for other in workers[1:]:
+                assert value.tobytes() == other[name].tobytes(), name
+    assert compared > 20
 
 
-@pytest.mark.slow
+@pytest.mark.slow_sample("devices", "two")
 @pytest.mark.parametrize("workers", ["devices", "two", "four"])
 def test_no_neighbour_is_used_twice_in_a_pass(request, workers):
     found = request.getfixturevalue(workers)

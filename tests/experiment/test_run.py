@@ -209,7 +209,7 @@ def test_the_same_seed_gives_the_same_run(finished, tmp_path):
     assert_same(tmp_path / "again", finished.folder)
 
 
-@pytest.mark.slow
+@pytest.mark.slow_sample("True")
 @pytest.mark.parametrize("unique", [False, True])
 def test_a_run_killed_in_mid_epoch_goes_on_exactly(unique, finished, tmp_path):
     overrides = [f"codebook.unique={str(unique).lower()}"]
@@ -243,7 +243,7 @@ def test_a_request_while_the_model_is_written_is_told_once_it_is(tmp_path, monke
     assert open_run(tmp_path / "run").finished and (tmp_path / "run" / "model.keras").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.slow_sample("vae")
 @pytest.mark.parametrize(
     "overrides",
     [

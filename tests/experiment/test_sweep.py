@@ -239,6 +239,7 @@ def test_what_a_crash_left_of_making_a_folder_is_no_obstacle(tmp_path):
 
 
 @pytest.mark.fast(every=3)
+@pytest.mark.slow_sample(every=3)
 @pytest.mark.parametrize(
     ("rows", "overrides", "sentence"),
     [

@@ -302,7 +302,7 @@ def test_codebook_size_given_for_a_dataset_without_an_end():
     assert len(model.fit(endless, steps_per_epoch=5, verbose=0).history["loss"]) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.slow_sample("True")
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_several_steps_an_execution_are_the_same_training(jit_compile):
     """10 steps an epoch by 4: an execution stops where the epoch does, or passes would drift."""

@@ -99,6 +99,7 @@ def check_numerics():
 
 
 @pytest.mark.fast("acn")
+@pytest.mark.slow_sample("vhe")
 @pytest.mark.parametrize("name", MAKE)
 def test_channels_first(name, plain, channels_first):
     """Images are `[H, W, C]` all the same, and the networks those of any other process."""
@@ -106,6 +107,7 @@ def test_channels_first(name, plain, channels_first):
 
 
 @pytest.mark.fast("vae, mlp")
+@pytest.mark.slow_sample("acn")
 @pytest.mark.parametrize("name", MAKE)
 def test_float64(name, plain, float64, tmp_path):
     model, found = figures(name)
@@ -122,7 +124,7 @@ def test_float64(name, plain, float64, tmp_path):
     assert again.evaluate(IMAGES, LABELS, verbose=0) == found
 
 
-@pytest.mark.slow
+@pytest.mark.slow_sample("acn")
 @pytest.mark.parametrize("name", MAKE)
 def test_the_hunt_for_nan(name, plain, check_numerics):
     """The masks of a search are infinite, which is no fault."""

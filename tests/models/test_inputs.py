@@ -79,6 +79,7 @@ ARRAYS = {
 
 
 @pytest.mark.fast(*(f"acn-{form}" for form in ARRAYS), "vae-a pair", "vhe-a list", "vhe-a dict")
+@pytest.mark.slow_sample(every=4)
 @pytest.mark.parametrize("form", ARRAYS)
 def test_arrays(model, form):
     data = ARRAYS[form]()
@@ -90,6 +91,7 @@ def test_arrays(model, form):
 
 
 @pytest.mark.fast("a dict-vae")
+@pytest.mark.slow_sample(every=2)
 @pytest.mark.parametrize("name", ["vae", "acn"])
 @pytest.mark.parametrize("form", ["a list", "a dict", "an ImageSet"])
 def test_training_and_validation_on_arrays(name, form):
@@ -134,6 +136,7 @@ STREAMS = {
 
 
 @pytest.mark.fast(*(f"acn-{form}" for form in STREAMS), "vhe-PyDataset")
+@pytest.mark.slow_sample(every=4)
 @pytest.mark.parametrize("form", STREAMS)
 def test_batches_are_evaluated(model, form):
     make, steps = STREAMS[form]
@@ -152,6 +155,7 @@ def test_batches_are_evaluated(model, form):
 
 
 @pytest.mark.fast("acn-PyDataset")
+@pytest.mark.slow_sample(every=5)
 @pytest.mark.parametrize("form", STREAMS)
 @pytest.mark.parametrize("name", ["vae", "acn"])
 def test_batches_validate(name, form):
@@ -243,6 +247,7 @@ def test_data_that_go_on_are_not_counted_for_ever(name, monkeypatch):
 
 
 @pytest.mark.fast("acn")
+@pytest.mark.slow_sample("vhe")
 @pytest.mark.parametrize("name", FAMILY)
 def test_validation_without_an_end(name):
     model = made(name)
@@ -311,6 +316,7 @@ def test_train_on_batch_is_a_step_of_fit():
 
 
 @pytest.mark.fast("vae")
+@pytest.mark.slow_sample("acn")
 @pytest.mark.parametrize("name", FAMILY)
 def test_one_batch(name):
     model = made(name, fit=True)

@@ -84,6 +84,7 @@ def _pair_prior():
 
 
 @pytest.mark.fast("pair-pair-flat logits")
+@pytest.mark.slow_sample(every=6)
 @pytest.mark.parametrize("images", DECODERS)
 @pytest.mark.parametrize("prior", PRIORS)
 @pytest.mark.parametrize("posterior", ["tensor", "pair", "unbuilt", "a distribution"])

@@ -150,6 +150,7 @@ def test_half_precision_may_overflow_and_go_on():
 
 
 @pytest.mark.fast(every=7)
+@pytest.mark.slow_sample(every=4)
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("factor", [1e3, 1e18, 1e38])
 def test_codes_of_any_scale_come_through_or_stop(name, factor):
@@ -175,6 +176,7 @@ def test_stored_codes_of_any_scale_are_written_over(factor):
 
 
 @pytest.mark.fast(every=7)
+@pytest.mark.slow_sample(every=4)
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
 def test_a_thousand_times_the_learning_rate_comes_through_or_stops(name, policy):

@@ -61,6 +61,7 @@ WAYS = {
 
 
 @pytest.mark.fast(*(f"trained-acn-{way}" for way in WAYS), "new-acn-save")
+@pytest.mark.slow_sample(every=4)
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_keeps_every_weight(model, name, way, tmp_path):
     if way == "save_weights in shards" and KERAS < (3, 13):
@@ -121,7 +122,7 @@ def test_export_takes_the_arguments_that_keras_has(name, tmp_path):
         assert not (tmp_path / "a").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.slow_sample("acn")
 def test_export_after_a_training(name, tmp_path):
     made(name, fit=True).export(tmp_path / "a", format="tf_saved_model", verbose=False)
     assert (tmp_path / "a" / "1" / "saved_model.pb").is_file()

@@ -171,7 +171,7 @@ def test_fit_logs_costs_and_gradients():
     )
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_every_way_to_give_the_same_data():
     image_set = keras_acn.data.from_arrays(IMAGES, LABELS)
     batches = image_set.dataset(3)
@@ -323,7 +323,7 @@ def test_save_and_load(tmp_path, supervised):
     assert histories[0] == histories[1]
 
 
-@pytest.mark.slow
+@pytest.mark.slow_sample("True")
 @pytest.mark.parametrize("supervised", [True, False])
 def test_xla(supervised):
     model = small(supervised=supervised, pseudo_labels={"clusters": 2})

@@ -22,7 +22,7 @@ def test_outputs_are_kept(path):
     assert any("image/png" in o.get("data", {}) for c in cells for o in c.outputs)
 
 
-@pytest.mark.slow
+@pytest.mark.slow_sample("01_quickstart", "03_daydreams", "06_the_papers_tables", "08_serving")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)

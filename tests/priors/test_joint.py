@@ -103,6 +103,7 @@ def test_it_keeps_what_a_part_promises(make):
 
 
 @pytest.mark.fast("learned_mixture-float32")
+@pytest.mark.slow_sample(every=3)
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("name", PRIORS)
 def test_a_vae_with_it_trains_in_every_precision_and_travels(tmp_path, name, policy):
@@ -126,7 +127,7 @@ def test_a_vae_with_it_trains_in_every_precision_and_travels(tmp_path, name, pol
     np.testing.assert_array_equal(model.sample(4, seed=1), clone.sample(4, seed=1))
 
 
-@pytest.mark.slow
+@pytest.mark.slow_sample(every=2)
 @pytest.mark.parametrize("name", PRIORS)
 def test_xla_compiles_it(name):
     model = vae(PRIORS[name])

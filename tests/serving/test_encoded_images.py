@@ -54,6 +54,7 @@ def decode(decoder, *files):
 
 
 @pytest.mark.fast(every=4)
+@pytest.mark.slow_sample(every=3)
 @pytest.mark.parametrize("kind", PICTURES)
 @pytest.mark.parametrize(
     "look",

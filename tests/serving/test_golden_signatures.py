@@ -48,6 +48,7 @@ def golden():
 
 
 @pytest.mark.fast("acn", "vae", "vhe")
+@pytest.mark.slow_sample(every=3)
 @pytest.mark.parametrize("kind", golden() if GOLDEN.exists() else ["none"])
 def test_interface(exported, kind):
     assert interface(exported(kind).export.path) == golden()[kind]
