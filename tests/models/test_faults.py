@@ -19,7 +19,7 @@ SMALL = {"encoder": {"name": "mlp", "hidden": [8]}, "decoder": {"name": "mlp", "
 
 def trained(**options):
     model = ACN((4, 4, 1), 3, codebook=KNNCodebook(k=2), **SMALL, **options)
-    model.compile("adam")
+    model.compile("sgd")
     model.fit(IMAGES, epochs=2, verbose=0)
     model.recode(IMAGES)
     return model

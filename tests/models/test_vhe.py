@@ -39,7 +39,7 @@ def small(**kwargs):
 def compiled(optimizer=None, **kwargs):
     keras.utils.set_random_seed(0)
     model = small(**kwargs)
-    model.compile(optimizer or keras.optimizers.Adam(1e-2))
+    model.compile(optimizer or keras.optimizers.SGD(1e-2))
     return model
 
 
