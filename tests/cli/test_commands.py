@@ -168,7 +168,7 @@ def _as_in_a_terminal():
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-@pytest.mark.slow
+@pytest.mark.slow_sample("SIGTERM-143")
 @pytest.mark.parametrize("name, code", [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_a_signal_saves_and_resuming_gives_the_same_run(name, code, tmp_path, capsys):
     arguments = ["train", "digits", *TINY, "--epochs", "40", "--no-figures"]
