@@ -172,6 +172,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, capsys):
     assert [(row["beta"], row["epochs"]) for row in table(out)] == [(0, 30), (1, 30)]
 
 
+@pytest.mark.slow
 def test_a_folder_of_its_own_by_default(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     arguments = ["sweep", "digits", *TINY, "--grid", "beta=1", "--epochs", "1", "-q"]

@@ -169,6 +169,7 @@ def test_at_the_end_of_a_run_it_is_exact():
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_averaged_weights_go_with_averaged_statistics(tmp_path):
     from keras_acn.experiment import load_config, open_run, train
 

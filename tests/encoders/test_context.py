@@ -15,7 +15,7 @@ def make(cls, **kwargs):
     return cls((8, 8, 1), 2, variance="learned", **{"context_dim": 4, **options, **kwargs})
 
 
-@pytest.mark.fast("ConvEncoder")
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [MLPEncoder, ConvEncoder])
 def test_both_inputs_count(cls):
     encoder = make(cls)

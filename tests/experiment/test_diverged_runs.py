@@ -91,6 +91,7 @@ def test_weights_that_overflow_are_not_written(tmp_path):
     assert [each.name for each in (run.folder / "checkpoints").iterdir()] == ["last.npz"]
 
 
+@pytest.mark.slow
 def test_figures_that_are_no_numbers_are_null(tmp_path, monkeypatch):
     from keras_acn.models import LatentModel
 

@@ -32,6 +32,7 @@ def trained(tmp_path_factory):
     return train(config("seed=3"), tmp_path_factory.mktemp("start") / "run")
 
 
+@pytest.mark.slow
 def test_a_step_of_no_size_leaves_the_weights_of_the_other(trained, tmp_path):
     still = config(f"training.start_from={trained.path}", "training.learning_rate=1e-30", "seed=8")
     run = train(still, tmp_path / "run")
@@ -103,6 +104,7 @@ def test_some_parts_of_another_kind_of_model(trained):
         config("training.start_parts=[encoder]")
 
 
+@pytest.mark.slow
 def test_the_command_takes_it_and_refuses_it_beside_resume(trained, tmp_path, capsys):
     sets = [word for setting in TINY for word in ("--set", setting)]
     out = tmp_path / "run"

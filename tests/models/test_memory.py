@@ -101,6 +101,7 @@ def test_memorizing_begins_with_nothing():
     assert model.neighbors(IMAGES[20:21], k=1)[1] == 20
 
 
+@pytest.mark.slow
 def test_a_grown_codebook_is_the_one_of_a_fresh_model():
     """The same training, begun on all data and after growing."""
     grown, fresh = made("acn"), made("acn")

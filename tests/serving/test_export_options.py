@@ -29,6 +29,7 @@ def model():
     return make_acn()
 
 
+@pytest.mark.slow
 def test_what_is_in_a_version(exported):
     export = exported("acn").export
     files = {str(p.relative_to(export.path)) for p in export.path.rglob("*") if p.is_file()}
