@@ -252,9 +252,7 @@ EXCEPTIONS: dict[str, str] = {}
 @pytest.mark.slow
 @BOTH
 def test_scikit_learns_own_checks(name):
-    found = check_estimator(
-        small(name, optimizer="sgd"), expected_failed_checks=EXCEPTIONS, on_skip=None
-    )
+    found = check_estimator(small(name), expected_failed_checks=EXCEPTIONS, on_skip=None)
     assert len(found) > 40
     others = {each["check_name"] for each in found if each["status"] != "passed"}
     # Arrays of other libraries are not taken, and the tag says so.
